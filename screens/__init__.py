@@ -1,0 +1,1 @@
+"""What is seen: one folder a screen, and the widgets they share. Knows no torch."""
