@@ -1,0 +1,194 @@
+"""Model references: `starter`, `hub:org/name`, a folder, `file.gguf`, `run:ID`, `run:ID@STEP`.
+
+Knows how a reference becomes paths. Does not load anything and does not talk to the network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import assets
+from store import runs
+from store.catalogue import Catalogue
+from store.errors import BadInput, NotFound
+
+Kind = Literal["starter", "hub", "folder", "gguf", "run"]
+
+FORMS = "starter, hub:org/name, a folder, file.gguf, run:ID or run:ID@STEP"
+_RUN = re.compile(r"run:(\d+)(?:@(\d+))?")
+_HUB = re.compile(r"hub:([\w.-]+/[\w.-]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A reference as it was written, taken apart."""
+
+    text: str
+    kind: Kind
+    path: Path | None = None
+    name: str | None = None
+    run_id: int | None = None
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a reference stands for, as paths.
+
+    Attributes:
+        ref: the reference with run step filled in, e.g. `run:12@400`.
+        label: short words for a title.
+        base: folder of base weights; None for a GGUF file.
+        base_ref: reference of the base alone.
+        adapter: PEFT folder to apply to the base.
+        gguf: file for llama.cpp.
+        quantization: how training loaded the base (`nf4`, or None for dense weights).
+        dtype: precision in which the base is loaded.
+    """
+
+    ref: str
+    label: str
+    base: Path | None
+    base_ref: str
+    adapter: Path | None = None
+    gguf: Path | None = None
+    run_id: int | None = None
+    step: int | None = None
+    quantization: Literal["nf4"] | None = None
+    double_quantization: bool = True
+    dtype: str = "float32"
+
+    @property
+    def renderer_folder(self) -> Path | None:
+        """Where the tokenizer and the chat template lie; None for a bare GGUF file."""
+        return self.base
+
+
+def parse(text: str) -> ModelRef:
+    """Take a reference apart.
+
+    Raises:
+        BadInput: it has none of the known forms.
+        NotFound: it is a path at which nothing lies.
+    """
+    text = text.strip()
+    if text == "starter":
+        return ModelRef(text, "starter")
+    if match := _RUN.fullmatch(text):
+        step = int(match[2]) if match[2] else None
+        return ModelRef(text, "run", run_id=int(match[1]), step=step)
+    if match := _HUB.fullmatch(text):
+        return ModelRef(text, "hub", name=match[1])
+    if text.startswith(("run:", "hub:")) or not text:
+        raise BadInput(f"model '{text}': expected {FORMS}", "For example: --model run:12@400")
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return ModelRef(text, "folder", path=path.resolve())
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise BadInput(f"model '{text}': a file must end in .gguf", f"Expected {FORMS}.")
+        return ModelRef(text, "gguf", path=path.resolve())
+    raise NotFound(f"model '{text}': nothing lies there", f"Expected {FORMS}.")
+
+
+def resolve(cat: Catalogue | None, text: str) -> Model:
+    """Find the files behind a reference.
+
+    Args:
+        cat: the catalogue that knows the runs; needed for `run:` alone.
+    Raises:
+        BadInput, NotFound: the reference is malformed, or names what does not exist.
+    """
+    ref = parse(text)
+    match ref.kind:
+        case "starter":
+            return Model("starter", "starter", assets.path("starter"), "starter")
+        case "folder":
+            assert ref.path is not None
+            return Model(str(ref.path), ref.path.name, ref.path, str(ref.path))
+        case "gguf":
+            assert ref.path is not None
+            return Model(str(ref.path), ref.path.name, None, str(ref.path), gguf=ref.path)
+        case "hub":
+            assert ref.name is not None
+            folder = hub_folder(ref.name)
+            return Model(ref.text, ref.name, folder, ref.text)
+        case "run":
+            return _resolve_run(cat, ref)
+
+
+def hub_folder(name: str) -> Path:
+    """The newest downloaded snapshot of `org/name` in the local Hugging Face cache.
+
+    Raises:
+        NotFound: it has not been downloaded.
+    """
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    root = Path(os.environ.get("HF_HUB_CACHE", home / "hub")) / f"models--{name.replace('/', '--')}"
+    main = root / "refs" / "main"
+    if main.is_file():
+        folder = root / "snapshots" / main.read_text().strip()
+        if (folder / "config.json").is_file():
+            return folder
+    raise NotFound(
+        f"hub:{name}: not in the local cache ({root.parent})",
+        f"Download it once where there is a network: hf download {name}",
+    )
+
+
+def candidates(cat: Catalogue) -> list[tuple[str, str]]:
+    """References to choose from, with a label each: the starter, then runs, newest first."""
+    found = [("starter", "starter · the shipped base")]
+    for run in runs.all(cat):
+        steps = _steps(cat, run.id)
+        if steps:
+            found.append((f"run:{run.id}", f"run {run.id} · {run.name} · {len(steps)} checkpoints"))
+            found += [(f"run:{run.id}@{step}", f"run {run.id} · step {step}") for step in steps]
+    return found
+
+
+def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
+    if cat is None or ref.run_id is None:
+        raise BadInput(f"model '{ref.text}': runs need a workspace", "Give --workspace DIR.")
+    run = runs.get(cat, ref.run_id)
+    steps = _steps(cat, run.id)
+    if not steps:
+        raise NotFound(
+            f"run:{run.id}: no checkpoint yet (the run is {run.status})",
+            "Wait for the first checkpoint, or resume the run.",
+        )
+    preferred = (ref.step, run.promoted_step, run.best_step, steps[-1])
+    step = next(s for s in preferred if s is not None)
+    if step not in steps:
+        listed = ", ".join(str(s) for s in steps)
+        raise NotFound(f"run:{run.id}@{step}: no such checkpoint", f"There are: {listed}.")
+    base = resolve(cat, run.model)
+    recipe = run.recipe
+    return Model(
+        ref=f"run:{run.id}@{step}",
+        label=f"{run.name} @{step}",
+        base=base.base,
+        base_ref=base.ref,
+        adapter=cat.workspace.run_dir(run.id) / "checkpoints" / f"step-{step:06d}",
+        run_id=run.id,
+        step=step,
+        quantization="nf4" if recipe.get("load_in_4bit") else None,
+        double_quantization=bool(recipe.get("bnb_4bit_use_double_quant", True)),
+        dtype=str(recipe.get("dtype", "float32")),
+    )
+
+
+def _steps(cat: Catalogue, run_id: int) -> list[int]:
+    """Steps of the complete checkpoints of a run: those with a readable manifest."""
+    found = []
+    for manifest in cat.workspace.run_dir(run_id).glob("checkpoints/step-*/manifest.json"):
+        try:
+            found.append(int(json.loads(manifest.read_text())["step"]))
+        except (ValueError, KeyError, TypeError, OSError):
+            continue
+    return sorted(found)

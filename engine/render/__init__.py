@@ -1,0 +1,8 @@
+"""One renderer: chat turns to token ids and a loss mask, for preview, training and chat alike.
+
+Knows `tokenizers` and sandboxed `jinja2`. Does not know torch, files of rows, or recipes.
+"""
+
+from engine.render.renderer import Rendered, Renderer, Span
+
+__all__ = ["Rendered", "Renderer", "Span"]

@@ -1,0 +1,139 @@
+"""A chat template in a sandbox, with the places it marks as generated.
+
+Knows jinja2 as Hugging Face chat templates use it (`{% generation %}`, `raise_exception`,
+`strftime_now`, `tojson`). Does not know tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from store.errors import BadInput
+
+MAX_TEMPLATE_CHARS = 256_000
+"""Longest template that is rendered: real ones are under 20,000 characters."""
+
+Message = dict[str, Any]
+
+
+@dataclass
+class _Tracker:
+    """Where generation blocks lie in the text rendered so far, in characters."""
+
+    pieces: list[str] = field(default_factory=list)
+    blocks: list[tuple[int, int]] = field(default_factory=list)
+
+    def mark(self, text: str) -> str:
+        start = sum(len(piece) for piece in self.pieces)
+        self.blocks.append((start, start + len(text)))
+        return text
+
+
+class _GenerationTag(Extension):
+    """`{% generation %}…{% endgeneration %}`: the text inside is the model's own."""
+
+    tags = {"generation"}  # noqa: RUF012
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        call = self.call_method("_generated")
+        return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def _generated(self, caller: Callable[[], str]) -> str:
+        text = caller()
+        tracker = self.environment.globals.get("_tracker")
+        return tracker.mark(text) if isinstance(tracker, _Tracker) else text
+
+
+class TemplateRefused(Exception):
+    """The template itself says that these turns cannot be rendered."""
+
+
+@dataclass(frozen=True)
+class TemplateText:
+    """Rendered text and its generation blocks as (start, end) in characters."""
+
+    text: str
+    blocks: tuple[tuple[int, int], ...]
+
+
+class ChatTemplate:
+    """One compiled chat template.
+
+    Args:
+        source: the Jinja text.
+        special_tokens: names such as `bos_token` and their text, visible to the template.
+    Raises:
+        BadInput: the text is too long or is not a Jinja template.
+    """
+
+    def __init__(self, source: str, special_tokens: dict[str, str]) -> None:
+        if len(source) > MAX_TEMPLATE_CHARS:
+            raise BadInput(
+                f"chat template has {len(source):,} characters; expected under "
+                f"{MAX_TEMPLATE_CHARS:,}",
+                "Use the template that came with the model.",
+            )
+        self.source = source
+        self.sha256 = hashlib.sha256(source.encode()).hexdigest()
+        self.marks_generation = "{%" in source and "endgeneration" in source
+        self._special_tokens = special_tokens
+        self._environment = _environment()
+        try:
+            self._template = self._environment.from_string(source)
+        except jinja2.TemplateSyntaxError as error:
+            raise BadInput(
+                f"chat template, line {error.lineno}: {error.message}",
+                "Repair chat_template.jinja in the model's folder.",
+            ) from error
+
+    def render(self, messages: Sequence[Message], *, generation_prompt: bool) -> TemplateText:
+        """Render messages as `{"role": …, "content": …}`.
+
+        Raises:
+            TemplateRefused: the template raised, in its own words.
+        """
+        tracker = _Tracker()
+        self._environment.globals["_tracker"] = tracker
+        try:
+            for piece in self._template.generate(
+                messages=list(messages),
+                add_generation_prompt=generation_prompt,
+                tools=None,
+                documents=None,
+                **self._special_tokens,
+            ):
+                tracker.pieces.append(piece)
+        except (jinja2.TemplateError, TypeError, KeyError, ValueError) as error:
+            raise TemplateRefused(str(error)) from error
+        return TemplateText("".join(tracker.pieces), tuple(tracker.blocks))
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+def _to_json(value: object, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _refuse(message: str) -> None:
+    raise jinja2.TemplateError(message)
