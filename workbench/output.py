@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from store.visible import visible
@@ -29,6 +28,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object,
 def emit(obj: Mapping[str, object], json: bool, text: str | Iterable[str] = "") -> None:
     """Print the result of a command: `obj` as one JSON line, or `text` for people."""
     if json:
+        import msgspec
+
         sys.stdout.write(msgspec.json.encode(obj).decode("utf-8", "surrogateescape") + "\n")
         return
     lines = [text] if isinstance(text, str) else text
