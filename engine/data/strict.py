@@ -1,0 +1,149 @@
+"""JSON read strictly: what other readers would refuse or read differently is named, not swallowed.
+
+Knows the traps of JSON Lines: NaN, infinities, duplicate keys, endless integers, depth bombs,
+half surrogate pairs, bytes that are not UTF-8, byte order marks. Knows no shapes of rows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+MAX_DIGITS = 4300
+"""Python refuses to read longer integers (a guard against quadratic time)."""
+BOM = b"\xef\xbb\xbf"
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class WrongError(Exception):
+    """A row is not what was expected: the text names key and expectation."""
+
+
+class OddError(Exception):
+    """Internal: JSON of a kind that Python would read silently and differently than others."""
+
+
+def load(raw: bytes) -> object:
+    """The JSON value of one line.
+
+    Raises:
+        WrongError: it is not UTF-8, not JSON, or JSON that not every reader reads alike.
+    """
+    if not raw.strip():
+        raise WrongError("blank; expected one JSON object")
+    try:
+        text = raw.removeprefix(BOM).decode()
+    except UnicodeDecodeError as wrong:
+        raise WrongError(f"not UTF-8 at byte {wrong.start + 1}; expected UTF-8 text") from None
+    try:
+        value = STRICT.decode(text)
+    except json.JSONDecodeError as wrong:
+        raise WrongError(
+            f"not JSON at character {wrong.pos + 1} ({_lower(wrong.msg)}); expected one JSON object"
+        ) from None
+    except RecursionError:
+        raise WrongError(
+            "nested too deep to read; expected a JSON object of a few levels"
+        ) from None
+    except OddError:
+        raise _name_the_odd(text) from None
+    if _SURROGATE.search(text):
+        for path, leaf in _leaves(value):
+            if isinstance(leaf, str) and not _encodes(leaf):
+                raise WrongError(
+                    f"{path or 'the row'}: half a surrogate pair; expected Unicode text"
+                )
+    return value
+
+
+def _decoder(mark: Callable[[str], object]) -> json.JSONDecoder:
+    """A decoder that calls `mark` where plain `json` would be silent or fail without a place."""
+
+    def pairs(items: list[tuple[str, object]]) -> object:
+        found = dict(items)
+        if len(found) == len(items):
+            return found
+        keys = [key for key, _ in items]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        return mark(f"key `{twice}` is there more than once; expected it once")
+
+    def integer(digits: str) -> object:
+        if len(digits) > MAX_DIGITS:
+            return mark(f"a number of {len(digits):,} digits; expected {MAX_DIGITS:,} at most")
+        return int(digits)
+
+    def real(digits: str) -> object:
+        number = float(digits)
+        return number if math.isfinite(number) else mark(f"{digits[:20]} is too big for a number")
+
+    def constant(name: str) -> object:
+        return mark(f"{name} is not JSON; expected a number or null")
+
+    return json.JSONDecoder(
+        object_pairs_hook=pairs, parse_int=integer, parse_float=real, parse_constant=constant
+    )
+
+
+def _refuse(reason: str) -> object:
+    raise OddError(reason)
+
+
+STRICT = _decoder(_refuse)
+"""Refuses with `OddError` what `json` would let pass."""
+
+
+def _name_the_odd(text: str) -> WrongError:
+    """Decode once more, leaving marks instead of stopping, to name the key of the first one."""
+    for path, leaf in _leaves(_decoder(OddError).decode(text)):
+        if isinstance(leaf, OddError):
+            return WrongError(f"{path}: {leaf}" if path else str(leaf))
+    return WrongError("not JSON that every reader reads alike")
+
+
+def _leaves(value: object) -> Iterator[tuple[str, object]]:
+    """Every (dotted path, leaf) below `value`, keys included as leaves; no recursion."""
+    stack: list[tuple[str, object]] = [("", value)]
+    while stack:
+        path, item = stack.pop()
+        below: list[tuple[str, object]] = []
+        if isinstance(item, dict):
+            yield from ((path, key) for key in item)
+            below = [(str(key), child) for key, child in item.items()]
+        elif isinstance(item, list):
+            below = [(str(index), child) for index, child in enumerate(item)]
+        else:
+            yield path, item
+        stack += [(f"{path}.{key}" if path else key, child) for key, child in reversed(below)]
+
+
+def kind(value: object) -> str:
+    """What a value is, in words for a message."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    words = {dict: "an object", list: "a list", str: "text", int: "a number", float: "a number"}
+    return words.get(type(value), "something else")
+
+
+def names(row: Mapping[str, object]) -> str:
+    """The keys of an object, in words for a message."""
+    listed = [f"`{key[:40]}`" for key in list(row)[:8]]
+    if not listed:
+        return "no keys"
+    return ", ".join(listed) + (f" and {len(row) - 8} more" if len(row) > 8 else "")
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
