@@ -7,7 +7,7 @@ there. Errors go to standard error: one line that says what is wrong, one that s
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +17,9 @@ from store.visible import visible
 
 WorkspaceOption = Annotated[
     Path | None,
-    typer.Option("--workspace", metavar="DIR", help="Folder that holds the records.", show_default=False),
+    typer.Option(
+        "--workspace", metavar="DIR", help="Folder that holds the records.", show_default=False
+    ),
 ]
 """`--workspace DIR`, the same on every command."""
 
@@ -48,21 +50,18 @@ def complain(message: str, hint: str) -> None:
     sys.stderr.write(f"error: {visible(message)}\n hint: {visible(hint)}\n")
 
 
-def table(rows: Iterable[Iterable[object]], header: Iterable[str]) -> list[str]:
-    """Rows as aligned text, columns two spaces apart; numbers to the right."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    kinds = list(map(list, zip(*rows, strict=True))) if isinstance(rows, list) and rows else []
-    titles = list(header)
-    widths = [
-        max(len(title), *(len(row[i]) for row in cells)) if cells else len(title)
-        for i, title in enumerate(titles)
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Rows as aligned text, columns two spaces apart; columns of numbers to the right."""
+    lines = [list(header), *([_cell(value) for value in row] for row in rows)]
+    columns = range(len(header))
+    widths = [max(len(line[i]) for line in lines) for i in columns]
+    numeric = [all(isinstance(row[i], int | float | None) for row in rows) for i in columns]
+    return [
+        "  ".join(
+            line[i].rjust(widths[i]) if numeric[i] else line[i].ljust(widths[i]) for i in columns
+        ).rstrip()
+        for line in lines
     ]
-    right = [bool(kinds) and all(isinstance(v, int | float) for v in kinds[i]) for i in range(len(titles))]
-    lines = []
-    for row in [titles, *cells]:
-        parts = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)]
-        lines.append("  ".join(parts).rstrip())
-    return lines
 
 
 def _cell(value: object) -> str:

@@ -110,8 +110,10 @@ class Renderer:
             )
         try:
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
-            raise BadInput(f"{path}: {error}", "Copy tokenizer.json from the model again.") from error
+        except Exception as error:
+            raise BadInput(
+                f"{path}: {error}", "Copy tokenizer.json from the model again."
+            ) from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         config = _read_json(folder / "tokenizer_config.json")
@@ -332,7 +334,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise BadInput(f"{path}: not JSON ({error})", "Copy the file from the model again.") from error
+        raise BadInput(
+            f"{path}: not JSON ({error})", "Copy the file from the model again."
+        ) from error
     if not isinstance(value, dict):
         raise BadInput(f"{path}: expected a JSON object", "Copy the file from the model again.")
     return value
