@@ -1,0 +1,116 @@
+"""The chart as a widget: drawn once a change, read by keys and mouse, zoomed about a point."""
+
+from __future__ import annotations
+
+from textual.app import App, ComposeResult
+from textual.message import Message
+
+from screens.theme import SIDES
+from screens.widgets.braille import Curve
+from screens.widgets.chart import LossChart, number
+
+STEPS = list(range(1, 801))
+LOSS = [0.5 + 2.5 * 0.99**step for step in STEPS]
+TRAIN = Curve.of("train", "train", STEPS, LOSS)
+HELD = Curve.of("held out", "held", [200, 400, 600, 800], [0.9, 0.7, 0.6, 0.55], mark="○")
+
+
+class Charted(App[None]):
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return SIDES
+
+    def compose(self) -> ComposeResult:
+        yield LossChart("loss", empty="press n to start a run")
+
+
+def shown(chart: LossChart) -> list[str]:
+    return [chart.render_line(y).text for y in range(chart.size.height)]
+
+
+async def test_an_empty_chart_names_the_next_key() -> None:
+    async with Charted().run_test(size=(60, 14)) as pilot:
+        chart = pilot.app.query_one(LossChart)
+        assert any("press n to start a run" in row for row in shown(chart))
+
+
+async def test_a_frame_is_drawn_once_a_change() -> None:
+    async with Charted().run_test(size=(80, 20)) as pilot:
+        chart = pilot.app.query_one(LossChart)
+        chart.show([TRAIN, HELD])
+        await pilot.pause()
+        before = chart.frames
+        for _ in range(3):
+            shown(chart)
+            await pilot.pause()
+        assert chart.frames == before
+        chart.toggle_log()
+        shown(chart)
+        assert chart.frames == before + 1
+
+
+async def test_header_names_the_curves_and_reads_them_at_the_crosshair() -> None:
+    async with Charted().run_test(size=(90, 20)) as pilot:
+        chart = pilot.app.query_one(LossChart)
+        chart.show([TRAIN, HELD])
+        assert "── train" in shown(chart)[0] and "○ held out" in shown(chart)[0]
+        chart.point(401.2)
+        header = shown(chart)[0]
+        assert "step 401" in header
+        assert f"── train {number(LOSS[400])}" in header
+        assert "○ held out 0.7000" in header
+        assert all(len(row) == 90 for row in shown(chart))
+
+
+async def test_the_mouse_points_and_the_wheel_zooms_about_it() -> None:
+    seen: list[Message] = []
+    async with Charted().run_test(size=(80, 20), message_hook=seen.append) as pilot:
+        chart = pilot.app.query_one(LossChart)
+        chart.show([TRAIN, HELD])
+        await pilot.pause()
+        await pilot.hover(LossChart, offset=(42, 8))
+        assert chart.cursor is not None
+        pointed = chart.cursor
+        chart.zoom(0.25)
+        assert chart.window is not None
+        x0, x1 = chart.window
+        assert x0 < pointed < x1 and x1 - x0 < 210
+        await pilot.pause()
+        windows = {message.window for message in seen if isinstance(message, LossChart.Zoomed)}
+        assert windows == {chart.window}
+        chart.pan(-10)
+        assert chart.window[0] == STEPS[0]
+        chart.reset()
+        assert chart.window is None and chart.cursor is None
+
+
+async def test_the_crosshair_walks_a_sparse_curve_step_by_step() -> None:
+    async with Charted().run_test(size=(80, 20)) as pilot:
+        chart = pilot.app.query_one(LossChart)
+        chart.show([Curve.of("train", "train", [10, 20, 30, 40], [4.0, 3.0, 2.0, 1.0])])
+        await pilot.pause()
+        chart.step(-1)
+        assert chart.cursor == 40
+        chart.step(-1)
+        assert chart.cursor == 30
+        chart.step(+1)
+        chart.step(+1)
+        assert chart.cursor == 40
+
+
+async def test_a_hostile_name_stays_text() -> None:
+    async with Charted().run_test(size=(80, 20)) as pilot:
+        chart = pilot.app.query_one(LossChart)
+        chart.show([Curve.of("[/x]\x1b[2J\u202e", "train", STEPS, LOSS)])
+        header = shown(chart)[0]
+        assert "[/x]" in header and "\x1b" not in header and "\u202e" not in header
+
+
+def test_numbers_are_read_not_counted() -> None:
+    assert [number(value) for value in (0.61234, 12.3456, 41200.0, 1.4e-4, 0.0, 1e9)] == [
+        "0.6123",
+        "12.35",
+        "41,200",
+        "1.4e-4",
+        "0.0000",
+        "1.0e9",
+    ]
