@@ -1,0 +1,1 @@
+"""Detached processes: spawning, identity by pid and start time, facts about the machine. Light."""

@@ -1,0 +1,149 @@
+"""A process that outlives the window that started it.
+
+Knows sessions, log files, a scrubbed environment, and that a process is its pid together with its
+start time. Does not know what the process does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+import engine
+from store.errors import NoSpace, WorkerDied
+
+# Only these travel to a worker: secrets in the environment (HF_TOKEN, cloud keys) never do.
+_KEPT = frozenset(
+    [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "TZ",
+        "TMPDIR",
+        "TERM",
+        "VIRTUAL_ENV",
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "DYLD_LIBRARY_PATH",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYTHONHASHSEED",
+        "PYTHONWARNINGS",
+        "SYSTEMROOT",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "CUDA_VISIBLE_DEVICES",
+        "CUDA_HOME",
+        "CUBLAS_WORKSPACE_CONFIG",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "WORKBENCH_HOME",
+    ]
+)
+_KEPT_PREFIXES = ("LC_", "XDG_", "NVIDIA_", "KMP_", "PYTORCH_", "BNB_")
+_START_TOLERANCE_S = 1.5
+
+# Children of this process, kept so that a finished one can be reaped and told from a living one.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that cannot be mistaken for a later one with the same number.
+
+    Attributes:
+        pid: process id.
+        started: start time, Unix seconds.
+    """
+
+    pid: int
+    started: float
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """The command line that runs one of our modules with this Python."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a worker may see of our environment, with `extra` laid over it."""
+    kept = {k: v for k, v in os.environ.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
+    root = str(Path(engine.__file__).resolve().parent.parent)
+    paths = [root, *(p for p in kept.get("PYTHONPATH", "").split(os.pathsep) if p and p != root)]
+    kept["PYTHONPATH"] = os.pathsep.join(paths)
+    kept["TOKENIZERS_PARALLELISM"] = "false"
+    return {**kept, **(extra or {})}
+
+
+def spawn(argv: Sequence[str], log_path: Path, env: Mapping[str, str] | None = None) -> Process:
+    """Start `argv` in its own session, deaf to this terminal, writing to `log_path` (appended).
+
+    Args:
+        env: laid over the scrubbed environment.
+    Raises:
+        NoSpace: the log cannot be opened.
+        WorkerDied: it ended before it could be looked at.
+    """
+    try:
+        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise NoSpace(f"{log_path}: {error.strerror}", "Make room, then try again.") from error
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment(env),
+            cwd=log_path.parent,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+    _children[child.pid] = child
+    try:
+        return Process(child.pid, psutil.Process(child.pid).create_time())
+    except psutil.NoSuchProcess as error:
+        raise WorkerDied(f"the worker ended at once (log: {log_path})", "Read the log.") from error
+
+
+def this_process() -> Process:
+    """The identity of the running process."""
+    return Process(os.getpid(), psutil.Process().create_time())
+
+
+def alive(pid: int | None, started: float | None) -> bool:
+    """Whether the process with this number and this start time still runs."""
+    if pid is None or started is None:
+        return False
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
+        return False
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) < _START_TOLERANCE_S
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def terminate(pid: int | None, started: float | None) -> bool:
+    """Ask the process to save and end (SIGTERM). False if it is gone already."""
+    if pid is None or not alive(pid, started):
+        return False
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,186 @@
+"""Checkpoints that are whole or absent: staged, hashed, renamed.
+
+A checkpoint is written into `step-000400.partial`, each file flushed to disk, `manifest.json`
+last; only then does the folder get its name. What has a manifest that verifies is complete, and
+nothing else is. Knows folders and bytes. Does not know torch or what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+MANIFEST = "manifest.json"
+PARTIAL = ".partial"
+
+
+class FileRecord(msgspec.Struct, frozen=True):
+    """Size in bytes and sha256 of one file."""
+
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a complete checkpoint consists of."""
+
+    step: int
+    files: dict[str, FileRecord]
+    versions: dict[str, str]
+    eval_loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint with a readable manifest. `bytes` counts its files."""
+
+    step: int
+    path: Path
+    bytes: int
+    eval_loss: float | None
+    manifest_sha256: str
+
+
+def folder(run_dir: Path, step: int) -> Path:
+    """Where the complete checkpoint of a step lies."""
+    return run_dir / "checkpoints" / f"step-{step:06d}"
+
+
+def write(
+    run_dir: Path,
+    step: int,
+    files: Iterable[tuple[str, bytes]],
+    versions: dict[str, str],
+    eval_loss: float | None = None,
+) -> Checkpoint:
+    """Write a checkpoint whole, or leave nothing.
+
+    Args:
+        files: names and contents, taken one by one so that only one is in memory.
+    Raises:
+        OSError: the disk refused; the partial folder is gone.
+    """
+    target = folder(run_dir, step)
+    partial = target.with_name(target.name + PARTIAL)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        records: dict[str, FileRecord] = {}
+        for name, data in files:
+            _write_file(partial / name, data)
+            records[name] = FileRecord(len(data), hashlib.sha256(data).hexdigest())
+        manifest = msgspec.json.encode(Manifest(step, records, versions, eval_loss))
+        _write_file(partial / MANIFEST, manifest)
+        _sync_folder(partial)
+        if target.exists():
+            shutil.rmtree(target)
+        os.rename(partial, target)
+        _sync_folder(target.parent)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    size = sum(record.size for record in records.values())
+    return Checkpoint(step, target, size, eval_loss, hashlib.sha256(manifest).hexdigest())
+
+
+def complete(run_dir: Path) -> list[Checkpoint]:
+    """Checkpoints under their final name with a readable manifest, by step; contents unread."""
+    found = []
+    for path in sorted((run_dir / "checkpoints").glob("step-*")):
+        manifest = read_manifest(path) if path.suffix == "" else None
+        if manifest is not None:
+            size = sum(record.size for record in manifest.files.values())
+            digest = hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
+            found.append(Checkpoint(manifest.step, path, size, manifest.eval_loss, digest))
+    return sorted(found, key=lambda checkpoint: checkpoint.step)
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """The manifest in a folder; None where there is none that can be read."""
+    try:
+        return msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def verify(path: Path) -> list[str]:
+    """What is wrong with a checkpoint, one sentence a file; empty where every hash agrees."""
+    manifest = read_manifest(path)
+    if manifest is None:
+        return [f"{path.name}: {MANIFEST} is missing or damaged"]
+    problems = []
+    for name, record in manifest.files.items():
+        file = path / name
+        if not file.is_file():
+            problems.append(f"{path.name}/{name} is missing")
+        elif file.stat().st_size != record.size:
+            size = file.stat().st_size
+            problems.append(f"{path.name}/{name} has {size} bytes, expected {record.size}")
+        elif _hash(file) != record.sha256:
+            problems.append(f"{path.name}/{name} was altered (sha256 differs)")
+    return problems
+
+
+def newest_intact(run_dir: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint whose hashes agree, and what was wrong with newer folders.
+
+    Newer folders that do not verify, and partial ones, are removed: training will write them
+    again.
+    """
+    problems: list[str] = []
+    for partial in (run_dir / "checkpoints").glob(f"step-*{PARTIAL}"):
+        problems.append(f"{partial.name}: an interrupted save, removed")
+        shutil.rmtree(partial)
+    known = {checkpoint.path: checkpoint for checkpoint in complete(run_dir)}
+    for path in sorted((run_dir / "checkpoints").glob("step-*"), reverse=True):
+        wrong = verify(path)
+        if not wrong:
+            return known[path], problems
+        problems += wrong
+        shutil.rmtree(path)
+    return None, problems
+
+
+def prune(run_dir: Path, limit: int) -> list[int]:
+    """Delete the oldest beyond `limit`, never the newest nor the one with the lowest eval loss.
+
+    Returns:
+        The steps that were deleted. A limit of 0 keeps all.
+    """
+    kept = complete(run_dir)
+    if limit <= 0 or len(kept) <= limit:
+        return []
+    measured = [c for c in kept if c.eval_loss is not None]
+    best = min(measured, key=lambda c: (c.eval_loss, c.step), default=None)
+    spared = {kept[-1].step, best.step if best else kept[-1].step}
+    doomed = [c for c in kept if c.step not in spared][: len(kept) - limit]
+    for checkpoint in doomed:
+        shutil.rmtree(checkpoint.path)
+    return [checkpoint.step for checkpoint in doomed]
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,63 @@
+"""What a training process is told: one JSON file in the run's folder, written before it starts.
+
+Knows plain values and paths. Does not know how they were chosen; `client` does.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from engine.train.recipe import Recipe, from_dict
+from store.errors import BadInput
+
+FILE = "spec.json"
+CHECKPOINTS = "checkpoints"
+LOG = "train.log"
+DATABASE = "run.db"
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """Everything a worker needs.
+
+    Attributes:
+        recipe: resolved: `dtype` is never `auto`, `threads` never 0.
+        snapshot: sha256 of the data snapshot.
+        base: folder of base weights.
+        device: `cuda` or `cpu`.
+    """
+
+    run_id: int
+    workspace: str
+    base: str
+    snapshot: str
+    recipe: dict[str, bool | int | float | str | list[str]]
+    device: str
+    versions: dict[str, str]
+
+    @property
+    def settings(self) -> Recipe:
+        """The recipe as its own type."""
+        return from_dict(self.recipe)
+
+
+def write(run_dir: Path, spec: Spec) -> None:
+    """Write `spec.json`, whole or not at all."""
+    temporary = run_dir / f"{FILE}.tmp"
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=2))
+    os.replace(temporary, run_dir / FILE)
+
+
+def read(run_dir: Path) -> Spec:
+    """Read `spec.json`.
+
+    Raises:
+        BadInput: it is missing or damaged.
+    """
+    path = run_dir / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Spec)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadInput(f"{path}: {error}", "Start a new run with the same settings.") from error
