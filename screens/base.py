@@ -1,0 +1,223 @@
+"""How every room is built: the shell it hangs in and the conventions it keeps.
+
+Conventions, for whoever writes a room:
+
+* A room is `screens/<room>/screen.py` with one class `<Name>Room(Room)`, its actions in
+  `screens/<room>/actions.py` (`ACTIONS`), its style in `styles.tcss`, every rule of which starts
+  with the room's class name or with a widget class of its own. Rooms are Textual *modes*: made on
+  first visit, kept alive afterwards, so a stream or a chart goes on while another room is shown.
+* ``class DataRoom(Room): ROOM = "data"; CSS_PATH = "styles.tcss"; BINDINGS =
+  bindings(room_actions("data"))``. The action `data.save` is the method `action_save`. Bindings
+  are never written by hand. Show at most eight in the footer, counting `? help`; the footer drops
+  keys which the focused widget would swallow, and, when narrow, the last of the table.
+  `check_action` returning False hides a key that has nothing to do right now
+  (call `refresh_bindings()` when that changes).
+* `compose_room()` yields what lies between the top line and the status line. Panes are
+  `Pane` (a titled border, see `screens/widgets/pane.py`); an empty pane shows an `EmptyState`
+  that names the key which fills it. `#main`/`#side` fold by the app's classes `-narrow` (< 100
+  columns) and `-wide`.
+* `self.status = Content(...)` sets the left of the bottom line. Short; a sign before a colour.
+* Slow work (anything that may take more than 10 ms) goes into
+  ``@work(thread=True, exclusive=True, group="rows", exit_on_error=False)``. The worker opens its
+  own catalogue (``with self.open_catalogue() as cat:``), never touches a widget, and *posts
+  messages*; `@on` handlers own the state. A `WorkbenchError` that leaves a worker, a handler or
+  an action becomes one modal by itself: do not catch it to show it.
+* On the interface's thread `self.catalogue` is a cached catalogue, for cheap reads and writes.
+* A room that has something for another calls `self.app.visit(...)` with one of the frozen
+  `Visit` records below; that room gets it in `receive(visit)` once it is on screen.
+* Text from outside goes through `screens.safe.text/line/visible`; never give a widget a `str`
+  that is not a literal. `notify(..., markup=False)`, better `self.say(content)`.
+* Colours: `$accent` for focus and what is alive, `$side-a`, `$side-b` for A and B,
+  `$text-success ✓`, `$text-error ✗`, `$text-warning !`, `$text-muted` for what is secondary.
+* No timer under one second unless something runs; stop it when it is done.
+
+Knows no room, no engine. The application itself is `workbench.app`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from textual import events
+from textual.app import App, ComposeResult
+from textual.containers import Container
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.worker import Worker, WorkerState
+
+from screens.clipboard import copy
+from screens.widgets.statusline import StatusLine
+from screens.widgets.topline import TopLine
+from store.catalogue import Catalogue
+from store.errors import WorkbenchError
+from store.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """Data: show this dataset."""
+
+    room: ClassVar[str] = "data"
+    path: str
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOn:
+    """Train: fill the form with this dataset."""
+
+    room: ClassVar[str] = "train"
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatWith:
+    """Chat: put these model references into the columns, left first."""
+
+    room: ClassVar[str] = "chat"
+    refs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShowRun:
+    """Train: show the live panel of this run."""
+
+    room: ClassVar[str] = "train"
+    run_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRef:
+    """Export: fill the form with this model reference."""
+
+    room: ClassVar[str] = "export"
+    ref: str
+
+
+Visit = OpenFile | TrainOn | ChatWith | ShowRun | ExportRef
+
+
+class Shell(App[None]):
+    """What a room may ask of the application. `workbench.app` fills it in."""
+
+    workspace: Workspace
+    device: reactive[str] = reactive("")
+    """The device in a few words, for the top line; empty until known."""
+
+    @property
+    def place(self) -> str:
+        """Workspace and device, as the top line shows them."""
+        raise NotImplementedError
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The interface thread's own catalogue, opened on first use."""
+        raise NotImplementedError
+
+    def visit(self, visit: Visit) -> None:
+        """Go to a room and hand it something."""
+        raise NotImplementedError
+
+    def show_error(self, error: WorkbenchError) -> None:
+        """One modal with the message and the hint."""
+        raise NotImplementedError
+
+
+class Failure(Message):
+    """A worker met an error that the user can do something about."""
+
+    def __init__(self, error: WorkbenchError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Room(Screen[None]):
+    """One of the five rooms: top line, body, status line."""
+
+    ROOM: ClassVar[str]
+    """The mode's name, as in `screens.actions.ROOMS`."""
+    TITLE_WORDS: ClassVar[str] = ""
+    """One sentence for the head of the help screen."""
+
+    status: reactive[Content] = reactive(Content(""))
+    """Left part of the bottom line."""
+
+    @property
+    def shell(self) -> Shell:
+        """The application."""
+        return cast(Shell, self.app)
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.shell.workspace
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """For the interface's thread only."""
+        return self.shell.catalogue
+
+    def open_catalogue(self) -> Catalogue:
+        """A catalogue for a worker thread; use it in a `with`."""
+        return Catalogue.open(self.shell.workspace)
+
+    def compose(self) -> ComposeResult:
+        yield TopLine(self.ROOM, self.shell.place)
+        with Container(classes="room-body"):
+            yield from self.compose_room()
+        yield StatusLine()
+
+    def compose_room(self) -> ComposeResult:
+        """The widgets between top line and status line."""
+        yield from ()
+
+    def receive(self, visit: Visit) -> None:
+        """Something handed over by another room, once this one is on screen."""
+
+    def watch_status(self, status: Content) -> None:
+        for line in self.query(StatusLine):
+            line.status = status
+
+    def say(self, content: Content | str, *, bad: bool = False) -> None:
+        """A toast. A `str` is shown as it is: markup is not interpreted."""
+        words = content.plain if isinstance(content, Content) else content
+        self.notify(words, severity="error" if bad else "information", markup=False)
+
+    def copy(self, words: str) -> None:
+        """Copy to the clipboard of the person's own terminal, and say how."""
+        self.say(copy(self.app, words))
+
+    @property
+    def wide(self) -> bool:
+        """Whether there is room for a side pane."""
+        return self.app.size.width >= 100
+
+    def focus_on(self, widget: Widget) -> None:
+        """Focus without scrolling the room."""
+        self.set_focus(widget, scroll_visible=False)
+
+    async def _dispatch_message(self, message: Message) -> None:
+        try:
+            await super()._dispatch_message(message)
+        except WorkbenchError as error:
+            self.shell.show_error(error)
+
+    def on_failure(self, event: Failure) -> None:
+        event.stop()
+        self.shell.show_error(event.error)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What escapes from a worker is shown, never lost."""
+        if event.state is not WorkerState.ERROR:
+            return
+        error = event.worker.error
+        if isinstance(error, WorkbenchError):
+            self.shell.show_error(error)
+        elif isinstance(error, Exception):
+            self.app._handle_exception(error)
+
+    def on_screen_resume(self, _event: events.ScreenResume) -> None:
+        self.refresh_bindings()

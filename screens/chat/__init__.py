@@ -1,0 +1,1 @@
+"""The Chat room: two models side by side, answering at once."""

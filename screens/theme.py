@@ -1,0 +1,47 @@
+"""Colours. Knows names of colours; style sheets use them as `$variables` only.
+
+Besides Textual's own variables there are two sides, the same in every room: `$side-a` (A, left,
+blue) and `$side-b` (B, right, orange). Each theme may override them.
+"""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+SIDES = {"side-a": "#4C9BE8", "side-b": "#E8924C"}
+"""Blue and orange of equal weight, readable on dark and on light ground."""
+
+WORKBENCH = Theme(
+    name="workbench",
+    primary="#5CC8A8",
+    secondary="#7C8794",
+    accent="#5CC8A8",
+    foreground="#D5DAE0",
+    background="#101418",
+    surface="#151A20",
+    panel="#1E252D",
+    success="#6CC070",
+    warning="#E0B050",
+    error="#E0626A",
+    dark=True,
+    variables={
+        **SIDES,
+        "block-cursor-background": "#22433B",
+        "block-cursor-foreground": "#E8EEF2",
+        "block-cursor-text-style": "none",
+        "block-cursor-blurred-background": "#1E252D",
+        "block-cursor-blurred-foreground": "#D5DAE0",
+        "border": "#5CC8A8",
+        "border-blurred": "#2E3843",
+        "footer-key-foreground": "#5CC8A8",
+        "input-selection-background": "#5CC8A8 30%",
+        "scrollbar": "#2E3843",
+        "scrollbar-hover": "#43505E",
+        "scrollbar-active": "#5CC8A8",
+        "scrollbar-background": "#101418",
+        "scrollbar-corner-color": "#101418",
+        "scrollbar-background-hover": "#101418",
+        "scrollbar-background-active": "#101418",
+    },
+)
+"""One accent, a quiet ground."""

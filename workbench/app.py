@@ -1,0 +1,166 @@
+"""The application: five rooms behind one tab bar.
+
+Knows the rooms by name and makes each when it is first visited. Knows nothing of what they do,
+and no engine: leaving it ends nothing but the window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.binding import BindingType
+from textual.command import Provider
+from textual.screen import Screen
+
+from screens import safe
+from screens.actions import APP_ACTIONS, ROOMS, bindings, room_actions
+from screens.base import OpenFile, Room, Shell, Visit
+from screens.theme import SIDES, WORKBENCH
+from screens.widgets.topline import TopLine, short_path
+from store.catalogue import Catalogue
+from store.errors import WorkbenchError
+from store.workspace import Workspace
+from workbench.workspace import find_workspace
+
+AGAIN_WITHIN = 2.0
+"""Seconds within which the second ctrl+c leaves."""
+THREADS = 24
+"""Most worker threads: a stream a column, an index, a search and a few reads at once."""
+
+
+def _palette() -> type[Provider]:
+    from screens.palette import ActionCommands
+
+    return ActionCommands
+
+
+def _room(room: str) -> Callable[[], Screen[Any]]:
+    """A factory that imports the room when it is first visited."""
+
+    def make() -> Screen[Any]:
+        made: Screen[Any] = getattr(
+            import_module(f"screens.{room}.screen"), f"{room.capitalize()}Room"
+        )()
+        return made
+
+    return make
+
+
+class WorkbenchApp(Shell):
+    """Data, Train, Chat, Runs and Export in one terminal."""
+
+    TITLE = "Workbench"
+    CSS_PATH = Path(safe.__file__).with_name("shell.tcss")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(APP_ACTIONS)]
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        room: _room(room) for room, _ in ROOMS
+    }
+    DEFAULT_MODE = "data"
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
+    ENABLE_COMMAND_PALETTE = True
+    PAUSE_GC_ON_SCROLL: ClassVar[bool] = True
+
+    def __init__(self, workspace: Workspace, file: str | None = None) -> None:
+        """Args: workspace: where everything is kept; file: a dataset to open at once."""
+        safe.install()
+        super().__init__()
+        self.workspace = workspace
+        self._file = file
+        self._catalogue: Catalogue | None = None
+        self._asked_to_leave = -AGAIN_WITHIN
+        self.register_theme(WORKBENCH)
+        self.theme = "workbench"
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return dict(SIDES)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        if self._catalogue is None:
+            self._catalogue = Catalogue.open(self.workspace)
+        return self._catalogue
+
+    async def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="worker"))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.exit)
+        if self._file is not None:
+            self.visit(OpenFile(self._file))
+
+    def on_unmount(self) -> None:
+        if self._catalogue is not None:
+            self._catalogue.close()
+            self._catalogue = None
+
+    def watch_device(self) -> None:
+        for top in self.screen.query(TopLine):
+            top.place = self.place
+
+    @property
+    def place(self) -> str:
+        """Workspace and device, as the top line shows them."""
+        return " · ".join(filter(None, (short_path(self.workspace.root), self.device)))
+
+    def visit(self, visit: Visit) -> None:
+        self.call_later(self._visit, visit)
+
+    async def _visit(self, visit: Visit) -> None:
+        await self.action_go(visit.room)
+        room = self.screen_stack[0]
+        if isinstance(room, Room):
+            room.call_after_refresh(room.receive, visit)
+
+    def show_error(self, error: WorkbenchError) -> None:
+        from screens.widgets.modals import ErrorModal
+
+        self.push_screen(ErrorModal(error))
+
+    async def run_action(self, *arguments: Any, **named: Any) -> bool:
+        try:
+            return await super().run_action(*arguments, **named)
+        except WorkbenchError as error:
+            self.show_error(error)
+            return True
+
+    async def action_go(self, room: str) -> None:
+        """Show a room; a modal over the one shown now stays there."""
+        await self.switch_mode(room)
+
+    def action_help(self) -> None:
+        """The keys of the room that is shown."""
+        from screens.widgets.help import HelpScreen
+
+        room = self.screen
+        if isinstance(room, Room):
+            label = dict(ROOMS)[room.ROOM]
+            self.push_screen(HelpScreen(label, room.TITLE_WORDS, room_actions(room.ROOM)))
+
+    def action_leave(self) -> None:
+        """Leave at the second press."""
+        now = time.monotonic()
+        if now - self._asked_to_leave < AGAIN_WITHIN:
+            self.exit()
+            return
+        self._asked_to_leave = now
+        self.notify("Press ctrl+c again to leave. Runs go on without the window.", timeout=2)
+
+
+def run(workspace: Path | None = None, file: Path | None = None) -> int:
+    """Show the application until it is left; the exit code.
+
+    Args:
+        workspace: folder to use instead of the one that is found.
+        file: a dataset to open at once.
+    """
+    app = WorkbenchApp(find_workspace(workspace), str(file) if file is not None else None)
+    app.run()
+    return app.return_code or 0
