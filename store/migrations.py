@@ -1,0 +1,316 @@
+"""The shape of both databases, as named migrations that are applied once and recorded.
+
+Knows every table. Does not know what is done with them (see one module a noun). A published
+migration is never changed; a new need is a new migration at the end.
+"""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+
+from sqlite_utils.migrations import Migrations
+
+from store.errors import Unsupported
+from store.sqlite import Database, file_of, write
+
+CATALOGUE = Migrations("catalogue")
+RUN = Migrations("run")
+
+
+def migrate_catalogue(db: Database) -> None:
+    """Bring the catalogue up to date; nearly free where there is nothing to do."""
+    apply(db, CATALOGUE)
+
+
+def migrate_run(db: Database) -> None:
+    """Bring a run database up to date. Only its writer calls this."""
+    apply(db, RUN)
+
+
+def apply(db: Database, migrations: Migrations) -> None:
+    """Apply what is pending, each migration and its record in one transaction of their own.
+
+    BEGIN IMMEDIATE and a second look inside make it safe for several processes to arrive at a
+    fresh file at the same moment.
+
+    Raises:
+        Unsupported: the file was written by a newer Workbench.
+    """
+    known = _names(migrations)
+    applied = _applied(db, migrations.name)
+    strangers = sorted(applied - set(known))
+    if strangers:
+        raise Unsupported(
+            f"{file_of(db)}: written by a newer Workbench (knows {strangers[0]!r})",
+            "Update Workbench, or name another workspace with --workspace DIR.",
+        )
+    while not applied.issuperset(known):
+        with write(db):
+            pending = [migration.name for migration in migrations.pending(db)]
+            if pending:
+                migrations.apply(db, stop_before=pending[1:])
+        applied = _applied(db, migrations.name)
+
+
+def _applied(db: Database, name: str) -> set[str]:
+    sql = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
+    try:
+        return {row[0] for row in db.execute(sql, [name]).fetchall()}
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return set()
+        raise
+
+
+@functools.cache
+def _names(migrations: Migrations) -> tuple[str, ...]:
+    with Database(memory=True, execute_plugins=False) as empty:
+        return tuple(migration.name for migration in migrations.pending(empty))
+
+
+def _statements(db: Database, *statements: str) -> None:
+    for statement in statements:
+        db.execute(statement)
+
+
+@CATALOGUE(name="001-datasets-and-edits")
+def _datasets(db: Database) -> None:
+    _statements(
+        db,
+        """CREATE TABLE datasets (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            path TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            rows INTEGER,
+            bytes INTEGER NOT NULL,
+            sha256 TEXT,
+            device TEXT NOT NULL,      -- text: both may be unsigned 64 bit, SQLite's are signed
+            inode TEXT NOT NULL,
+            mtime_ns INTEGER NOT NULL,
+            added REAL NOT NULL,
+            opened REAL NOT NULL
+        ) STRICT""",
+        """CREATE TABLE edits (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            dataset_id INTEGER NOT NULL REFERENCES datasets(id) ON DELETE CASCADE,
+            kind TEXT NOT NULL CHECK (kind IN ('replace', 'insert', 'delete')),
+            row INTEGER NOT NULL CHECK (row >= 1),
+            before BLOB,               -- bytes: a row may hold invalid UTF-8
+            after BLOB,
+            reverts INTEGER REFERENCES edits(id) ON DELETE CASCADE,
+            state TEXT NOT NULL CHECK (state IN ('done', 'undone', 'dropped')),
+            saved INTEGER NOT NULL DEFAULT 0 CHECK (saved IN (0, 1)),
+            created REAL NOT NULL,
+            CHECK ((kind = 'insert') = (before IS NULL)),
+            CHECK ((kind = 'delete') = (after IS NULL))
+        ) STRICT""",
+        "CREATE INDEX edits_by_dataset ON edits(dataset_id, id)",
+        "CREATE INDEX edits_unsaved ON edits(dataset_id, id) WHERE saved = 0",
+        "CREATE INDEX edits_stack ON edits(dataset_id, state, id) WHERE reverts IS NULL",
+        "CREATE INDEX edits_reverting ON edits(reverts)",
+        """CREATE TABLE versions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            dataset_id INTEGER NOT NULL REFERENCES datasets(id) ON DELETE CASCADE,
+            sha256 TEXT NOT NULL,
+            rows INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            upto INTEGER NOT NULL,     -- the last edit that is in the saved file
+            state TEXT NOT NULL CHECK (state IN ('intended', 'saved')),
+            created REAL NOT NULL
+        ) STRICT""",
+        "CREATE INDEX versions_by_dataset ON versions(dataset_id, id)",
+        """CREATE TABLE snapshots (
+            sha256 TEXT PRIMARY KEY,
+            dataset_id INTEGER REFERENCES datasets(id) ON DELETE SET NULL,
+            source TEXT NOT NULL,
+            rows INTEGER NOT NULL,
+            train_rows INTEGER NOT NULL,
+            eval_rows INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            path TEXT NOT NULL,
+            split TEXT NOT NULL CHECK (json_valid(split)),
+            created REAL NOT NULL
+        ) STRICT""",
+    )
+
+
+@CATALOGUE(name="002-runs-and-commands")
+def _runs(db: Database) -> None:
+    _statements(
+        db,
+        """CREATE TABLE runs (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            name TEXT NOT NULL,
+            note TEXT NOT NULL DEFAULT '',
+            status TEXT NOT NULL CHECK (status IN
+                ('queued', 'running', 'paused', 'stopped', 'finished', 'failed', 'lost')),
+            model TEXT NOT NULL,
+            dataset TEXT NOT NULL,
+            recipe TEXT NOT NULL CHECK (json_valid(recipe)),
+            seed INTEGER NOT NULL,
+            snapshot TEXT REFERENCES snapshots(sha256),
+            base_sha256 TEXT,
+            template_sha256 TEXT,
+            versions TEXT NOT NULL CHECK (json_valid(versions)),
+            machine TEXT NOT NULL CHECK (json_valid(machine)),
+            split TEXT NOT NULL CHECK (json_valid(split)),
+            pid INTEGER,
+            process_started REAL,
+            step INTEGER NOT NULL DEFAULT 0,
+            total_steps INTEGER,
+            loss REAL,
+            eval_loss REAL,
+            best_step INTEGER,
+            created REAL NOT NULL,
+            started REAL,
+            finished REAL,
+            reason TEXT,
+            promoted_step INTEGER,
+            parent INTEGER REFERENCES runs(id)
+        ) STRICT""",
+        """CREATE TABLE commands (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            run_id INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+            command TEXT NOT NULL CHECK (command IN ('stop', 'pause', 'checkpoint')),
+            created REAL NOT NULL,
+            taken REAL
+        ) STRICT""",
+        "CREATE INDEX commands_pending ON commands(run_id, id) WHERE taken IS NULL",
+    )
+
+
+@CATALOGUE(name="003-chats-checks-exports")
+def _chats(db: Database) -> None:
+    _statements(
+        db,
+        """CREATE TABLE chats (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            title TEXT NOT NULL,
+            created REAL NOT NULL,
+            system TEXT NOT NULL,
+            sampling TEXT NOT NULL CHECK (json_valid(sampling))
+        ) STRICT""",
+        """CREATE TABLE turns (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            chat_id INTEGER NOT NULL REFERENCES chats(id) ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            role TEXT NOT NULL,
+            text TEXT NOT NULL,
+            "column" TEXT,
+            model TEXT,
+            tokens INTEGER,
+            seconds REAL,
+            first_token_seconds REAL,
+            stop TEXT,
+            seed INTEGER,
+            created REAL NOT NULL
+        ) STRICT""",
+        "CREATE INDEX turns_by_chat ON turns(chat_id, position, id)",
+        """CREATE TABLE checks (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            suite TEXT NOT NULL,
+            suite_sha256 TEXT NOT NULL,
+            model TEXT NOT NULL,
+            passed INTEGER NOT NULL,
+            failed INTEGER NOT NULL,
+            errors INTEGER NOT NULL,
+            rate REAL,
+            low REAL,
+            high REAL,
+            created REAL NOT NULL,
+            items TEXT NOT NULL CHECK (json_valid(items))
+        ) STRICT""",
+        "CREATE INDEX checks_by_model ON checks(model, suite, id)",
+        """CREATE TABLE exports (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            ref TEXT NOT NULL,
+            run_id INTEGER REFERENCES runs(id),
+            step INTEGER,
+            kind TEXT NOT NULL CHECK (kind IN ('gguf', 'merged', 'adapter')),
+            type TEXT NOT NULL,
+            path TEXT NOT NULL,
+            bytes INTEGER,
+            sha256 TEXT,
+            status TEXT NOT NULL CHECK (status IN ('running', 'proved', 'unproved', 'failed')),
+            created REAL NOT NULL,
+            finished REAL,
+            provenance TEXT NOT NULL CHECK (json_valid(provenance))
+        ) STRICT""",
+        """CREATE TABLE proofs (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            export_id INTEGER REFERENCES exports(id) ON DELETE CASCADE,
+            file TEXT NOT NULL,
+            sha256 TEXT NOT NULL,
+            against TEXT NOT NULL,
+            verdict TEXT NOT NULL CHECK (verdict IN ('pass', 'warn', 'fail')),
+            stages TEXT NOT NULL CHECK (json_valid(stages)),
+            created REAL NOT NULL
+        ) STRICT""",
+        "CREATE INDEX proofs_by_export ON proofs(export_id, id)",
+    )
+
+
+@RUN(name="001-run")
+def _run(db: Database) -> None:
+    _statements(
+        db,
+        "CREATE TABLE keys (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
+        """CREATE TABLE metrics (
+            key INTEGER NOT NULL REFERENCES keys(id),
+            step INTEGER NOT NULL,
+            value REAL,                -- NULL: not a number, or infinite
+            PRIMARY KEY (key, step)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE lod (
+            key INTEGER NOT NULL REFERENCES keys(id),
+            level INTEGER NOT NULL,
+            bucket INTEGER NOT NULL,   -- step // store.metrics.width(level)
+            first INTEGER NOT NULL,
+            last INTEGER NOT NULL,
+            low REAL,
+            high REAL,
+            total REAL NOT NULL,
+            n INTEGER NOT NULL,        -- finite values
+            nulls INTEGER NOT NULL,
+            PRIMARY KEY (key, level, bucket)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE samples (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            step INTEGER NOT NULL,
+            prompt TEXT NOT NULL,
+            model TEXT NOT NULL,
+            text TEXT NOT NULL,
+            tokens INTEGER NOT NULL,
+            stop TEXT NOT NULL,
+            created REAL NOT NULL
+        ) STRICT""",
+        """CREATE TABLE checkpoints (
+            step INTEGER PRIMARY KEY,
+            path TEXT NOT NULL,
+            bytes INTEGER NOT NULL,
+            manifest_sha256 TEXT NOT NULL,
+            eval_loss REAL,
+            created REAL NOT NULL
+        ) STRICT""",
+        """CREATE TABLE events (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            created REAL NOT NULL,
+            level TEXT NOT NULL CHECK (level IN ('info', 'warn', 'error')),
+            kind TEXT NOT NULL,
+            text TEXT NOT NULL,
+            step INTEGER
+        ) STRICT""",
+        """CREATE TABLE state (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            status TEXT NOT NULL,
+            step INTEGER NOT NULL,
+            total_steps INTEGER,
+            reason TEXT,
+            pid INTEGER NOT NULL,
+            process_started REAL NOT NULL,
+            heartbeat REAL NOT NULL,
+            started REAL,
+            finished REAL
+        ) STRICT""",
+    )
