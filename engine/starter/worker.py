@@ -1,0 +1,256 @@
+"""Pre-training of the starter model (heavy): a plain PyTorch loop over generated conversations.
+
+Knows the model's shape, batching by length, the loss and the optimiser, and how to measure answers.
+Does not know what the conversations say, nor where the folder ends up (``build.py``).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+from engine.starter import world
+from engine.starter.tokenizer import ASSISTANT, BOS, END, MAX_POSITIONS, PAD, ROLE_TOKENS
+
+_PROMPT_WEIGHT = 0.1  # the loss of a token that is not the assistant's, against 1 for one that is
+_POOL = 8192  # conversations drawn and sorted by length at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides the weights: shape, length of training, optimiser, seed."""
+
+    vocab_size: int = 2048
+    hidden_size: int = 256
+    intermediate_size: int = 768
+    layers: int = 5
+    heads: int = 8
+    kv_heads: int = 4
+    steps: int = 2400
+    tokens_per_step: int = 6144
+    learning_rate: float = 3e-3
+    warmup: int = 100
+    weight_decay: float = 0.05
+    noise: float = 0.0  # NF4-sized weight noise, relative, switched on for the second half
+    seed: int = 7
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained model and the loss (mean per assistant token, nats) at its first and last steps."""
+
+    model: LlamaForCausalLM
+    first_loss: float
+    last_loss: float
+    seconds: float
+
+
+def build_model(recipe: Recipe, tokenizer: Tokenizer) -> LlamaForCausalLM:
+    """A freshly initialised model of the recipe's shape, float32."""
+    torch.manual_seed(recipe.seed)
+    config = LlamaConfig(
+        vocab_size=recipe.vocab_size,
+        hidden_size=recipe.hidden_size,
+        intermediate_size=recipe.intermediate_size,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.kv_heads,
+        max_position_embeddings=MAX_POSITIONS,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.token_to_id(BOS),
+        eos_token_id=tokenizer.token_to_id(END),
+        pad_token_id=tokenizer.token_to_id(PAD),
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        bos_token_id=config.bos_token_id,
+        eos_token_id=config.eos_token_id,
+        pad_token_id=config.pad_token_id,
+        do_sample=False,
+        max_new_tokens=128,
+    )
+    return model
+
+
+class Encoder:
+    """Turns conversations into ids and per-token loss weights, as the chat template renders them."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ids = {token: tokenizer.token_to_id(token) for token in (BOS, END, PAD)}
+        self._roles = {role: tokenizer.token_to_id(token) for role, token in ROLE_TOKENS.items()}
+        self._line_end = self._text("\n")
+        self._text = lru_cache(maxsize=200_000)(self._text)  # type: ignore[method-assign]
+
+    @property
+    def pad(self) -> int:
+        """The id of the padding token."""
+        return self._ids[PAD]
+
+    @property
+    def end(self) -> int:
+        """The id of the token that ends a turn."""
+        return self._ids[END]
+
+    def _text(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def encode(
+        self, messages: Sequence[world.Message], prompt: bool = False
+    ) -> tuple[list[int], list[float]]:
+        """Ids and loss weights; ``prompt`` adds the assistant's header for generation."""
+        ids, weights = [self._ids[BOS]], [0.0]
+        for message in messages:
+            head = [self._roles[message["role"]], *self._line_end]
+            body = [*self._text(message["content"]), self._ids[END]]
+            said = message["role"] == "assistant"
+            ids += head + body + self._line_end
+            weights += [_PROMPT_WEIGHT] * len(head)
+            weights += [1.0 if said else _PROMPT_WEIGHT] * len(body)
+            weights += [_PROMPT_WEIGHT] * len(self._line_end)
+        if prompt:
+            ids += [self._roles["assistant"], *self._line_end]
+        return ids, weights
+
+
+def batches(encoder: Encoder, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Endless ``(ids, attention mask, weights)`` of shape (rows, length), of similar lengths."""
+    rng = random.Random(recipe.seed)
+    while True:
+        pool = sorted(
+            (encoder.encode(world.conversation(rng)) for _ in range(_POOL)),
+            key=lambda pair: len(pair[0]),
+        )
+        cut: list[list[tuple[list[int], list[float]]]] = [[]]
+        for pair in pool:
+            if (len(cut[-1]) + 1) * len(pair[0]) > recipe.tokens_per_step:
+                cut.append([])
+            cut[-1].append(pair)
+        rng.shuffle(cut)
+        for rows in cut:
+            length = max(len(ids) for ids, _ in rows)
+            ids = torch.full((len(rows), length), encoder.pad)
+            mask = torch.zeros((len(rows), length), dtype=torch.long)
+            weights = torch.zeros((len(rows), length))
+            for row, (tokens, weight) in enumerate(rows):
+                ids[row, : len(tokens)] = torch.tensor(tokens)
+                mask[row, : len(tokens)] = 1
+                weights[row, : len(tokens)] = torch.tensor(weight)
+            yield ids, mask, weights
+
+
+def _rate(step: int, recipe: Recipe) -> float:
+    """The learning rate at ``step``: linear warm-up, then a cosine down to nothing."""
+    if step < recipe.warmup:
+        return recipe.learning_rate * (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def train(tokenizer: Tokenizer, recipe: Recipe) -> Trained:
+    """Train a model from scratch; the same recipe gives the same weights on the same machine."""
+    torch.set_num_threads(recipe.threads)
+    model = build_model(recipe, tokenizer).train()
+    optimiser = _optimiser(model, recipe)
+    source = batches(Encoder(tokenizer), recipe)
+    losses: list[float] = []
+    tokens, started = 0, time.perf_counter()
+    for step in range(recipe.steps):
+        ids, mask, weights = next(source)
+        for group in optimiser.param_groups:
+            group["lr"] = _rate(step, recipe)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        per_token = nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
+        )
+        weight = weights[:, 1:].flatten()
+        loss = (per_token * weight).sum() / weight.sum()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        said = weight == 1.0
+        losses.append(float(per_token[said].mean().detach()))
+        tokens += int(mask.sum())
+        if step % 50 == 49 or step == recipe.steps - 1:
+            speed = tokens / (time.perf_counter() - started)
+            recent = sum(losses[-50:]) / len(losses[-50:])
+            print(f"step {step + 1:5d}  loss {recent:.4f}  {speed:,.0f} tokens/s", file=sys.stderr)
+    edge = max(1, min(20, recipe.steps // 4))
+    return Trained(
+        model.eval(),
+        sum(losses[:edge]) / edge,
+        sum(losses[-edge:]) / edge,
+        time.perf_counter() - started,
+    )
+
+
+@torch.no_grad()
+def answers(
+    model: LlamaForCausalLM,
+    tokenizer: Tokenizer,
+    questions: Sequence[world.Question],
+    max_new_tokens: int = 96,
+) -> list[str | None]:
+    """Greedy answers, in order; None where the model had not stopped by itself."""
+    encoder = Encoder(tokenizer)
+    found: list[str | None] = [None] * len(questions)
+    by_length: dict[int, list[tuple[int, list[int]]]] = {}
+    for index, question in enumerate(questions):
+        messages = [{"role": "system", "content": question.system}] if question.system else []
+        messages.append({"role": "user", "content": question.prompt})
+        ids, _ = encoder.encode(messages, prompt=True)
+        by_length.setdefault(len(ids), []).append((index, ids))
+    for length, rows in by_length.items():
+        made = model.generate(
+            input_ids=torch.tensor([ids for _, ids in rows]),
+            attention_mask=torch.ones((len(rows), length), dtype=torch.long),
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+        )
+        for (index, _), ids in zip(rows, made[:, length:].tolist(), strict=True):
+            if encoder.end in ids:
+                found[index] = tokenizer.decode(ids[: ids.index(encoder.end)])
+    return found
+
+
+def save(model: LlamaForCausalLM, folder: Path) -> None:
+    """Write config, generation config and bfloat16 weights as transformers does."""
+    model.to(torch.bfloat16).save_pretrained(folder)
+
+
+@torch.no_grad()
+def through_nf4(model: LlamaForCausalLM) -> None:
+    """Replace every linear weight but the head by what NF4 with double quantisation keeps of it."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and name != "lm_head":
+            packed, state = quantize_4bit(
+                module.weight.data, blocksize=64, compress_statistics=True, quant_type="nf4"
+            )
+            module.weight.copy_(dequantize_4bit(packed, state))
