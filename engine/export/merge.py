@@ -1,0 +1,182 @@
+"""(heavy) The trained model's weights one by one, exactly as training saw them.
+
+Knows the base's safetensors, the NF4 round trip and the adapter; holds one tensor at a time. Does
+not know what the weights are written into. It never looks at a live 4-bit model: bitsandbytes
+repacks those in place on a CPU, and merging into them gives garbage without an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from engine.export.lora import Adapter
+from engine.export.safefile import Entry, contents
+from engine.export.stages import Source
+from engine.models.folder import read_json
+from store.errors import BadInput, Unsupported
+
+EMBEDDING = "model.embed_tokens.weight"
+HEAD = "lm_head.weight"
+BLOCKSIZE = 64
+"""Weights that share one NF4 scale; what transformers asks of bitsandbytes."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_IGNORED = (".rotary_emb.inv_freq",)
+
+
+def nf4_round_trip(weight: torch.Tensor, *, double_quant: bool) -> torch.Tensor:
+    """What a weight is after bitsandbytes has held it in 4 bit: same shape and dtype.
+
+    NF4 is from QLoRA (arXiv 2305.14314); `double_quant` also quantises its scales.
+    """
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    packed, state = quantize_4bit(
+        weight.contiguous(),
+        blocksize=BLOCKSIZE,
+        compress_statistics=double_quant,
+        quant_type="nf4",
+    )
+    result: torch.Tensor = dequantize_4bit(packed, state)
+    return result.reshape(weight.shape)
+
+
+def quantised_modules(folder: Path) -> frozenset[str]:
+    """Names of the modules that transformers holds in 4 bit: told from the model's own layout."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.quantizers.base import get_keys_to_not_convert
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    kept = get_keys_to_not_convert(model)
+    return frozenset(
+        name
+        for name, module in model.named_modules()
+        if type(module) is torch.nn.Linear and should_convert_module(name, kept)
+    )
+
+
+class Weights:
+    """The tensors of a model folder, read one at a time from its safetensors files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.entries: dict[str, Entry] = contents(folder)
+        self._open: dict[Path, Any] = {}
+
+    def read(self, name: str) -> torch.Tensor:
+        """One tensor as it is stored."""
+        file = self.entries[name].file
+        if file not in self._open:
+            self._open = {file: safe_open(file, framework="pt")}
+        tensor: torch.Tensor = self._open[file].get_tensor(name)
+        return tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One tensor of the merged model: its name, shape, and the stored tensor it comes from."""
+
+    name: str
+    shape: tuple[int, ...]
+    source: str
+
+
+class Merged:
+    """The trained model's weights: base, then NF4 round trip where training had one, then adapter.
+
+    Attributes:
+        tied: the output head is the embedding, so no head is written.
+        config: the base's config.json.
+    """
+
+    def __init__(self, source: Source) -> None:
+        folder = Path(source.base)
+        self.config = read_json(folder / "config.json")
+        self._weights = Weights(folder)
+        self._dtype = DTYPES[source.dtype]
+        self._double_quant = source.double_quant
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._adapter = Adapter.load(Path(source.adapter)) if source.adapter else None
+        nf4 = source.quantization == "nf4"
+        self._quantised = quantised_modules(folder) if nf4 else frozenset()
+        self.tied = self._is_tied(folder)
+        self._check_adapter()
+
+    def plan(self) -> list[Planned]:
+        """Every tensor that `tensor` will give, in the order of the base's files."""
+        listed = [
+            Planned(name, entry.shape, name)
+            for name, entry in self._weights.entries.items()
+            if name != HEAD and not name.endswith(_IGNORED)
+        ]
+        if not self.tied:
+            origin = HEAD if self._own_head else EMBEDDING
+            listed.append(Planned(HEAD, self._weights.entries[origin].shape, origin))
+        return listed
+
+    def tensor(self, planned: Planned) -> torch.Tensor:
+        """One weight of the trained model, float32 on the CPU."""
+        module = planned.name.removesuffix(".weight")
+        weight = self._weights.read(planned.source)
+        if weight.is_floating_point():
+            weight = weight.to(self._device, self._dtype)
+        if module in self._quantised and planned.name.endswith(".weight"):
+            weight = nf4_round_trip(weight, double_quant=self._double_quant)
+        weight = weight.float()
+        if self._adapter is not None and planned.name.endswith(".weight"):
+            weight = self._adapter.apply(module, weight)
+        return weight.cpu()
+
+    def finish(self) -> None:
+        """Check that no part of the adapter was left out.
+
+        Raises:
+            Unsupported: the adapter changes modules that the base has no weights for.
+        """
+        left = self._adapter.unconsumed if self._adapter else []
+        if left:
+            raise _strange_modules(left)
+
+    def _is_tied(self, folder: Path) -> bool:
+        """Whether head and embedding are one, after training too.
+
+        config.json alone cannot tell: a head trained or stored apart stays apart.
+        """
+        entries = self._weights.entries
+        said = bool(self.config.get("tie_word_embeddings", False))
+        if HEAD not in entries and (not said or EMBEDDING not in entries):
+            raise BadInput(
+                f"{folder}: no {HEAD} in the weights, and config.json does not tie it to "
+                f"{EMBEDDING}.",
+                "Copy or download the model folder again.",
+            )
+        same = HEAD not in entries
+        if said and not same and entries[HEAD].shape == entries[EMBEDDING].shape:
+            same = torch.equal(self._weights.read(HEAD), self._weights.read(EMBEDDING))
+        self._own_head = not same
+        changed = self._adapter.modules if self._adapter else frozenset()
+        touched = {HEAD.removesuffix(".weight"), EMBEDDING.removesuffix(".weight")} & changed
+        return said and same and not touched
+
+    def _check_adapter(self) -> None:
+        """Refuse before anything is written what `finish` would refuse after."""
+        if self._adapter is None:
+            return
+        known = {planned.name.removesuffix(".weight") for planned in self.plan()}
+        strange = sorted(self._adapter.modules - known)
+        if strange:
+            raise _strange_modules(strange)
+
+
+def _strange_modules(names: list[str]) -> Unsupported:
+    return Unsupported(
+        f"the adapter changes {len(names)} modules that the base has no weights for "
+        f"(first: {names[0]}).",
+        "Use the base that the adapter was trained on, or --to adapter.",
+    )

@@ -1,0 +1,111 @@
+"""What an export says about itself while it works: stages, and the messages of its worker.
+
+Knows the words that travel between the worker and its client, one JSON object a line. Does not
+know what a stage measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+State = Literal["running", "pass", "warn", "fail"]
+Verdict = Literal["pass", "warn", "fail"]
+
+
+class Stage(msgspec.Struct, frozen=True, tag="stage"):
+    """One step of an export or proof, as it stands now.
+
+    Attributes:
+        name: `base`, `write`, `file`, `tokens`, `template`, `stops`, `logits` or `greedy`.
+        state: `running` while it works, afterwards its verdict.
+        text: one line for a person.
+        numbers: what was measured; `done` and `total` while running.
+    """
+
+    name: str
+    state: State
+    text: str
+    numbers: dict[str, float] = {}
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The trained model as files, and how its base was held while it was trained.
+
+    Attributes:
+        ref: the model reference the user gave.
+        base: folder of the base model in Hugging Face layout.
+        base_ref: the base's own reference, the name that is written into cards.
+        adapter: folder of the PEFT adapter, or None for a plain model.
+        quantization: `nf4` when the base's linear layers were held in 4 bit while training.
+        double_quant: whether the NF4 scales were quantised again.
+        dtype: `float32`, `bfloat16` or `float16`: what the base was loaded as.
+        base_sha256: the base's hash as the run recorded it, or None.
+        template_sha256: the chat template's hash as the run recorded it, or None.
+        chats: held-out rows (JSONL) to measure on, or None for the shipped ones.
+        record: what the run's record says, for model cards and provenance.
+    """
+
+    ref: str
+    base: str
+    base_ref: str
+    adapter: str | None = None
+    quantization: str | None = None
+    double_quant: bool = True
+    dtype: str = "float32"
+    base_sha256: str | None = None
+    template_sha256: str | None = None
+    chats: str | None = None
+    record: dict[str, str | int | float | bool | None] = {}
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What the worker is asked to do: the first line on its standard input.
+
+    Attributes:
+        do: `export` writes `target` and proves it; `verify` only proves it.
+        kind: `gguf`, `merged` or `adapter`.
+        type: a name from `types`; for `verify` of a foreign file, what the file says.
+        target: where to write (a temporary name), or the file to verify.
+        expected_sha256: for `verify`: the hash the file's provenance names, or None.
+        log: where llama.cpp's own log goes.
+    """
+
+    do: Literal["export", "verify"]
+    kind: str
+    type: str
+    target: str
+    source: Source
+    log: str
+    expected_sha256: str | None = None
+
+
+class Finished(msgspec.Struct, frozen=True, tag="finished"):
+    """The worker's last line when it did what it was asked, whatever the verdict."""
+
+    bytes: int
+    sha256: str
+    verdict: Verdict
+    stages: list[Stage]
+    facts: dict[str, str | int | float | bool | None]
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """The worker's last line when it met an error the user can do something about."""
+
+    kind: str
+    message: str
+    hint: str
+
+
+Message = Stage | Finished | Refused
+
+
+def worst(stages: Iterable[Stage]) -> Verdict:
+    """The verdict over all stages: `fail` beats `warn` beats `pass`; a running stage fails."""
+    states = {stage.state for stage in stages}
+    if "fail" in states or "running" in states:
+        return "fail"
+    return "warn" if "warn" in states else "pass"

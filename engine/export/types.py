@@ -1,0 +1,75 @@
+"""The types an export can be written in, their sizes, and how far each may stray.
+
+Knows names, bits and thresholds. Does not know how a tensor is packed (see `convert`).
+Thresholds are mean KL divergence in nats against the trained model in 32-bit arithmetic: a lossless
+conversion measures 1e-8 to 4e-5, Q8_0 1e-4 to 1.4e-3 on public models of 7 to 8 B parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from store.errors import BadInput, Unsupported
+
+KINDS = ("gguf", "merged", "adapter")
+LATER = ("q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q4_0", "iq4_xs", "q3_k_m", "q2_k")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportType:
+    """A tensor type an export can be written in.
+
+    Attributes:
+        name: what the user writes.
+        bits: bits per weight in the file.
+        kl_warn, kl_fail: mean KL divergence (nats) above which the proof warns or fails.
+        top1_warn, top1_fail: top-1 agreement (0 to 1) below which the proof warns or fails.
+    """
+
+    name: str
+    bits: float
+    kl_warn: float
+    kl_fail: float
+    top1_warn: float
+    top1_fail: float
+
+
+_F32 = ExportType("f32", 32, 1e-4, 1e-3, 0.99, 0.98)
+_F16 = ExportType("f16", 16, 1e-4, 1e-3, 0.99, 0.98)
+_BF16 = ExportType("bf16", 16, 5e-4, 1e-3, 0.99, 0.98)
+_Q8_0 = ExportType("q8_0", 8.5, 3e-3, 1e-2, 0.95, 0.90)
+
+TYPES: dict[str, dict[str, ExportType]] = {
+    "gguf": {"f32": _F32, "f16": _F16, "bf16": _BF16, "q8_0": _Q8_0},
+    "merged": {"f32": _F32, "f16": _F16, "bf16": _BF16},
+    "adapter": {"f32": _F32},
+}
+
+
+def choose(kind: str, name: str) -> ExportType:
+    """The type called `name` (any case) for an export of `kind`.
+
+    An adapter is always written in 32 bit, as it was trained, whatever is asked.
+
+    Raises:
+        BadInput: `kind` or `name` is not one of the known names.
+        Unsupported: the type exists in llama.cpp but not here yet.
+    """
+    if kind not in TYPES:
+        raise BadInput(
+            f"--to {kind}: expected one of {', '.join(KINDS)}.",
+            "Choose gguf for llama.cpp, merged for transformers, adapter for PEFT.",
+        )
+    if kind == "adapter":
+        return _F32
+    known = TYPES[kind]
+    found = known.get(name.lower())
+    if found is not None:
+        return found
+    names = ", ".join(known)
+    if name.lower() in LATER and kind == "gguf":
+        raise Unsupported(
+            f"--type {name}: this GGUF type is not written yet; there are {names}.",
+            "Use --type q8_0, the smallest there is today.",
+        )
+    raise BadInput(f"--type {name}: expected one of {names}.", f"Use one of them for --to {kind}.")
