@@ -1,0 +1,1 @@
+"""Talking to models: a resident worker a base, a client that merges several workers."""

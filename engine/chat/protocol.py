@@ -1,0 +1,172 @@
+"""What a chat worker and its clients say to each other: one JSON object a line.
+
+Knows the shape of every message and the limits on it. Does not know sockets or models. A client
+says `Hello` first and the worker answers `Ready`; both sides refuse another `VERSION`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from engine.data.rows import Turn
+
+VERSION = 1
+MAX_LINE = 16 * 1024 * 1024
+"""Longest line either side reads, in bytes."""
+MAX_ROWS = 1024
+"""Most rows in one request."""
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+StopReason = Literal["turn end", "length", "stopped"]
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):
+    """Base of every message."""
+
+
+class Hello(Message, frozen=True, tag="hello"):
+    """The first line of a client. `keep`: the worker stays when this client leaves."""
+
+    version: int
+    keep: bool
+
+
+class Attach(Message, frozen=True, tag="attach"):
+    """Make `model` askable: the base itself, or an adapter folder on top of it."""
+
+    id: Id
+    model: str
+    adapter: str | None
+
+
+class AskRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One conversation to continue. `column` names it in every event about it."""
+
+    column: int
+    model: str
+    turns: tuple[Turn, ...]
+
+
+class Ask(Message, frozen=True, tag="ask"):
+    """Answer every row, all in one batch as far as memory allows.
+
+    Attributes:
+        temperature: 0 is greedy.
+        seed: an answer depends on model, turns, sampling and seed, not on its neighbours.
+    """
+
+    id: Id
+    rows: Annotated[tuple[AskRow, ...], msgspec.Meta(min_length=1, max_length=MAX_ROWS)]
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 256
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+
+
+class Stop(Message, frozen=True, tag="stop"):
+    """End the request `id` now; what was said so far is its answer."""
+
+    id: Id
+
+
+class Leave(Message, frozen=True, tag="leave"):
+    """Leave the device if nothing is being answered: a training run wants it."""
+
+
+class Close(Message, frozen=True, tag="close"):
+    """The client goes."""
+
+
+class Loading(Message, frozen=True, tag="loading"):
+    """The worker is getting ready; what it does now, for people."""
+
+    text: str
+
+
+class Ready(Message, frozen=True, tag="ready"):
+    """The worker can be asked."""
+
+    label: str
+    device: str
+    dtype: str
+
+
+class Sealed(Message, frozen=True, tag="sealed"):
+    """The proof that a column is what it says, made when its model was attached."""
+
+    id: Id
+    model: str
+    ok: bool
+    detail: str
+
+
+class Started(Message, frozen=True, tag="started"):
+    """A row's prompt as the model sees it."""
+
+    id: Id
+    column: int
+    prompt_ids: list[int]
+
+
+class Delta(Message, frozen=True, tag="delta"):
+    """More text of a row. Untrusted: pass it through `store.visible` before a terminal."""
+
+    id: Id
+    column: int
+    text: str
+
+
+class Done(Message, frozen=True, tag="done"):
+    """A row is answered.
+
+    Attributes:
+        ids: generated ids, the stop token included where there was one.
+        tokens: length of `ids`.
+        seconds: from the start of the row's batch to its last token.
+        first_token_seconds: from the start of the row's batch to its first token.
+    """
+
+    id: Id
+    column: int
+    model: str
+    text: str
+    ids: list[int]
+    tokens: int
+    seconds: float
+    first_token_seconds: float
+    stop: StopReason
+
+
+class Failed(Message, frozen=True, tag="failed"):
+    """A row, a request (`column` None) or the connection (`id` None too) came to nothing."""
+
+    id: Id | None
+    message: str
+    hint: str
+    column: int | None = None
+
+
+Request = Hello | Attach | Ask | Stop | Leave | Close
+Event = Loading | Ready | Sealed | Started | Delta | Done | Failed
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """One line, newline included. Lone surrogates in texts become U+FFFD."""
+    try:
+        return _encoder.encode(message) + b"\n"
+    except UnicodeEncodeError:
+        return _encoder.encode(_clean(msgspec.to_builtins(message))) + b"\n"
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return value

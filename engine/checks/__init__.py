@@ -1,0 +1,1 @@
+"""Check suites: prompts, deterministic checks of the answers, and honest rates."""

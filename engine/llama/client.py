@@ -1,0 +1,176 @@
+"""Questions to a GGUF file, answered by llama.cpp in a process of our own.
+
+Knows how to start the worker and wait for it. Does not load llama.cpp. Used by the export proof;
+chatting with a file goes through `engine.chat.client`, which starts the same worker.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.chat.link import Launch, Link, socket_path, threads
+from engine.chat.protocol import Ask, AskRow, Done, Event, Failed
+from engine.data.rows import Turn
+from engine.llama import protocol
+from store.errors import NotFound, WorkbenchError
+
+MODULE = "engine.llama.worker"
+T = TypeVar("T")
+
+
+class LlamaWorker:
+    """A private worker for one file; use it as a context manager.
+
+    Every method raises WorkerDied, naming the log, if llama.cpp ends the process, and a
+    WorkbenchError in the worker's words if it refuses.
+    """
+
+    def __init__(self, link: Link, folder: Path) -> None:
+        self._link = link
+        self._folder = folder
+        self._number = 0
+
+    @classmethod
+    def open(
+        cls, gguf_path: Path, log_path: Path, *, n_ctx: int = 0, exact: bool = True
+    ) -> LlamaWorker:
+        """Start a worker and load the file.
+
+        Args:
+            log_path: where everything that llama.cpp says goes.
+            n_ctx: positions to hold; 0 takes what the file was trained for, at most 8,192.
+            exact: float32 cache and no flash attention, so that only the weights differ.
+        Raises:
+            NotFound: no such file.
+            BadInput, WorkerDied: llama.cpp refuses the file, or dies of it.
+        """
+        if not gguf_path.is_file():
+            raise NotFound(f"{gguf_path}: no such file", "Check the path of the GGUF file.")
+        folder = Path(tempfile.mkdtemp(prefix="wb-"))
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        spec = llama_spec(gguf_path, context=n_ctx, exact=exact)
+        launch = Launch(
+            MODULE,
+            gguf_path.name,
+            spec,
+            socket_path(folder, MODULE, spec),
+            log_path,
+            protocol.Event,
+        )
+        try:
+            return cls(Link.open(launch, keep=False), folder)
+        except WorkbenchError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker."""
+        self._link.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def describe(self) -> protocol.Description:
+        """Metadata, template, special ids and sizes."""
+        return self._one(protocol.Describe(self._next()), protocol.Description)
+
+    def tokenize(
+        self, texts: Sequence[str], *, parse_special: bool = True, add_bos: bool = False
+    ) -> list[list[int]]:
+        """Ids of texts by the file's tokenizer; `add_bos` lets its own BOS/EOS settings act."""
+        request = protocol.Tokenize(self._next(), list(texts), parse_special, add_bos)
+        return self._one(request, protocol.Tokens).ids
+
+    def render(
+        self, conversations: Sequence[Sequence[Turn]], *, generation_prompt: bool = False
+    ) -> list[str]:
+        """Conversations through the file's own chat template."""
+        turns = [tuple(conversation) for conversation in conversations]
+        request = protocol.Render(self._next(), turns, generation_prompt)
+        return self._one(request, protocol.Texts).texts
+
+    def is_eog(self, ids: Sequence[int]) -> list[bool]:
+        """Whether generation ends at each id."""
+        request = protocol.EndOfGeneration(self._next(), list(ids))
+        return self._one(request, protocol.Flags).flags
+
+    def logits(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Logits at every position of the sequences, each read from an empty cache.
+
+        Returns:
+            float32, shape (sum of lengths, vocabulary), mapped from a file that is already
+            unlinked: memory stays bounded however long the text is.
+        """
+        path = self._folder / "logits.npy"
+        request = protocol.Logits(self._next(), [list(ids) for ids in sequences], str(path))
+        self._one(request, protocol.LogitsWritten)
+        values: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+        path.unlink()
+        return values
+
+    def ask(
+        self,
+        conversations: Sequence[Sequence[Turn]],
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[Done]:
+        """Answer conversations one after the other; greedy unless told otherwise."""
+        rows = tuple(
+            AskRow(column, "gguf", tuple(turns)) for column, turns in enumerate(conversations)
+        )
+        request = Ask(self._next(), rows, max_tokens, temperature, top_p, seed)
+        self._link.send(request)
+        done: dict[int, Done] = {}
+        for event in self._events(request.id):
+            if isinstance(event, Done):
+                done[event.column] = event
+            if len(done) == len(rows):
+                break
+        return [done[row.column] for row in rows]
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _one(self, request: Any, answer: type[T]) -> T:
+        self._link.send(request)
+        for event in self._events(request.id):
+            if isinstance(event, answer):
+                return event
+        raise AssertionError("unreachable")
+
+    def _events(self, number: int) -> Iterator[Event]:
+        while True:
+            for event in self._link.receive():
+                if isinstance(event, Failed):
+                    raise WorkbenchError(event.message, event.hint)
+                if event.id == number:
+                    yield event
+
+
+def llama_spec(path: Path, *, context: int = 0, exact: bool = False) -> dict[str, object]:
+    """The start-up options of a worker for `path`; a changed file is another worker's."""
+    found = path.stat()
+    return {
+        "path": str(path.resolve()),
+        "version": f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}",
+        "context": context,
+        "exact": exact,
+        "threads": threads(),
+        "gpu_layers": 0 if exact else -1,
+        "idle_seconds": 900.0,
+    }

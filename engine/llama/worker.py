@@ -1,0 +1,240 @@
+"""(heavy) The process that holds one GGUF file: `python -m engine.llama.worker SPEC`.
+
+Knows how a conversation becomes an answer with the file's own template and tokenizer: rendered
+once, tokenised once, one begin-of-sequence token. Does not know the socket (see `chat.server`).
+A hostile file may end this process; its log then holds the reason.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.chat.protocol import (
+    Ask,
+    AskRow,
+    Attach,
+    Delta,
+    Done,
+    Failed,
+    Loading,
+    Ready,
+    Sealed,
+    Started,
+    StopReason,
+)
+from engine.chat.sampling import Sampler
+from engine.chat.server import Say, Server
+from engine.data.rows import Turn
+from engine.llama import protocol
+from engine.llama.model import LlamaModel
+from engine.render.template import ChatTemplate, TemplateRefused
+from store.errors import BadInput
+
+CHAT_CONTEXT = 8192
+TEMPLATE_SECONDS = 20.0
+
+
+class LlamaBackend:
+    """Answers requests from one file.
+
+    Args:
+        spec: `path`, `context` (0: as trained, at most 8,192), `exact`, `threads`, `gpu_layers`.
+    """
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._spec = spec
+        self._model: LlamaModel
+        self._template: ChatTemplate | None = None
+
+    def open(self, say: Say) -> Ready:
+        """Load the file."""
+        path = Path(str(self._spec["path"]))
+        say(Loading(f"loading {path.name} into llama.cpp"))
+        self._model = LlamaModel(
+            path,
+            context=int(self._spec.get("context", 0)),
+            limit=CHAT_CONTEXT,
+            threads=int(self._spec["threads"]),
+            exact=bool(self._spec.get("exact", False)),
+            gpu_layers=int(self._spec.get("gpu_layers", 0)),
+        )
+        return Ready(path.name, "llama.cpp", "GGUF")
+
+    def handle(self, request: Any, say: Say, stopped: Callable[[], bool]) -> None:
+        """Answer one request."""
+        match request:
+            case Ask():
+                for row in request.rows:
+                    self._answer(request, row, say, stopped)
+            case Attach(number, model, adapter):
+                if adapter is not None:
+                    raise BadInput("a GGUF file takes no adapter here", "Choose the run itself.")
+                say(Sealed(number, model, True, "the file itself, in llama.cpp"))
+            case protocol.Describe(number):
+                say(self._describe(number))
+            case protocol.Tokenize(number, texts, parse, add):
+                ids = [
+                    self._model.tokenize(text, parse_special=parse, add_special=add)
+                    for text in texts
+                ]
+                say(protocol.Tokens(number, ids))
+            case protocol.Render(number, conversations, generation_prompt):
+                texts = [self._render(turns, generation_prompt) for turns in conversations]
+                say(protocol.Texts(number, texts))
+            case protocol.EndOfGeneration(number, ids):
+                say(protocol.Flags(number, [self._model.is_end(token) for token in ids]))
+            case protocol.Logits():
+                say(self._logits(request, stopped))
+            case _:
+                raise BadInput("this worker cannot do that", "Use the same version on both sides.")
+
+    def _describe(self, number: int) -> protocol.Description:
+        model = self._model
+        return protocol.Description(
+            number,
+            metadata=model.metadata(),
+            template=model.template_source,
+            vocabulary=model.vocabulary,
+            context=model.trained_context,
+            context_used=model.context,
+            bos=model.bos,
+            eos=model.eos,
+            eot=model.eot,
+            add_bos=model.add_bos,
+            add_eos=model.add_eos,
+        )
+
+    def _render(self, turns: Sequence[Turn], generation_prompt: bool) -> str:
+        if self._template is None:
+            self._template = self._model.template()
+        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+        try:
+            with _deadline(TEMPLATE_SECONDS, "the chat template"):
+                return self._template.render(messages, generation_prompt=generation_prompt).text
+        except TemplateRefused as error:
+            raise BadInput(
+                f"the file's chat template refuses these turns: {error}",
+                "Change the order or the roles of the turns.",
+            ) from error
+
+    def prompt_ids(self, turns: Sequence[Turn]) -> list[int]:
+        """The prompt: a template that writes the begin token itself gets no second one."""
+        text = self._render(turns, True)
+        ids = self._model.tokenize(text, parse_special=True, add_special=False)
+        model = self._model
+        if model.add_bos and model.bos >= 0 and (not ids or ids[0] != model.bos):
+            ids.insert(0, model.bos)
+        return ids
+
+    def _answer(self, ask: Ask, row: AskRow, say: Say, stopped: Callable[[], bool]) -> None:
+        try:
+            prompt = self.prompt_ids(row.turns)
+            room = self._model.context - len(prompt)
+            if room < 1 or not prompt:
+                raise BadInput(
+                    f"the conversation has {len(prompt):,} tokens; this file holds "
+                    f"{self._model.context:,}",
+                    "Shorten the conversation.",
+                )
+        except BadInput as error:
+            say(Failed(ask.id, error.message, error.hint, row.column))
+            return
+        say(Started(ask.id, row.column, prompt))
+        sampler = Sampler(ask.temperature, ask.top_p, ask.seed)
+        text = codecs.getincrementaldecoder("utf-8")("replace")
+        began = time.monotonic()
+        first = 0.0
+        ids: list[int] = []
+        parts: list[str] = []
+        stop: StopReason = "length"
+        logits = None
+        while len(ids) < min(ask.max_tokens, room):
+            if stopped():
+                stop = "stopped"
+                break
+            logits = self._model.prompt(prompt) if not ids else self._model.step(ids[-1])
+            ids.append(sampler.pick(logits))
+            first = first or time.monotonic() - began
+            if self._model.is_end(ids[-1]):
+                stop = "turn end"
+                break
+            parts.append(text.decode(self._model.piece(ids[-1])))
+            if parts[-1]:
+                say(Delta(ask.id, row.column, parts[-1]))
+        if rest := text.decode(b"", final=True):
+            parts.append(rest)
+            say(Delta(ask.id, row.column, rest))
+        say(
+            Done(
+                ask.id,
+                row.column,
+                row.model,
+                text="".join(parts),
+                ids=ids,
+                tokens=len(ids),
+                seconds=time.monotonic() - began,
+                first_token_seconds=first,
+                stop=stop,
+            )
+        )
+
+    def _logits(self, ask: protocol.Logits, stopped: Callable[[], bool]) -> protocol.LogitsWritten:
+        positions = sum(len(ids) for ids in ask.sequences)
+        vocabulary = self._model.vocabulary
+        out = np.lib.format.open_memmap(
+            ask.path, mode="w+", dtype=np.float32, shape=(positions, vocabulary)
+        )
+        at = 0
+        for ids in ask.sequences:
+            for block in self._model.all_logits(ids):
+                out[at : at + len(block)] = block
+                at += len(block)
+                if stopped():
+                    raise BadInput("the comparison was stopped", "Start it again.")
+        out.flush()
+        return protocol.LogitsWritten(ask.id, positions, vocabulary)
+
+
+@contextmanager
+def _deadline(seconds: float, what: str) -> Iterator[None]:
+    """End the process if the body takes longer: a sandbox does not stop endless loops."""
+
+    def end() -> None:
+        print(f"error: {what} ran longer than {seconds:.0f} s", file=sys.stderr, flush=True)
+        os._exit(75)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def main() -> None:
+    """Serve the file named in the JSON object given as the only argument."""
+    spec = json.loads(sys.argv[1])
+    server = Server(
+        Path(spec["socket"]),
+        LlamaBackend(spec),
+        protocol.Request,
+        keep=bool(spec["keep"]),
+        idle_seconds=float(spec["idle_seconds"]),
+    )
+    server.run()
+
+
+if __name__ == "__main__":
+    main()
