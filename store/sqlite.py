@@ -67,14 +67,22 @@ finally:
     sys.meta_path.remove(_hide)
 
 
-def connect(path: Path) -> Database:
+def connect(path: Path, *, any_thread: bool = False) -> Database:
     """A connection without surprises: we begin and commit ourselves, plug-ins are not run.
+
+    Args:
+        any_thread: let several threads use it; the caller then sees to it that one does at a time.
 
     Raises:
         WorkbenchError: the file cannot be opened; see `explain`.
     """
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None)
+        connection = sqlite3.connect(
+            path,
+            timeout=BUSY_MS / 1000,
+            isolation_level=None,
+            check_same_thread=not any_thread,
+        )
     except sqlite3.Error as error:
         raise explain(error, path) from error
     return Database(connection, execute_plugins=False)

@@ -1,0 +1,13 @@
+"""The run database `runs/<id>/run.db`: metrics, samples, checkpoints, events and state of a run.
+
+Knows its two sides, `RunWriter` for the training process and `RunReader` for everyone else. Does
+not know the catalogue: a run's folder can be copied elsewhere and stays readable.
+"""
+
+from __future__ import annotations
+
+from store.metrics import Series
+from store.runreader import Checkpoint, Event, RunReader, RunState, Sample
+from store.runwriter import RunWriter
+
+__all__ = ["Checkpoint", "Event", "RunReader", "RunState", "RunWriter", "Sample", "Series"]
