@@ -112,8 +112,11 @@ def _special(
     also knows some texts. What does not fit is found by the proof's stops stage.
     """
     found: dict[str, int] = {}
-    if renderer.bos_id is not None:
-        found["bos"] = renderer.bos_id
+    bos = renderer.bos_id
+    if bos is None:  # llama.cpp would make up an id, and templates would print its text
+        bos = read_json(folder / "config.json").get("bos_token_id")
+    if isinstance(bos, int):
+        found["bos"] = bos
     stops = list(renderer.stop_ids)
     if renderer.eos_id in stops:
         stops.remove(renderer.eos_id)

@@ -1,0 +1,131 @@
+"""(heavy) An export asked the questions of a proof: a GGUF file, a merged folder, an adapter.
+
+Knows how each is opened. Does not know what the right answers are (see `proof`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from engine.data.rows import Turn
+from engine.export.reference import Reference
+from engine.export.stages import Job, Source
+from engine.llama.client import LlamaWorker
+from engine.render.renderer import Renderer
+
+
+class Candidate(Protocol):
+    """What a proof asks of an export that brings its own tokenizer and template."""
+
+    bos: int | None
+    eos: int | None
+
+    def encode(self, texts: Sequence[str], *, framed: bool) -> list[list[int]]:
+        """Ids of texts, special tokens in them recognised; `framed` with BOS/EOS as configured."""
+
+    def render(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
+        """A conversation through the export's own chat template."""
+
+    def stops(self, ids: Sequence[int]) -> list[bool]:
+        """Whether generation ends at each id."""
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Logits at every position of one sequence: [len(ids), vocabulary]."""
+
+    def greedy(self, turns: Sequence[Turn], max_tokens: int) -> list[int]:
+        """The most likely answer, its stop token included."""
+
+
+class GgufCandidate:
+    """A GGUF file in llama.cpp, in a process of its own."""
+
+    def __init__(self, file: Path, log: Path, stack: ExitStack) -> None:
+        self._llama = stack.enter_context(LlamaWorker.open(file, log))
+        found = self._llama.describe()
+        self.bos: int | None = found.bos
+        self.eos: int | None = found.eos
+        self.context = found.context_used
+
+    def encode(self, texts: Sequence[str], *, framed: bool) -> list[list[int]]:
+        return self._llama.tokenize(texts, parse_special=True, add_bos=framed)
+
+    def render(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
+        return self._llama.render([turns], generation_prompt=generation_prompt)[0]
+
+    def stops(self, ids: Sequence[int]) -> list[bool]:
+        return self._llama.is_eog(ids)
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        return self._llama.logits([ids])
+
+    def greedy(self, turns: Sequence[Turn], max_tokens: int) -> list[int]:
+        return self._llama.ask([turns], max_tokens=max_tokens)[0].ids
+
+
+class FolderCandidate:
+    """A merged folder, as transformers reads it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model = Reference(Source(ref="merged", base=str(folder), base_ref="merged"))
+        self._renderer = Renderer.load(folder)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.bos = self._renderer.bos_id
+        self.eos = self._renderer.eos_id
+
+    def encode(self, texts: Sequence[str], *, framed: bool) -> list[list[int]]:
+        return [self._tokenizer.encode(t, add_special_tokens=framed).ids for t in texts]
+
+    def render(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
+        return self._renderer.render(turns, generation_prompt=generation_prompt).text
+
+    def stops(self, ids: Sequence[int]) -> list[bool]:
+        return [token in self._renderer.stop_ids for token in ids]
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        return self._model.logits(ids)
+
+    def greedy(self, turns: Sequence[Turn], max_tokens: int) -> list[int]:
+        prompt = self._renderer.render(turns, generation_prompt=True, spans=False).ids
+        return self._model.greedy(prompt, self._renderer.stop_ids, max_tokens)
+
+
+class AdapterCandidate(FolderCandidate):
+    """A PEFT folder on the base it was trained on; tokenizer and template are the base's."""
+
+    def __init__(self, job: Job) -> None:
+        base, source = Path(job.source.base), job.source
+        self._model = Reference(
+            Source(
+                ref="adapter",
+                base=source.base,
+                base_ref=source.base_ref,
+                adapter=job.target,
+                quantization=source.quantization,
+                double_quant=source.double_quant,
+                dtype=source.dtype,
+            )
+        )
+        self._renderer = Renderer.load(base)
+        self._tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+        self.bos, self.eos = self._renderer.bos_id, self._renderer.eos_id
+
+
+def open_candidate(job: Job, stack: ExitStack) -> Candidate:
+    """The export a job names; `stack` closes what it holds.
+
+    Raises:
+        WorkbenchError: it cannot be opened, in the words of who tried.
+    """
+    target = Path(job.target)
+    if job.kind == "gguf":
+        return GgufCandidate(target, Path(job.log), stack)
+    return FolderCandidate(target) if job.kind == "merged" else AdapterCandidate(job)

@@ -1,0 +1,58 @@
+"""The model card of an exported adapter or merged model, written from the run's record.
+
+Knows Markdown and the keys that hubs read. Does not know files of weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.export.stages import Source
+
+
+def public_name(base_ref: str) -> str:
+    """A base's name without anything about this machine: `org/name`, `starter`, a folder's name."""
+    name = base_ref.removeprefix("hub:")
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def model_card(source: Source, kind: str, type_name: str) -> str:
+    """README.md with front matter: base, how it was trained, how the base was held, how to use it."""
+    base = public_name(source.base_ref)
+    library = "peft" if kind == "adapter" else "transformers"
+    held = {"nf4": "NF4 (4 bit)"}.get(source.quantization or "", source.dtype)
+    front = ["---", f"base_model: {base}", f"library_name: {library}", "tags:", "- workbench"]
+    front += ["- lora"] if source.adapter else []
+    front += ["---", ""]
+    title = str(source.record.get("name") or base)
+    lines = [f"# {_plain(title)}", ""]
+    if source.adapter:
+        form = "A LoRA adapter for" if kind == "adapter" else "A LoRA adapter merged into"
+        lines += [f"{form} `{base}`, trained while the base was held in {held}.", ""]
+    else:
+        lines += [f"A copy of `{base}`.", ""]
+    rows = [(k, v) for k, v in source.record.items() if v is not None and k != "name"]
+    if rows:
+        lines += ["| training | |", "|---|---|"]
+        lines += [f"| {_plain(k)} | {_plain(str(v))} |" for k, v in rows] + [""]
+    if kind == "adapter":
+        lines += [
+            "Load it with PEFT on the base it was trained on:",
+            "",
+            "```python",
+            "from peft import PeftModel",
+            "from transformers import AutoModelForCausalLM",
+            "",
+            f'base = AutoModelForCausalLM.from_pretrained("{base}")',
+            'model = PeftModel.from_pretrained(base, "this-folder")',
+            "```",
+            "",
+        ]
+    else:
+        lines += [f"Weights: {type_name}, safetensors.", ""]
+    return "\n".join(front + lines)
+
+
+def _plain(text: str) -> str:
+    """One line without table marks or markup."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

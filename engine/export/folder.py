@@ -1,0 +1,136 @@
+"""(heavy) Exports that are folders: a merged model for transformers, a clean adapter for PEFT.
+
+Knows which files belong into each. Does not know how weights are merged (`merge`) or proved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.export.card import model_card, public_name
+from engine.export.lora import CONFIG, WEIGHTS, Adapter
+from engine.export.merge import HEAD, Merged, Planned
+from engine.export.safefile import SINGLE
+from engine.export.stages import Source
+from engine.models.folder import read_json
+from store.errors import BadInput, Unsupported
+
+Progress = Callable[[int, int], None]
+
+_DTYPES = {
+    "f32": ("F32", torch.float32),
+    "f16": ("F16", torch.float16),
+    "bf16": ("BF16", torch.bfloat16),
+}
+_COPIED = (
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "LICENSE",
+    "LICENSE.txt",
+    "NOTICE",
+)
+_RUN_ONLY = ("quantization_config", "_name_or_path", "torch_dtype")
+
+
+def write_merged(
+    merged: Merged, source: Source, type_name: str, target: Path, on_progress: Progress
+) -> None:
+    """Write a folder that transformers loads: weights in `type_name`, config, tokenizer, card.
+
+    Raises:
+        Unsupported: a value does not fit the type. OSError: the disk is full or breaks.
+    """
+    target.mkdir()
+    planned = merged.plan()
+    with (target / SINGLE).open("wb") as handle:
+        handle.write(_header(planned, type_name))
+        for done, item in enumerate(planned):
+            handle.write(_bytes(merged.tensor(item), item, type_name))
+            on_progress(done + 1, len(planned))
+        merged.finish()
+        handle.flush()
+        os.fsync(handle.fileno())
+    config = {k: v for k, v in merged.config.items() if k not in _RUN_ONLY}
+    config["dtype"] = str(_DTYPES[type_name][1]).removeprefix("torch.")
+    config["tie_word_embeddings"] = not any(item.name == HEAD for item in planned)
+    _write_json(target / "config.json", config)
+    base = Path(source.base)
+    for name in _COPIED:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, target / name)
+    if (base / "additional_chat_templates").is_dir():
+        shutil.copytree(base / "additional_chat_templates", target / "additional_chat_templates")
+    (target / "README.md").write_text(model_card(source, "merged", type_name), encoding="utf-8")
+
+
+def write_adapter(source: Source, target: Path) -> None:
+    """Write a PEFT folder with nothing of this machine in it: weights, config, card.
+
+    Raises:
+        Unsupported: there is no adapter, or it holds what PEFT's LoRA does not.
+    """
+    if source.adapter is None:
+        raise Unsupported(
+            f"{source.ref}: has no adapter.", "Name a run, for example run:1, or use --to merged."
+        )
+    folder = Path(source.adapter)
+    Adapter.load(folder)
+    target.mkdir()
+    shutil.copyfile(folder / WEIGHTS, target / WEIGHTS)
+    config = read_json(folder / CONFIG)
+    config["base_model_name_or_path"] = public_name(source.base_ref)
+    _write_json(target / CONFIG, {key: _no_path(value) for key, value in config.items()})
+    (target / "README.md").write_text(model_card(source, "adapter", "f32"), encoding="utf-8")
+
+
+def _no_path(value: Any) -> Any:
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _header(planned: list[Planned], type_name: str) -> bytes:
+    """The head of a safetensors file whose tensors follow in this order."""
+    name, dtype = _DTYPES[type_name]
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for item in planned:
+        end = offset + prod(item.shape) * dtype.itemsize
+        entry = {"dtype": name, "shape": list(item.shape), "data_offsets": [offset, end]}
+        header[item.name] = entry
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def _bytes(weight: torch.Tensor, item: Planned, type_name: str) -> bytes:
+    narrow = weight.to(_DTYPES[type_name][1]).contiguous()
+    if not bool(torch.isfinite(narrow).all()):
+        if bool(torch.isfinite(weight).all()):
+            raise Unsupported(
+                f"tensor {item.name}: holds values that {type_name} cannot.", "Use --type bf16."
+            )
+        raise BadInput(
+            f"tensor {item.name}: holds NaN or infinite values.",
+            "Choose an earlier checkpoint: the training diverged before this one.",
+        )
+    return narrow.view(torch.uint8).numpy().tobytes()
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

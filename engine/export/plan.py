@@ -1,0 +1,180 @@
+"""What an export will be, before anything heavy starts: source, type, name, size, room.
+
+Knows references, headers and free space. Does not load weights.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.export import families, types
+from engine.export.safefile import contents
+from engine.export.stages import Source
+from engine.models import refs
+from engine.models.folder import describe, read_json
+from engine.models.refs import Model
+from store import runs
+from store.catalogue import Catalogue
+from store.errors import BadInput, Conflict, NoSpace, Unsupported
+from store.runs import Run
+
+_MARGIN = 32 * 1024 * 1024
+_CARD_KEYS = ("max_steps", "num_train_epochs", "learning_rate", "r", "lora_alpha", "lora_dropout")
+PROVENANCE = "workbench.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An export that can be started.
+
+    Attributes:
+        source: the trained model as files.
+        kind, type: what is written.
+        out: the final name; partial: the name while it is being written and proved.
+        bytes: about how large it will be.
+        run_id, step: where it comes from, if from a run.
+    """
+
+    source: Source
+    kind: str
+    type: str
+    out: Path
+    partial: Path
+    bytes: int
+    run_id: int | None
+    step: int | None
+
+
+def make(
+    cat: Catalogue, ref: str, *, to: str, type: str, out: Path | None, force: bool = False
+) -> Plan:
+    """Check everything that can be checked without weights, and choose the names.
+
+    Raises:
+        WorkbenchError: the reference, type, architecture, name or disk does not allow it.
+    """
+    chosen = types.choose(to, type)
+    model = refs.resolve(cat, ref)
+    source = source_of(cat, model)
+    config = read_json(Path(source.base) / "config.json")
+    describe(Path(source.base))
+    if "quantization_config" in config:
+        raise Unsupported(
+            f"{source.base}: config.json: key quantization_config: the weights are already "
+            "quantised.",
+            "Use the full-precision weights of this model as the base.",
+        )
+    if to == "gguf":
+        families.family_of(config)
+    if to == "adapter" and source.adapter is None:
+        raise Unsupported(
+            f"{ref}: has no adapter.", "Name a run, for example run:1, or use --to merged."
+        )
+    final = _final(cat, model, to, chosen.name, out)
+    _check_free_name(final, to, force)
+    size = _size(source, to, chosen.bits)
+    _check_space(final.parent, size)
+    partial = final.with_name(f".{final.name}.partial")
+    return Plan(source, to, chosen.name, final, partial, size, model.run_id, model.step)
+
+
+def source_of(cat: Catalogue, model: Model) -> Source:
+    """The files behind a resolved reference, with what its run recorded.
+
+    Raises:
+        Unsupported: a GGUF file, which cannot be taken apart again.
+    """
+    if model.base is None:
+        raise Unsupported(
+            f"{model.ref}: a GGUF file is an end product.",
+            "Name the run or the model folder that it was made from.",
+        )
+    run = runs.get(cat, model.run_id) if model.run_id is not None else None
+    chats = cat.workspace.snapshots / run.snapshot / "eval.jsonl" if run and run.snapshot else None
+    return Source(
+        ref=model.ref,
+        base=str(model.base),
+        base_ref=model.base_ref,
+        adapter=str(model.adapter) if model.adapter else None,
+        quantization=model.quantization,
+        double_quant=model.double_quantization,
+        dtype=model.dtype,
+        base_sha256=run.base_sha256 if run else None,
+        template_sha256=run.template_sha256 if run else None,
+        chats=str(chats) if chats and chats.is_file() else None,
+        record=_record(run, model) if run else {},
+    )
+
+
+def _record(run: Run, model: Model) -> dict[str, str | int | float | bool | None]:
+    """What a card may say of a run: nothing that names this machine."""
+    found: dict[str, str | int | float | bool | None] = {
+        "name": run.name,
+        "run": run.id,
+        "step": model.step,
+        "data": Path(run.dataset).name,
+        "data snapshot": run.snapshot,
+        "seed": run.seed,
+        "loss": run.loss,
+        "held-out loss": run.eval_loss,
+        "base sha256": run.base_sha256,
+    }
+    for key in _CARD_KEYS:
+        value = run.recipe.get(key)
+        if isinstance(value, str | int | float | bool):
+            found[key] = value
+    return found
+
+
+def _final(cat: Catalogue, model: Model, to: str, type: str, out: Path | None) -> Path:
+    """The export's name: as asked, or the first free one in the workspace."""
+    ending = ".gguf" if to == "gguf" else ""
+    if out is not None:
+        given = out.expanduser().absolute()
+        if given.is_dir() and to == "gguf":
+            raise BadInput(f"{out}: is a folder.", "Give --out a file name ending in .gguf.")
+        if to == "gguf" and given.suffix != ".gguf":
+            raise BadInput(f"{out}: expected a name ending in .gguf.", f"Use --out {out}.gguf")
+        if not given.parent.is_dir():
+            raise BadInput(f"{given.parent}: no such folder.", "Make it, or choose another --out.")
+        return given
+    folder = cat.workspace.create().exports.absolute()
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", model.label).strip("-").lower() or "model"
+    name = f"{slug}-{to if to == 'adapter' else type}"
+    number, path = 1, folder / f"{name}{ending}"
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}{ending}"
+    return path
+
+
+def _check_free_name(path: Path, to: str, force: bool) -> None:
+    """Refuse to write over anything unless told to, and over a foreign folder even then."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if not force:
+        raise Conflict(f"{path}: exists already.", "Choose another --out, or add --force.")
+    if (path.is_dir() and not (path / PROVENANCE).is_file()) or (to != "gguf" and path.is_file()):
+        raise Conflict(
+            f"{path}: exists and is not an export of this kind.", "Choose another --out."
+        )
+
+
+def _size(source: Source, to: str, bits: float) -> int:
+    if to == "adapter" and source.adapter is not None:
+        return sum(f.stat().st_size for f in Path(source.adapter).glob("adapter_*"))
+    entries = contents(Path(source.base)).values()
+    weights = sum(e.size * (bits if len(e.shape) > 1 else 32) / 8 for e in entries)
+    return int(weights) + (Path(source.base) / "tokenizer.json").stat().st_size
+
+
+def _check_space(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size + _MARGIN:
+        raise NoSpace(
+            f"{folder}: the export needs about {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free.",
+            "Make room, or choose another --out or a smaller --type.",
+        )

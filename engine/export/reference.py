@@ -1,0 +1,99 @@
+"""(heavy) The trained model itself in 32-bit arithmetic: what an export is measured against.
+
+Knows transformers and PEFT. It applies the adapter by PEFT's own forward pass and never by
+`lora`, so that a mistake of our merge cannot hide in the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+
+from engine.export.merge import DTYPES, nf4_round_trip, quantised_modules
+from engine.export.safefile import contents
+from engine.export.stages import Source
+from store.errors import Unsupported
+
+_MARGIN = 1.2
+
+
+class Reference:
+    """A base, held as training held it, with its adapter if there is one.
+
+    Raises:
+        Unsupported: it does not fit into memory in 32 bit.
+    """
+
+    def __init__(self, source: Source) -> None:
+        from transformers import AutoModelForCausalLM
+
+        folder = Path(source.base)
+        self.device = _device(folder)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=DTYPES[source.dtype], local_files_only=True, use_safetensors=True
+        )
+        model.requires_grad_(False)
+        if source.quantization == "nf4":
+            _round_trip(model, folder, source.double_quant)
+        model = model.float()
+        self.has_adapter = source.adapter is not None
+        if source.adapter is not None:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, source.adapter).float()
+        self._model = model.to(self.device).eval()
+
+    @torch.inference_mode()
+    def logits(self, ids: Sequence[int], *, base: bool = False) -> NDArray[np.float32]:
+        """Logits at every position of one sequence: float32 [len(ids), vocabulary]."""
+        tokens = torch.tensor([list(ids)], device=self.device)
+        if base and self.has_adapter:
+            with self._model.disable_adapter():
+                found = self._model(input_ids=tokens, use_cache=False).logits
+        else:
+            found = self._model(input_ids=tokens, use_cache=False).logits
+        values: NDArray[np.float32] = found[0].float().cpu().numpy()
+        return values
+
+    @torch.inference_mode()
+    def greedy(self, ids: Sequence[int], stops: Sequence[int], max_tokens: int) -> list[int]:
+        """The most likely continuation, the stop token included."""
+        found: list[int] = []
+        tokens, cache = torch.tensor([list(ids)], device=self.device), None
+        while len(found) < max_tokens:
+            out = self._model(input_ids=tokens, past_key_values=cache, use_cache=True)
+            cache = out.past_key_values
+            found.append(int(out.logits[0, -1].argmax()))
+            if found[-1] in stops:
+                break
+            tokens = torch.tensor([[found[-1]]], device=self.device)
+        return found
+
+
+def _round_trip(model: Any, folder: Path, double_quant: bool) -> None:
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    for name in quantised_modules(folder):
+        weight = model.get_submodule(name).weight
+        held = nf4_round_trip(weight.data.to(where), double_quant=double_quant)
+        weight.data.copy_(held.to(weight.device))
+
+
+def _device(folder: Path) -> str:
+    """Where the reference fits: a GPU with room, else the CPU."""
+    needed = sum(entry.size for entry in contents(folder).values()) * 4 * _MARGIN
+    if torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > needed:
+        return "cuda"
+    free = psutil.virtual_memory().available
+    if free < needed:
+        raise Unsupported(
+            f"the trained model in 32 bit needs {needed / 1e9:.1f} GB of memory; "
+            f"{free / 1e9:.1f} GB are free.",
+            "Free memory, or prove the file on a larger machine with `workbench verify`.",
+        )
+    return "cpu"
