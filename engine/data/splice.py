@@ -23,8 +23,8 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 def set_value(raw: bytes, dotted: str, value: str) -> bytes:
     """Return the row with the value at `dotted` (as `messages.1.content`, from 0) replaced.
 
-    Bytes that need not change do not, but for a byte order mark, which goes. A text stays text; null becomes text; a number or a truth
-    value stays one and must be written as JSON.
+    Bytes that need not change do not, but for a byte order mark, which goes. Text stays text
+    and null becomes text; a number or a truth value stays one and must be written as JSON.
 
     Raises:
         BadInput: the row is not JSON, the key does not exist, or the value does not fit it.
