@@ -1,0 +1,332 @@
+"""Runs from the outside: start, watch, stop, resume, and notice that one was lost.
+
+Knows the catalogue, the run's folder and processes. Does not know torch; the training itself is
+in `worker`, in a process of its own session that outlives this one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from engine.data.document import Document
+from engine.data.findings import preflight
+from engine.data.snapshot import load as load_part
+from engine.data.snapshot import take
+from engine.jobs import process
+from engine.jobs.machine import Machine, this_machine, versions
+from engine.models import refs
+from engine.models.folder import ModelFolder, describe, weights_sha256
+from engine.render import Renderer
+from engine.train import checkpoints
+from engine.train import spec as specs
+from engine.train.recipe import Recipe, as_dict, validate
+from engine.train.spec import Spec
+from store import runs
+from store.catalogue import Catalogue
+from store.errors import BadInput, Conflict, NoSpace, NotFound, Unsupported
+from store.rundb import RunReader, RunState
+from store.runs import Run, Status
+from store.snapshots import Snapshot
+
+LIVE: tuple[Status, ...] = ("queued", "running", "paused")
+_MODULE = "engine.train.worker"
+_SHOWN = 3
+_SPARE_BYTES = 64 << 20
+# Adapter, and Adam's two moments, in float32; 12 bytes a trained parameter.
+_CHECKPOINT_BYTES_PER_PARAMETER = 12
+# From here on a CPU with bf16 arithmetic is faster in it than in float32.
+_BF16_PARAMETERS = 100_000_000
+
+
+def start(
+    cat: Catalogue,
+    file: Path | str,
+    model: str,
+    recipe: Recipe,
+    *,
+    name: str | None = None,
+    note: str = "",
+    parent: int | None = None,
+) -> Run:
+    """Freeze the data, record everything needed to repeat the run, and start its process.
+
+    Returns at once; the process waits for the device by itself.
+
+    Raises:
+        WorkbenchError: data, model or recipe cannot be trained; nothing was started.
+    """
+    validate(recipe)
+    base = _base(cat, model)
+    assert base.base is not None
+    described = describe(base.base)
+    renderer = Renderer.load(base.base)
+    resolved = resolve(recipe, described, this_machine())
+    with Document.open(cat, Path(file)) as document:
+        document.grow()
+        snapshot = take(cat, document, eval_fraction=resolved.test_size, seed=resolved.seed)
+    _refuse_what_teaches_nothing(Path(file), snapshot, renderer, resolved)
+    _need_room(cat, described, resolved)
+    run = runs.create(
+        cat,
+        model=base.ref,
+        dataset=str(Path(file).resolve()),
+        recipe=as_dict(resolved),
+        seed=resolved.seed,
+        name=name,
+        note=note,
+        snapshot=snapshot.sha256,
+        base_sha256=weights_sha256(base.base),
+        template_sha256=renderer.template_sha256,
+        versions=versions(),
+        machine=this_machine().as_dict(),
+        split=snapshot.split,
+        parent=parent,
+    )
+    run_dir = cat.workspace.run_dir(run.id)
+    run_dir.mkdir(mode=0o700, parents=True)
+    specs.write(
+        run_dir,
+        Spec(
+            run_id=run.id,
+            workspace=str(cat.workspace.root.resolve()),
+            base=str(base.base),
+            snapshot=snapshot.sha256,
+            recipe=as_dict(resolved),
+            device=this_machine().device,
+            versions=versions(),
+        ),
+    )
+    return _launch(cat, run.id, resolved)
+
+
+def resolve(recipe: Recipe, model: ModelFolder, machine: Machine) -> Recipe:
+    """The recipe with nothing left to decide: `dtype` and `threads` are filled in.
+
+    Raises:
+        Unsupported: an 8-bit optimizer without a GPU.
+    """
+    on_gpu = machine.device == "cuda"
+    if not on_gpu and recipe.optim.endswith("8bit"):
+        raise Unsupported(
+            f"optim={recipe.optim}: 8-bit optimizers need a GPU, and this machine has none",
+            "Add --set optim=adamw_torch_fused; it computes the same in 32 bits.",
+        )
+    dtype = recipe.dtype
+    if dtype == "auto":
+        on_bf16 = (
+            machine.gpus[0].capability >= (8, 0)
+            if on_gpu
+            else (machine.cpu_bf16 and model.parameters >= _BF16_PARAMETERS)
+        )
+        dtype = "bfloat16" if on_bf16 else "float32"
+    inherited = os.environ.get("OMP_NUM_THREADS", "")
+    threads = recipe.threads or (int(inherited) if inherited.isdigit() else 0) or machine.cores
+    length = min(recipe.max_length, model.context) if model.context else recipe.max_length
+    return replace(recipe, dtype=dtype, threads=max(1, threads), max_length=length)
+
+
+def stop(cat: Catalogue, run_id: int) -> Run:
+    """Ask a run to save and end."""
+    return _ask(cat, run_id, "stop")
+
+
+def pause(cat: Catalogue, run_id: int) -> Run:
+    """Ask a run to save and let go of the device; `resume` goes on."""
+    return _ask(cat, run_id, "pause")
+
+
+def checkpoint_now(cat: Catalogue, run_id: int) -> Run:
+    """Ask a run for a checkpoint at its next step."""
+    return _ask(cat, run_id, "checkpoint")
+
+
+def resume(cat: Catalogue, run_id: int) -> Run:
+    """Go on from the newest intact checkpoint, or from the start where there is none.
+
+    Raises:
+        Conflict: the run is alive, or already finished.
+    """
+    run = refresh_one(cat, run_id)
+    if process.alive(run.pid, run.process_started):
+        raise Conflict(
+            f"run {run_id} is {run.status} in process {run.pid}",
+            f"Watch it: workbench show {run_id}. Stop it: workbench stop {run_id}.",
+        )
+    if run.status == "finished":
+        raise Conflict(
+            f"run {run_id} has finished all its {run.total_steps} steps",
+            "Start a new run with more steps: workbench train FILE --set max_steps=N.",
+        )
+    spec = specs.read(cat.workspace.run_dir(run_id))
+    if not Path(spec.base).is_dir():
+        raise NotFound(f"{spec.base}: the base of run {run_id} is gone", "Put the folder back.")
+    return _launch(cat, run_id, spec.settings)
+
+
+def refresh(cat: Catalogue, run_id: int | None = None) -> list[Run]:
+    """Bring the catalogue's rows up to date with the runs themselves; newest first.
+
+    Only rows that can still change are looked at, unless one is named.
+    """
+    known = runs.all(cat) if run_id is None else [runs.get(cat, run_id)]
+    return [
+        _refreshed(cat, run) if run.status in LIVE or run_id is not None else run for run in known
+    ]
+
+
+def refresh_one(cat: Catalogue, run_id: int) -> Run:
+    """The row of one run, brought up to date.
+
+    Raises:
+        NotFound: no such run.
+    """
+    return refresh(cat, run_id)[0]
+
+
+def reader(cat: Catalogue, run_id: int) -> RunReader:
+    """The run's own database, for reading."""
+    return RunReader.open(cat.workspace.run_dir(run_id) / specs.DATABASE)
+
+
+def log_path(cat: Catalogue, run_id: int) -> Path:
+    """Where the run's process writes what it has to say."""
+    return cat.workspace.run_dir(run_id) / specs.LOG
+
+
+def _base(cat: Catalogue, text: str) -> refs.Model:
+    model = refs.resolve(cat, text)
+    if model.base is None:
+        raise Unsupported(
+            f"model '{text}': a GGUF file cannot be trained",
+            "Train its original: starter, hub:org/name or a folder with safetensors.",
+        )
+    if model.adapter is not None:
+        raise Unsupported(
+            f"model '{text}': training on top of an adapter is not possible yet",
+            f"Train from its base ({model.base_ref}), or `workbench resume` that run.",
+        )
+    return model
+
+
+def _refuse_what_teaches_nothing(
+    file: Path, snapshot: Snapshot, renderer: Renderer, recipe: Recipe
+) -> None:
+    """Look at every training row through the renderer before anything is started."""
+    report = preflight(load_part(snapshot, "train"), renderer, recipe.max_length)
+    if report.trained_tokens > 0:
+        return
+    shown = [finding.text for finding in report.findings[:_SHOWN]]
+    what = "; ".join(shown) or "there is no row to train on"
+    raise BadInput(
+        f"{file}: no token would be trained: {what}",
+        "Rows need an assistant turn; see one with: workbench data preview FILE --row 1.",
+    )
+
+
+def _need_room(cat: Catalogue, model: ModelFolder, recipe: Recipe) -> None:
+    """Refuse to start where the checkpoints cannot fit.
+
+    The adapter's size is estimated from above: r times (in + out) of every linear layer, taking
+    each layer of the base as square.
+    """
+    side = max(model.hidden, 1)
+    layers = model.parameters / side**2
+    adapter = int(layers * 2 * side * recipe.r * _CHECKPOINT_BYTES_PER_PARAMETER)
+    kept = min(recipe.save_total_limit or 10, 10) + 1
+    needed = adapter * kept + _SPARE_BYTES
+    free = shutil.disk_usage(cat.workspace.root).free
+    if free < needed:
+        raise NoSpace(
+            f"{cat.workspace.root}: {free >> 20} MB free, this run needs about {needed >> 20} MB",
+            "Make room, lower save_total_limit or r, or use another --workspace.",
+        )
+
+
+def _launch(cat: Catalogue, run_id: int, recipe: Recipe) -> Run:
+    run_dir = cat.workspace.run_dir(run_id)
+    runs.clear_commands(cat, run_id)
+    threads = str(recipe.threads)
+    started = process.spawn(
+        process.python_module(_MODULE, str(run_dir.resolve())),
+        run_dir / specs.LOG,
+        {
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONFAULTHANDLER": "1",
+        },
+    )
+    return runs.update(
+        cat,
+        run_id,
+        status="queued",
+        pid=started.pid,
+        process_started=started.started,
+        reason=None,
+        finished=None,
+    )
+
+
+def _ask(cat: Catalogue, run_id: int, command: runs.Command) -> Run:
+    run = refresh_one(cat, run_id)
+    if not process.alive(run.pid, run.process_started):
+        raise Conflict(
+            f"run {run_id} is not running: it is {run.status}",
+            f"Look at it with: workbench show {run_id}.",
+        )
+    runs.post_command(cat, run_id, command)
+    return run
+
+
+def _refreshed(cat: Catalogue, run: Run) -> Run:
+    # Asked before the database is read: a process that ends in between has written its end.
+    alive = process.alive(run.pid, run.process_started)
+    with reader(cat, run.id) as run_db:
+        state = run_db.state()
+        changes = _facts(run_db, state) if state is not None else {}
+    if alive and (state is None or state.pid != run.pid):
+        changes["status"] = "queued"  # Started again, and not yet come to its first word.
+    elif not alive and changes.get("status", run.status) in ("queued", "running"):
+        changes["status"] = "lost"
+        changes["reason"] = _lost_reason(cat, run.id)
+    elif not alive and changes.get("status") == "paused" and changes.get("reason"):
+        changes["status"] = "lost"  # It was waiting for room on the disk when it died.
+    changed = {name: value for name, value in changes.items() if value != _value(run, name)}
+    return runs.update(cat, run.id, **changed) if changed else run
+
+
+def _facts(run_db: RunReader, state: RunState) -> dict[str, Any]:
+    last = run_db.last()
+    measured = [c for c in run_db.checkpoints() if c.eval_loss is not None]
+    best = min(measured, key=lambda c: (cast(float, c.eval_loss), c.step), default=None)
+    return {
+        "status": state.status,
+        "step": max(state.step, 0),
+        "total_steps": state.total_steps,
+        "reason": state.reason,
+        "started": state.started,
+        "finished": state.finished,
+        "loss": last["loss"][1] if "loss" in last else None,
+        "eval_loss": last["eval_loss"][1] if "eval_loss" in last else None,
+        "best_step": best.step if best else None,
+    }
+
+
+def _value(run: Run, name: str) -> object:
+    """A field of a run by its name; names come from `_facts` alone."""
+    return {slot: getattr(run, slot) for slot in Run.__slots__}[name]
+
+
+def _lost_reason(cat: Catalogue, run_id: int) -> str:
+    saved: Iterable[int] = (c.step for c in checkpoints.complete(cat.workspace.run_dir(run_id)))
+    newest = max(saved, default=None)
+    where = f"step {newest}" if newest is not None else "the start"
+    return (
+        "The training process is gone without a word: killed, out of memory, or the machine "
+        f"restarted. `workbench resume {run_id}` goes on from {where}."
+    )

@@ -1,0 +1,132 @@
+"""The base in memory and LoRA upon it (heavy): dense or NF4, adapters in float32 always.
+
+Knows transformers, PEFT and bitsandbytes. Does not know data, steps or checkpoints.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+# Imported before transformers can, to keep its remark about optional kernels out of the log: the
+# kernels it misses are those that corrupt training on a CPU (see `guard_quantised`).
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from peft import LoraConfig  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from engine.train.recipe import Recipe  # noqa: E402
+from store.errors import BadInput  # noqa: E402
+
+
+def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
+    """The frozen base, in 4-bit NF4 or dense, on `device`.
+
+    Raises:
+        BadInput: transformers cannot read the folder.
+    """
+    transformers.utils.logging.disable_progress_bar()
+    dtype = getattr(torch, recipe.dtype)
+    quantization = None
+    if recipe.load_in_4bit:
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=recipe.bnb_4bit_use_double_quant,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            quantization_config=quantization,
+            device_map={"": 0} if device == "cuda" else None,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (ValueError, KeyError, OSError) as error:
+        raise BadInput(
+            f"{folder}: {error}", "Use a model folder that transformers knows."
+        ) from error
+    guard_quantised(model)
+    return model
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer TRL insists on; it tokenises nothing here."""
+    tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer
+
+
+def lora(recipe: Recipe) -> LoraConfig:
+    """The adapter's shape."""
+    targets = list(recipe.target_modules)
+    return LoraConfig(
+        r=recipe.r,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules="all-linear" if targets == ["all-linear"] else targets,
+        use_rslora=recipe.use_rslora,
+        task_type="CAUSAL_LM",
+    )
+
+
+def guard_quantised(model: torch.nn.Module) -> int:
+    """Keep bitsandbytes from repacking weights in place at an evaluation on a CPU.
+
+    With avx512_bf16, `Linear4bit.forward` in eval mode without gradients converts its weights to
+    an inference layout for good: later training gets wrong gradients and a merge wrong weights,
+    both without an error (bitsandbytes issue 2078).
+
+    Returns:
+        How many layers are quantised.
+    """
+    found = 0
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit":
+            # setattr: the type of a module found by name is not known to a type checker.
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010
+            found += 1
+    assert_unpacked(model)
+    return found
+
+
+def assert_unpacked(model: torch.nn.Module) -> None:
+    """Fail loudly if any quantised layer lost its guard or was repacked."""
+    for name, module in model.named_modules():
+        if type(module).__name__ == "Linear4bit":
+            state = module.weight.quant_state
+            packed = state is not None and bool(getattr(state, "packing_format_for_cpu", False))
+            if packed or module.support_avx512bf16_for_cpu:
+                raise AssertionError(f"{name}: NF4 weights were repacked for inference")
+
+
+def adapters_to_float32(model: torch.nn.Module) -> int:
+    """Cast every trainable parameter to float32; returns how many there are (elements).
+
+    TRL trains a fresh QLoRA adapter in bfloat16 and resumes it in float32, so that a resumed run
+    drifts from the first step. In float32 always, a resume is exact.
+    """
+    count = 0
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
+            count += parameter.numel()
+    return count
+
+
+def assert_adapters_float32(model: torch.nn.Module) -> None:
+    """Fail loudly if a trainable parameter is not float32."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            raise AssertionError(f"{name} is {parameter.dtype}, expected float32")

@@ -1,0 +1,182 @@
+"""A training process (heavy): `python -m engine.train.worker RUN_DIR`.
+
+Waits for the device, finds the newest intact checkpoint, trains on from there, and leaves the
+run's true state in its database whatever happens short of SIGKILL; after that the next start finds
+what was saved. Knows the phases of a job. Does not know who started it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.train import checkpoints
+from engine.train import spec as specs
+from engine.train.control import Control, StopRequested, device_lock
+from engine.train.failures import explain
+from engine.train.recording import Recorder
+from engine.train.spec import Spec
+from store.errors import BadInput, NotFound, Unsupported, WorkbenchError
+from store.rundb import RunWriter
+from store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from engine.train.trainer import WorkbenchTrainer
+
+_NOTES_LISTED = 50
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job of one run folder; 0 where it ended as it was asked to."""
+    run_dir = Path(arguments[0]).resolve()
+    spec = specs.read(run_dir)
+    workspace = Workspace(Path(spec.workspace))
+    control = Control(workspace, spec.run_id)
+    control.listen_for_signals()
+    with RunWriter.open(run_dir / specs.DATABASE) as writer:
+        writer.state("queued")
+        try:
+            with device_lock(workspace, control, writer.heartbeat):
+                writer.state(_train(spec, Recorder(writer, run_dir), control))
+        except StopRequested as stop:
+            writer.state(stop.ending)
+        except WorkbenchError as error:
+            _log(traceback.format_exc())
+            _fail(writer, error)
+            return 1
+        except BaseException as error:
+            _fail(writer, error)
+            raise
+        finally:
+            control.close()
+    return 0
+
+
+def _train(spec: Spec, recorder: Recorder, control: Control) -> str:
+    """Set up, train, and say how it ended: finished, stopped or paused."""
+    began = time.perf_counter()
+    resume = _find_start(recorder)
+    control.check()
+    trainer = _set_up(spec, recorder, control)
+    control.check()
+    if resume is None:
+        trainer.args.eval_on_start = True
+    _log(f"set up in {time.perf_counter() - began:.1f} s")
+    recorder.writer.event("started", _start_text(spec, trainer, resume))
+    # What exists by now stays for the whole run: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
+    done = trainer.state.global_step >= trainer.state.max_steps
+    ending = "finished" if done else control.ending or "stopped"
+    recorder.writer.event(ending, f"{ending} at step {trainer.state.global_step}")
+    return ending
+
+
+def _find_start(recorder: Recorder) -> checkpoints.Checkpoint | None:
+    """The checkpoint to go on from; everything recorded beyond it is forgotten."""
+    start, problems = checkpoints.newest_intact(recorder.run_dir)
+    for problem in problems:
+        recorder.writer.event("checkpoint_damaged", problem, level="warn")
+    step = start.step if start else -1
+    recorder.writer.rewind(step)
+    kept = {checkpoint.step for checkpoint in checkpoints.complete(recorder.run_dir)}
+    known = recorder.writer.db.execute("SELECT step FROM checkpoints").fetchall()
+    for (recorded,) in known:
+        if recorded not in kept:
+            recorder.writer.drop_checkpoint(recorded)
+    recorder.writer.state("running", step=max(step, 0))
+    return start
+
+
+def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTrainer:
+    """Render the snapshot, load the base, put the adapter on it.
+
+    Raises:
+        BadInput: no row teaches anything.
+        Unsupported: the device that the run was made for is not there.
+    """
+    from engine.data import snapshot as snapshots
+    from engine.render import Renderer
+    from engine.train.examples import encode
+
+    recipe = spec.settings
+    renderer = Renderer.load(Path(spec.base))
+    taken = Path(spec.workspace) / "snapshots" / spec.snapshot
+    if not taken.is_dir():
+        raise NotFound(f"{taken}: the data snapshot is gone", "Train from the file again.")
+    parts = {name: snapshots.load(taken, name) for name in ("train", "eval")}
+    encoded = {n: encode(rows, renderer, recipe.max_length) for n, rows in parts.items()}
+    notes = [note for part in encoded.values() for _, note in part.notes]
+    for note in notes[:_NOTES_LISTED]:
+        recorder.writer.event("row", note, level="warn")
+    if len(notes) > _NOTES_LISTED:
+        more = len(notes) - _NOTES_LISTED
+        recorder.writer.event("row", f"and {more} more rows left out or cut", level="warn")
+    if not encoded["train"].examples:
+        raise BadInput("no training row has a token to train on", "Look at the rows' mask.")
+    control.check()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+    import torch
+
+    torch.set_num_threads(recipe.threads)
+    if spec.device == "cuda" and not torch.cuda.is_available():
+        raise Unsupported(
+            "this run was made for a GPU, and torch sees none",
+            "Check the driver, or start a new run, which goes to the CPU.",
+        )
+    from engine.train import probes, trainer
+    from engine.train.schedule import Schedule
+
+    pad = renderer.pad_id or 0
+    built = trainer.build(spec, pad, recorder.run_dir)
+    loader, held_out = trainer.loaders(
+        recipe, encoded["train"].examples, encoded["eval"].examples, pad
+    )
+    schedule = Schedule(recipe, recorder, control)
+    prompts = probes.choose(recipe.probes, parts["eval"], parts["train"])
+    built.add_callback(schedule)
+    built.ours = trainer.TrainingParts(
+        recipe=recipe,
+        versions=spec.versions,
+        loader=loader,
+        eval_batches=held_out,
+        recorder=recorder,
+        control=control,
+        prober=probes.Prober(renderer, prompts, recipe.probe_tokens),
+        schedule=schedule,
+    )
+    return built
+
+
+def _start_text(
+    spec: Spec, trainer: WorkbenchTrainer, resume: checkpoints.Checkpoint | None
+) -> str:
+    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    base = "NF4" if spec.settings.load_in_4bit else spec.settings.dtype
+    where = f"resumed from step {resume.step}" if resume else "started"
+    return (
+        f"{where} on {spec.device} with {spec.settings.threads} threads: base in {base}, "
+        f"{trained:,} trained parameters in float32"
+    )
+
+
+def _fail(writer: RunWriter, error: BaseException) -> None:
+    reason = explain(error)
+    writer.event("failed", reason, level="error")
+    writer.state("failed", reason=reason)
+
+
+def _log(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
