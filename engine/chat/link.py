@@ -35,7 +35,7 @@ MAX_SOCKET_PATH = 100
 START_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Launch:
     """How to reach a worker, and how to start it where there is none.
 
@@ -130,6 +130,12 @@ class Link:
                 return link
         raise AssertionError("unreachable")
 
+    @classmethod
+    def join(cls, launch: Launch) -> Link | None:
+        """Connect to a worker that runs already, or None."""
+        connection = _try(launch.socket)
+        return None if connection is None else cls(launch, connection)
+
     def _greet(self, keep: bool, on_event: Callable[[Message], None] | None) -> None:
         self.send(Hello(protocol.VERSION, keep))
         while self.ready is None:
@@ -216,7 +222,7 @@ def last_line(log: Path) -> str:
 
 
 def _connect(launch: Launch, keep: bool) -> socket.socket:
-    with _locked(launch.socket.with_suffix(".lock")):
+    with _locked(launch.socket.with_name("start.lock")):
         connection = _try(launch.socket)
         if connection is not None:
             return connection

@@ -1,0 +1,327 @@
+"""The caller's side of chat: columns, each a model, answered by as few workers as possible.
+
+Knows which columns can share a worker and merges what the workers say into one stream. Does not
+load models and records nothing: who asks decides what is kept.
+
+Columns on one base share one worker and one batch. The base's own column is then held exactly as
+the adapter beside it was trained on, NF4 included: the difference between the columns is the
+adapter and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import selectors
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from engine.chat import protocol
+from engine.chat.link import Launch, Link, socket_path, threads
+from engine.chat.protocol import Ask, AskRow, Attach, Done, Event, Failed, Leave, Message, Sealed
+from engine.data.rows import Turn
+from engine.llama.client import MODULE as LLAMA_MODULE
+from engine.llama.client import llama_spec
+from engine.models.folder import weight_files
+from engine.models.refs import Model, resolve
+from store.catalogue import Catalogue
+from store.errors import Conflict, WorkbenchError, WorkerDied
+from store.workspace import Workspace
+
+MODULE = "engine.chat.worker"
+IDLE_SECONDS = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How answers are drawn; `temperature` 0 is greedy."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+class ChatSession:
+    """Columns ready to be asked; column i answers as `models[i]`.
+
+    One thread asks; `stop` and `close` may be called from others.
+    """
+
+    def __init__(self, models: Sequence[Model], launches: Sequence[Launch], keep: bool) -> None:
+        self.models = tuple(models)
+        self._launches = tuple(launches)
+        self._keep = keep
+        self._links: dict[Launch, Link] = {}
+        self._number = 0
+        self._asked: int | None = None
+
+    @classmethod
+    def open(
+        cls,
+        cat: Catalogue,
+        refs: Sequence[str],
+        *,
+        keep: bool,
+        on_event: Callable[[Message], None] | None = None,
+    ) -> ChatSession:
+        """Find or start the workers, load what is missing and check every seal.
+
+        Args:
+            keep: let workers started here stay until they have been idle for a while.
+            on_event: hears `Loading`, `Ready` and `Sealed`.
+        Raises:
+            Conflict: a seal is broken; nothing is asked.
+            WorkbenchError: a reference or a worker refuses, or a worker died.
+        """
+        models = [resolve(cat, ref) for ref in refs]
+        session = cls(models, launches(cat.workspace, models), keep)
+        try:
+            for launch in dict.fromkeys(session._launches):
+                session._link(launch, on_event)
+        except WorkbenchError:
+            session.close()
+            raise
+        return session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, turns: Sequence[Turn], sampling: Sampling = Sampling()) -> Iterator[Event]:
+        """Ask every column the same; see `ask_rows`."""
+        rows = [AskRow(column, model.ref, tuple(turns)) for column, model in enumerate(self.models)]
+        return self.ask_rows(rows, sampling)
+
+    def ask_rows(self, rows: Sequence[AskRow], sampling: Sampling = Sampling()) -> Iterator[Event]:
+        """Ask any rows, each naming the `ref` of one of `models`; answers arrive merged.
+
+        Yields `Started`, `Delta` and, once a row, `Done` or `Failed`. A worker that dies fails its
+        own rows alone. Leaving the iterator early stops the answers.
+        """
+        self._number += 1
+        number = self._number
+        pending: dict[Link, set[int]] = {}
+        try:
+            for launch in dict.fromkeys(self._launches):
+                mine = tuple(row for row in rows if self._launch_of(row.model) == launch)
+                if not mine:
+                    continue
+                question = Ask(
+                    number,
+                    mine,
+                    sampling.max_tokens,
+                    sampling.temperature,
+                    sampling.top_p,
+                    sampling.seed,
+                )
+                link = self._send(launch, question)
+                pending[link] = {row.column for row in mine}
+            self._asked = number
+            yield from _merge(pending, number)
+        finally:
+            self._asked = None
+            for link, columns in pending.items():
+                if columns:
+                    with suppress(WorkerDied):
+                        link.send(protocol.Stop(number))
+
+    def stop(self) -> None:
+        """End what is being answered; each row then ends with stop reason `stopped`."""
+        number = self._asked
+        if number is None:
+            return
+        for link in list(self._links.values()):
+            with suppress(WorkerDied):
+                link.send(protocol.Stop(number))
+
+    def close(self) -> None:
+        """Leave the workers."""
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+
+    def _launch_of(self, ref: str) -> Launch:
+        for model, launch in zip(self.models, self._launches, strict=True):
+            if model.ref == ref:
+                return launch
+        raise Conflict(f"{ref} is not part of this session", "Open a session with it.")
+
+    def _send(self, launch: Launch, question: Message) -> Link:
+        """Send, starting the worker again if it left meanwhile (idle, or for a training run)."""
+        link = self._link(launch, None)
+        try:
+            for _ in link.receive(timeout=0.001):
+                pass  # leftovers of an answer that was left early
+            link.send(question)
+        except WorkerDied:
+            self._links.pop(launch).close()
+            link = self._link(launch, None)
+            link.send(question)
+        return link
+
+    def _link(self, launch: Launch, on_event: Callable[[Message], None] | None) -> Link:
+        if launch not in self._links:
+            link = Link.open(launch, keep=self._keep, on_event=on_event)
+            self._links[launch] = link
+            served = zip(self.models, self._launches, strict=True)
+            for model in dict.fromkeys(model for model, of in served if of == launch):
+                self._attach(link, model, on_event)
+        return self._links[launch]
+
+    def _attach(self, link: Link, model: Model, on_event: Callable[[Message], None] | None) -> None:
+        self._number += 1
+        adapter = None if model.adapter is None else str(model.adapter)
+        link.send(Attach(self._number, model.ref, adapter))
+        sealed = _answer_to(link, self._number)
+        if on_event is not None:
+            on_event(sealed)
+        if not sealed.ok:
+            raise Conflict(
+                f"{model.ref}: the seal is broken: {sealed.detail}",
+                "Choose another checkpoint; this column would not be what it says.",
+            )
+
+
+def _answer_to(link: Link, number: int) -> Sealed:
+    while True:
+        for event in link.receive():
+            if isinstance(event, Failed):
+                raise WorkbenchError(event.message, event.hint)
+            if isinstance(event, Sealed) and event.id == number:
+                return event
+
+
+def _merge(pending: dict[Link, set[int]], number: int) -> Iterator[Event]:
+    """Events of request `number` from all links until no column is pending."""
+    with selectors.DefaultSelector() as selector:
+        for link in pending:
+            selector.register(link, selectors.EVENT_READ, link)
+        while any(pending.values()):
+            for key, _ in selector.select():
+                source: Link = key.data
+                try:
+                    events = list(source.receive())
+                except WorkerDied as error:
+                    selector.unregister(source)
+                    events = [Failed(None, error.message, error.hint)]
+                for event in events:
+                    yield from _one(event, number, pending[source])
+
+
+def _one(event: Event, number: int, columns: set[int]) -> Iterator[Event]:
+    match event:
+        case Failed(id=None | int() as told, column=None) if told in (None, number):
+            # The whole request was refused: that is every column's answer.
+            for column in sorted(columns):
+                yield Failed(number, event.message, event.hint, column)
+            columns.clear()
+        case Done() | Failed() if event.id == number and event.column is not None:
+            columns.discard(event.column)
+            yield event
+        case protocol.Started() | protocol.Delta() if event.id == number:
+            yield event
+        case _:
+            return
+
+
+def launches(workspace: Workspace, models: Sequence[Model]) -> list[Launch]:
+    """The worker for each model; models on one base get the same one.
+
+    A bare base joins the first adapter on it, in the precision that adapter was trained with.
+    """
+    shared: dict[Path, Model] = {}
+    for model in models:
+        if model.base is not None and model.adapter is not None:
+            shared.setdefault(model.base, model)
+    made: dict[Path, Launch] = {}
+    chosen = []
+    for model in models:
+        launch = _launch(workspace, model, shared)
+        chosen.append(made.setdefault(launch.socket, launch))
+    return chosen
+
+
+def _launch(workspace: Workspace, model: Model, shared: dict[Path, Model]) -> Launch:
+    if model.gguf is not None:
+        module, label, spec = LLAMA_MODULE, model.label, llama_spec(model.gguf)
+    else:
+        assert model.base is not None
+        like = model if model.adapter is not None else shared.get(model.base, model)
+        module, label, spec = MODULE, model.base_ref, _spec(workspace, model.base, like)
+    socket = socket_path(workspace.sockets, module, spec)
+    return Launch(module, label, spec, socket, _log(workspace, socket))
+
+
+def _log(workspace: Workspace, socket: Path) -> Path:
+    return workspace.logs / f"chat-{socket.stem}.log"
+
+
+def _spec(workspace: Workspace, base: Path, like: Model) -> dict[str, object]:
+    facts = [(f.name, s.st_ino, s.st_size, s.st_mtime_ns) for f, s in _stats(base)]
+    return {
+        "base": str(base.resolve()),
+        "version": hashlib.sha256(repr(facts).encode()).hexdigest()[:16],
+        "label": like.base_ref,
+        "quantization": like.quantization,
+        "double_quantization": like.double_quantization and like.quantization is not None,
+        "dtype": like.dtype,
+        "threads": threads(),
+        "device_lock": str(workspace.root.resolve() / "device.lock"),
+        "idle_seconds": IDLE_SECONDS,
+    }
+
+
+def _stats(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    extra = [folder / name for name in ("config.json", "tokenizer.json", "chat_template.jinja")]
+    files = [*weight_files(folder), *(file for file in extra if file.is_file())]
+    return [(file, file.stat()) for file in files]
+
+
+def free_device(workspace: Workspace) -> None:
+    """Ask every worker of this workspace that answers nothing to leave: a run wants the device."""
+    probe = socket_path(workspace.sockets, MODULE, {})
+    for path in probe.parent.glob("*.sock"):
+        link = Link.join(Launch(MODULE, path.stem, {}, path, _log(workspace, path)))
+        if link is not None:
+            link.send(protocol.Hello(protocol.VERSION, False))
+            link.send(Leave())
+            link.close()
+
+
+def answer(
+    session: ChatSession,
+    conversations: Sequence[Sequence[Turn]],
+    sampling: Sampling = Sampling(),
+    *,
+    on_done: Callable[[int], None] | None = None,
+) -> list[list[Done | Failed]]:
+    """Every conversation by every model of the session, batched.
+
+    Args:
+        on_done: hears how many answers have arrived.
+    Returns:
+        one list a conversation, in it one answer (or what failed) a model.
+    """
+    width = len(session.models)
+    rows = [
+        AskRow(number * width + column, model.ref, tuple(turns))
+        for number, turns in enumerate(conversations)
+        for column, model in enumerate(session.models)
+    ]
+    found: dict[int, Done | Failed] = {}
+    for start in range(0, len(rows), protocol.MAX_ROWS):
+        for event in session.ask_rows(rows[start : start + protocol.MAX_ROWS], sampling):
+            if isinstance(event, Done | Failed) and event.column is not None:
+                found[event.column] = event
+                if on_done is not None:
+                    on_done(len(found))
+    return [
+        [found[number * width + column] for column in range(width)]
+        for number in range(len(conversations))
+    ]

@@ -1,0 +1,145 @@
+"""(heavy) Many prompts to many answers in one loop over one key-value cache.
+
+Knows left padding, stop tokens and rows that end at different times. Does not know turns, texts
+or sockets. Rows that have ended leave the batch once they are half of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from engine.chat.base import Base
+from engine.chat.protocol import StopReason
+from engine.chat.sampling import Sampler
+
+
+@dataclass(eq=False)
+class Generation:
+    """One row: its prompt, whose it is, and what has been generated so far.
+
+    Attributes:
+        key: whatever the caller knows the row by.
+        adapter: a name of `Base.attach`, or `base.BASE`.
+        limit: most ids to generate.
+        stop: None while it runs.
+        first, seconds: from the start of the batch to the first id and to the last.
+    """
+
+    key: int
+    adapter: str
+    prompt: list[int]
+    limit: int
+    sampler: Sampler
+    ids: list[int] = field(default_factory=list)
+    stop: StopReason | None = None
+    first: float = 0.0
+    seconds: float = 0.0
+
+
+def generate(
+    base: Base,
+    rows: Sequence[Generation],
+    *,
+    stop_ids: frozenset[int],
+    pad_id: int,
+    greedy: bool,
+    on_step: Callable[[Sequence[Generation]], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Generate for all rows at once, in place.
+
+    Args:
+        on_step: called after each step with the rows that got an id in it.
+        stopped: asked before each step; True ends every row as it is.
+    """
+    began = time.monotonic()
+    live = list(rows)
+    batch = _Batch(base, live, pad_id)
+    while live:
+        if stopped():
+            for row in live:
+                row.stop, row.seconds = "stopped", time.monotonic() - began
+            on_step([])
+            return
+        chosen = _choose(batch.step(), batch.rows, greedy)
+        now = time.monotonic() - began
+        stepped = []
+        for row, token in zip(batch.rows, chosen, strict=True):
+            if row.stop is not None:
+                continue
+            stepped.append(row)
+            row.ids.append(token)
+            row.first = row.first or now
+            if token in stop_ids:
+                row.stop = "turn end"
+            elif len(row.ids) >= row.limit:
+                row.stop = "length"
+            row.seconds = now
+        on_step(stepped)
+        live = [row for row in live if row.stop is None]
+        batch.feed(chosen)
+        if live and 2 * len(live) <= len(batch.rows):
+            batch.keep(live)
+
+
+def _choose(logits: torch.Tensor, rows: Sequence[Generation], greedy: bool) -> list[int]:
+    if greedy:
+        return [int(token) for token in logits.argmax(dim=-1).tolist()]
+    table = logits.float().cpu().numpy()
+    return [
+        row.sampler.pick(line) if row.stop is None else 0
+        for row, line in zip(rows, table, strict=True)
+    ]
+
+
+class _Batch:
+    """The tensors of the rows in flight: input, mask, positions and cache."""
+
+    def __init__(self, base: Base, rows: Sequence[Generation], pad_id: int) -> None:
+        self.rows = list(rows)
+        self._base = base
+        self._cache: Any = DynamicCache(config=base.model.config)
+        longest = max(len(row.prompt) for row in rows)
+        padded = [[pad_id] * (longest - len(row.prompt)) + row.prompt for row in rows]
+        shown = [[0] * (longest - len(row.prompt)) + [1] * len(row.prompt) for row in rows]
+        self._input = torch.tensor(padded, device=base.device)
+        self._mask = torch.tensor(shown, device=base.device)
+        self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
+
+    @torch.inference_mode()
+    def step(self) -> torch.Tensor:
+        """Logits after the input, shape (rows, vocabulary)."""
+        with self._base.rows([row.adapter for row in self.rows]):
+            output = self._base.model(
+                input_ids=self._input,
+                attention_mask=self._mask,
+                position_ids=self._positions,
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    def feed(self, chosen: Sequence[int]) -> None:
+        """Make the chosen ids, one a row, the next input."""
+        self._input = torch.tensor(chosen, device=self._mask.device).unsqueeze(1)
+        self._mask = torch.cat([self._mask, torch.ones_like(self._input)], dim=1)
+        self._positions = self._positions[:, -1:] + 1
+
+    def keep(self, live: Sequence[Generation]) -> None:
+        """Go on with these rows alone."""
+        wanted = set(map(id, live))
+        chosen = [index for index, row in enumerate(self.rows) if id(row) in wanted]
+        indices = torch.tensor(chosen, device=self._mask.device)
+        self._cache.batch_select_indices(indices)
+        self._input = self._input[indices]
+        self._mask = self._mask[indices]
+        self._positions = self._positions[indices]
+        self.rows = [self.rows[index] for index in chosen]
