@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,9 +59,19 @@ def generate(
         on_step: called after each step with the rows that got an id in it.
         stopped: asked before each step; True ends every row as it is.
     """
+    with ExitStack() as stack:
+        _loop(_Batch(base, rows, pad_id, stack), stop_ids, greedy, on_step, stopped)
+
+
+def _loop(
+    batch: _Batch,
+    stop_ids: frozenset[int],
+    greedy: bool,
+    on_step: Callable[[Sequence[Generation]], None],
+    stopped: Callable[[], bool],
+) -> None:
     began = time.monotonic()
-    live = list(rows)
-    batch = _Batch(base, live, pad_id)
+    live = list(batch.rows)
     while live:
         if stopped():
             for row in live:
@@ -101,9 +112,13 @@ def _choose(logits: torch.Tensor, rows: Sequence[Generation], greedy: bool) -> l
 class _Batch:
     """The tensors of the rows in flight: input, mask, positions and cache."""
 
-    def __init__(self, base: Base, rows: Sequence[Generation], pad_id: int) -> None:
+    def __init__(
+        self, base: Base, rows: Sequence[Generation], pad_id: int, stack: ExitStack
+    ) -> None:
         self.rows = list(rows)
         self._base = base
+        self._stack = stack
+        self._route()
         self._cache: Any = DynamicCache(config=base.model.config)
         longest = max(len(row.prompt) for row in rows)
         padded = [[pad_id] * (longest - len(row.prompt)) + row.prompt for row in rows]
@@ -112,18 +127,22 @@ class _Batch:
         self._mask = torch.tensor(shown, device=base.device)
         self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
 
+    def _route(self) -> None:
+        """Send each row through its adapter from now on."""
+        self._stack.close()
+        self._stack.enter_context(self._base.rows([row.adapter for row in self.rows]))
+
     @torch.inference_mode()
     def step(self) -> torch.Tensor:
         """Logits after the input, shape (rows, vocabulary)."""
-        with self._base.rows([row.adapter for row in self.rows]):
-            output = self._base.model(
-                input_ids=self._input,
-                attention_mask=self._mask,
-                position_ids=self._positions,
-                past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
+        output = self._base.model(
+            input_ids=self._input,
+            attention_mask=self._mask,
+            position_ids=self._positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
@@ -143,3 +162,4 @@ class _Batch:
         self._mask = self._mask[indices]
         self._positions = self._positions[indices]
         self.rows = [self.rows[index] for index in chosen]
+        self._route()
