@@ -26,6 +26,7 @@ class Candidate(Protocol):
 
     bos: int | None
     eos: int | None
+    file_type: int | None
 
     def encode(self, texts: Sequence[str], *, framed: bool) -> list[list[int]]:
         """Ids of texts, special tokens in them recognised; `framed` with BOS/EOS as configured."""
@@ -51,7 +52,8 @@ class GgufCandidate:
         found = self._llama.describe()
         self.bos: int | None = found.bos
         self.eos: int | None = found.eos
-        self.context = found.context_used
+        said = found.metadata.get("general.file_type", "")
+        self.file_type: int | None = int(said) if said.isdecimal() else None
 
     def encode(self, texts: Sequence[str], *, framed: bool) -> list[list[int]]:
         return self._llama.tokenize(texts, parse_special=True, add_bos=framed)
@@ -71,6 +73,8 @@ class GgufCandidate:
 
 class FolderCandidate:
     """A merged folder, as transformers reads it."""
+
+    file_type: int | None = None
 
     def __init__(self, folder: Path) -> None:
         self._model = Reference(Source(ref="merged", base=str(folder), base_ref="merged"))

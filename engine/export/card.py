@@ -17,7 +17,7 @@ def public_name(base_ref: str) -> str:
 
 
 def model_card(source: Source, kind: str, type_name: str) -> str:
-    """README.md with front matter: base, how it was trained, how the base was held, how to use it."""
+    """README.md with front matter: the base, how it was trained and held, how to use it."""
     base = public_name(source.base_ref)
     library = "peft" if kind == "adapter" else "transformers"
     held = {"nf4": "NF4 (4 bit)"}.get(source.quantization or "", source.dtype)

@@ -20,7 +20,7 @@ from engine.export.divergence import Divergence
 from engine.export.reference import Reference
 from engine.export.samples import MAX_LENGTH, Sample, held_out, torture
 from engine.export.stages import Job, Stage, State
-from engine.export.types import ExportType, choose
+from engine.export.types import ExportType, choose, of_gguf
 from engine.models.folder import read_json
 from engine.render.renderer import Renderer
 from store.errors import Unsupported, WorkbenchError
@@ -50,7 +50,7 @@ class Proof:
         self._tokenizer.no_padding()
         chats = Path(job.source.chats) if job.source.chats else None
         self._samples = held_out(self._renderer, chats)
-        self._type = choose(job.kind, job.type)
+        self._type = choose(job.kind, job.type) if job.type else of_gguf(None)
         self.stages: list[Stage] = []
 
     def run(self) -> list[Stage]:
@@ -62,7 +62,9 @@ class Proof:
             except WorkbenchError as error:
                 self._decide("load", "fail", error.message)
                 return self.stages
-            self._decide("load", "pass", "the export opens")
+            if not self._job.type:
+                self._type = of_gguf(candidate.file_type)
+            self._decide("load", "pass", f"the export opens; limits of {self._type.name}")
             self._tokens(candidate)
             if self._renderer.template_source is not None:
                 self._template(candidate)

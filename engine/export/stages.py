@@ -67,7 +67,7 @@ class Job(msgspec.Struct, frozen=True):
     Attributes:
         do: `export` writes `target` and proves it; `verify` only proves it.
         kind: `gguf`, `merged` or `adapter`.
-        type: a name from `types`; for `verify` of a foreign file, what the file says.
+        type: a name from `types`; empty to take what a foreign GGUF says of itself.
         target: where to write (a temporary name), or the file to verify.
         expected_sha256: for `verify`: the hash the file's provenance names, or None.
         log: where llama.cpp's own log goes.

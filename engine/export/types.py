@@ -8,10 +8,11 @@ conversion measures 1e-8 to 4e-5, Q8_0 1e-4 to 1.4e-3 on public models of 7 to 8
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from store.errors import BadInput, Unsupported
+from store.exports import Kind
 
-KINDS = ("gguf", "merged", "adapter")
 LATER = ("q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q4_0", "iq4_xs", "q3_k_m", "q2_k")
 
 
@@ -45,31 +46,63 @@ TYPES: dict[str, dict[str, ExportType]] = {
     "adapter": {"f32": _F32},
 }
 
+_BY_FILE_TYPE = {
+    0: _F32,
+    1: _F16,
+    2: ExportType("q4_0", 4.5, 0.15, 0.35, 0.85, 0.75),
+    7: _Q8_0,
+    10: ExportType("q2_k", 2.6, 0.9, 2.0, 0.65, 0.5),
+    12: ExportType("q3_k_m", 3.9, 0.2, 0.5, 0.85, 0.75),
+    15: ExportType("q4_k_m", 4.8, 0.07, 0.15, 0.88, 0.8),
+    17: ExportType("q5_k_m", 5.7, 0.025, 0.06, 0.92, 0.85),
+    18: ExportType("q6_k", 6.6, 0.012, 0.03, 0.94, 0.88),
+    32: _BF16,
+}
 
-def choose(kind: str, name: str) -> ExportType:
-    """The type called `name` (any case) for an export of `kind`.
+
+def kind(name: str) -> Kind:
+    """The kind of export called `name`.
+
+    Raises:
+        BadInput: there is none.
+    """
+    match name.lower():
+        case "gguf" | "merged" | "adapter" as found:
+            return cast(Kind, found)
+    raise BadInput(
+        f"--to {name}: expected one of {', '.join(TYPES)}.",
+        "Choose gguf for llama.cpp, merged for transformers, adapter for PEFT.",
+    )
+
+
+def of_gguf(file_type: int | None) -> ExportType:
+    """The limits for a foreign GGUF by its `general.file_type`; Q4_K_M's where it is unknown."""
+    known = _BY_FILE_TYPE.get(file_type if file_type is not None else -1)
+    return known or _BY_FILE_TYPE[15]
+
+
+def choose(to: str, name: str) -> ExportType:
+    """The type called `name` (any case) for an export of kind `to`.
 
     An adapter is always written in 32 bit, as it was trained, whatever is asked.
 
     Raises:
-        BadInput: `kind` or `name` is not one of the known names.
+        BadInput: `to` or `name` is not one of the known names.
         Unsupported: the type exists in llama.cpp but not here yet.
     """
-    if kind not in TYPES:
-        raise BadInput(
-            f"--to {kind}: expected one of {', '.join(KINDS)}.",
-            "Choose gguf for llama.cpp, merged for transformers, adapter for PEFT.",
-        )
-    if kind == "adapter":
+    kind_name = kind(to)
+    if kind_name == "adapter":
         return _F32
-    known = TYPES[kind]
+    known = TYPES[kind_name]
     found = known.get(name.lower())
     if found is not None:
         return found
     names = ", ".join(known)
-    if name.lower() in LATER and kind == "gguf":
+    if name.lower() in LATER and kind_name == "gguf":
         raise Unsupported(
             f"--type {name}: this GGUF type is not written yet; there are {names}.",
             "Use --type q8_0, the smallest there is today.",
         )
-    raise BadInput(f"--type {name}: expected one of {names}.", f"Use one of them for --to {kind}.")
+    raise BadInput(
+        f"--type {name}: expected one of {names}.", f"Use one of them for --to {kind_name}."
+    )

@@ -1,0 +1,236 @@
+"""Export a trained model, prove it, and verify any export again.
+
+Knows the worker process, its messages, the final names and the records. Does not load torch.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from engine.export import plan as planning
+from engine.export.child import run
+from engine.export.plan import PROVENANCE, Plan
+from engine.export.stages import Finished, Job, Stage
+from engine.models import refs
+from engine.models.folder import read_json
+from store import exports
+from store.catalogue import Catalogue
+from store.errors import BadInput, Conflict, NotFound
+from store.exports import Export, Kind, Proof
+
+OnEvent = Callable[[Stage], None]
+
+
+def export(
+    cat: Catalogue,
+    ref: str,
+    *,
+    to: Kind = "gguf",
+    type: str = "f16",
+    out: Path | None = None,
+    force: bool = False,
+    on_event: OnEvent | None = None,
+    cancel: threading.Event | None = None,
+) -> Export:
+    """Write the model `ref` to one file or folder and prove it against the trained model.
+
+    Args:
+        to: `gguf`, `merged` or `adapter`.
+        type: `f32`, `f16`, `bf16`, or for GGUF `q8_0`.
+        out: the name to write; None chooses one in the workspace's exports.
+        force: replace an earlier export of that name.
+        on_event: called with every stage as it runs and when it is decided.
+        cancel: set it from another thread to stop; nothing stays behind.
+    Returns:
+        The record, status `proved` or `unproved`. An export that fails its proof is kept as
+        `NAME.unproved.gguf` (or `NAME.unproved/`), never under its final name.
+    Raises:
+        WorkbenchError: it cannot be done; nothing is left under any name.
+    """
+    plan = planning.make(cat, ref, to=to, type=type, out=out, force=force)
+    cat.workspace.create()
+    record = exports.create(
+        cat,
+        ref=plan.source.ref,
+        kind=to,
+        type=plan.type,
+        path=str(plan.out),
+        run_id=plan.run_id,
+        step=plan.step,
+    )
+    log = cat.workspace.logs / f"export-{record.id}.log"
+    job = _job(plan, cat.workspace.logs / f"export-{record.id}-llama.log")
+    remove(plan.partial)
+    try:
+        finished = run(job, log, on_event, cancel)
+        final = _settle(plan, finished, force)
+    except BaseException:
+        remove(plan.partial)
+        exports.update(cat, record.id, status="failed", finished=time.time())
+        raise
+    provenance = {
+        **finished.facts,
+        "kind": to,
+        "sha256": finished.sha256,
+        "created": record.created,
+    }
+    _write_sidecars(final, provenance, finished)
+    _add_proof(cat, final, plan.source.ref, finished, record.id)
+    return exports.update(
+        cat,
+        record.id,
+        path=str(final),
+        bytes=finished.bytes,
+        sha256=finished.sha256,
+        status="unproved" if finished.verdict == "fail" else "proved",
+        finished=time.time(),
+        provenance=provenance,
+    )
+
+
+def verify(
+    cat: Catalogue,
+    file: Path,
+    against: str,
+    *,
+    on_event: OnEvent | None = None,
+    cancel: threading.Event | None = None,
+) -> Proof:
+    """Prove an export, ours or foreign, against the model `against`, and record the proof.
+
+    Raises:
+        NotFound: no such file. WorkbenchError: the model cannot be resolved, or the worker died.
+    """
+    target = file.expanduser().absolute()
+    kind, type_name = _kind_of(target)
+    source = planning.source_of(cat, refs.resolve(cat, against))
+    known = _provenance(target)
+    cat.workspace.create()
+    stamp = f"verify-{time.time_ns()}"
+    job = Job(
+        do="verify",
+        kind=kind,
+        type=str(known.get("type") or type_name),
+        target=str(target),
+        source=source,
+        log=str(cat.workspace.logs / f"{stamp}-llama.log"),
+        expected_sha256=str(known["sha256"]) if "sha256" in known else None,
+    )
+    finished = run(job, cat.workspace.logs / f"{stamp}.log", on_event, cancel)
+    same = [e.id for e in exports.all(cat) if e.sha256 == finished.sha256]
+    return _add_proof(cat, target, source.ref, finished, same[0] if same else None)
+
+
+def proof_of(cat: Catalogue, record: Export) -> Proof | None:
+    """The newest proof of an export."""
+    found = exports.proofs(cat, record.id)
+    return found[0] if found else None
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder that may not be there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def unproved_name(path: Path) -> Path:
+    """`model.gguf` to `model.unproved.gguf`, `folder` to `folder.unproved`."""
+    return path.with_name(f"{path.name.removesuffix('.gguf')}.unproved{_ending(path)}")
+
+
+def _ending(path: Path) -> str:
+    return ".gguf" if path.name.endswith(".gguf") else ""
+
+
+def _job(plan: Plan, log: Path) -> Job:
+    return Job(
+        do="export",
+        kind=plan.kind,
+        type=plan.type,
+        target=str(plan.partial),
+        source=plan.source,
+        log=str(log),
+    )
+
+
+def _settle(plan: Plan, finished: Finished, force: bool) -> Path:
+    """Give the written export the name that its proof allows."""
+    final = plan.out if finished.verdict != "fail" else unproved_name(plan.out)
+    if final.exists():
+        if final == plan.out and not force:
+            raise Conflict(f"{final}: appeared meanwhile.", "Choose another --out.")
+        if final.is_dir() and not (final / PROVENANCE).is_file():
+            raise Conflict(f"{final}: is a folder of something else.", "Choose another --out.")
+    if plan.partial.is_dir():
+        remove(final)
+    os.replace(plan.partial, final)
+    folder = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return final
+
+
+def _sidecar(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.name}.{name}")
+
+
+def _write_sidecars(path: Path, provenance: Mapping[str, Any], finished: Finished) -> None:
+    """Provenance inside a folder or beside a file, and the proof beside either."""
+    home = path / PROVENANCE if path.is_dir() else _sidecar(path, PROVENANCE)
+    proof = {
+        "file": path.name,
+        "sha256": finished.sha256,
+        "against": finished.facts.get("ref"),
+        "verdict": finished.verdict,
+        "stages": [msgspec.to_builtins(stage) for stage in finished.stages],
+        "facts": finished.facts,
+    }
+    for target, value in ((home, provenance), (_sidecar(path, "proof.json"), proof)):
+        partial = target.with_name(f".{target.name}.partial")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+        os.replace(partial, target)
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    home = path / PROVENANCE if path.is_dir() else _sidecar(path, PROVENANCE)
+    return read_json(home) if home.is_file() else {}
+
+
+def _kind_of(path: Path) -> tuple[Kind, str]:
+    """What an export is by what lies there, and its type; a GGUF tells its own to the worker."""
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise BadInput(f"{path}: expected a .gguf file or a model folder.", "Name an export.")
+        return "gguf", ""
+    if (path / "adapter_config.json").is_file():
+        return "adapter", "f32"
+    if (path / "config.json").is_file():
+        dtype = read_json(path / "config.json").get("dtype")
+        return "merged", {"bfloat16": "bf16", "float16": "f16"}.get(str(dtype), "f32")
+    raise NotFound(f"{path}: no export lies there.", "Name a .gguf file or a model folder.")
+
+
+def _add_proof(
+    cat: Catalogue, file: Path, against: str, finished: Finished, export_id: int | None
+) -> Proof:
+    return exports.add_proof(
+        cat,
+        file=str(file),
+        sha256=finished.sha256,
+        against=against,
+        verdict=finished.verdict,
+        stages=cast(list[dict[str, Any]], msgspec.to_builtins(finished.stages)),
+        export_id=export_id,
+    )

@@ -1,0 +1,205 @@
+"""(heavy) The process that writes and proves one export: `python -m engine.export.worker`.
+
+Knows the order of the work and how to speak to its client: the job comes as the first line of
+standard input, messages go out as JSON lines on standard output, and the end of standard input
+means that the client is gone: then nothing half-written stays behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from engine.export.card import public_name
+from engine.export.convert import write_gguf
+from engine.export.folder import write_adapter, write_merged
+from engine.export.hashes import export_bytes, export_sha256
+from engine.export.lora import WEIGHTS
+from engine.export.merge import Merged
+from engine.export.proof import Proof
+from engine.export.stages import Finished, Job, Message, Refused, Stage, worst
+from engine.models.folder import file_sha256, weights_sha256
+from engine.render.renderer import Renderer
+from store.errors import Conflict, NoSpace, WorkbenchError
+
+_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama-cpp-python")
+_PROGRESS_SECONDS = 0.1
+
+
+class Work:
+    """One job from its first stage to its last message.
+
+    Args:
+        say: sends a message to the client.
+    """
+
+    def __init__(self, job: Job, say: Callable[[Message], None]) -> None:
+        self._job = job
+        self._say = say
+        self._stages: list[Stage] = []
+        self._told = 0.0
+
+    def run(self) -> Finished:
+        """Do what the job says.
+
+        Raises:
+            WorkbenchError: the user can do something about it; nothing is left at the target.
+        """
+        job, target = self._job, Path(self._job.target)
+        facts = self._base()
+        if job.do == "export":
+            self._write(target, facts)
+        digest = export_sha256(target)
+        if job.do == "verify":
+            self._file(digest)
+        self._stages += Proof(job, self._say).run()
+        facts |= {name: version(name) for name in _PACKAGES}
+        verdict = worst(self._stages)
+        return Finished(export_bytes(target), digest, verdict, self._stages, facts)
+
+    def _decide(self, stage: Stage) -> None:
+        self._stages.append(stage)
+        self._say(stage)
+
+    def _base(self) -> dict[str, str | int | float | bool | None]:
+        """Check that base and template are still what was trained on.
+
+        Raises:
+            Conflict: for an export, they are not. A verification records it as a failed stage.
+        """
+        source = self._job.source
+        self._say(Stage("base", "running", "hashing the base model"))
+        folder = Path(source.base)
+        base, template = weights_sha256(folder), Renderer.load(folder).template_sha256
+        changed = [
+            what
+            for what, was, now in (
+                ("weights", source.base_sha256, base),
+                ("chat template", source.template_sha256, template),
+            )
+            if was is not None and was != now
+        ]
+        text = f"{folder}: the base's {' and '.join(changed)} changed since the training"
+        if changed and self._job.do == "export":
+            raise Conflict(f"{text}.", "Restore the base model that the run was trained on.")
+        known = "as recorded by the run" if source.base_sha256 else "no record to compare with"
+        self._decide(Stage("base", "fail" if changed else "pass", text if changed else known))
+        adapter = Path(source.adapter) / WEIGHTS if source.adapter else None
+        return {
+            "ref": source.ref,
+            "base": public_name(source.base_ref),
+            "base_sha256": base,
+            "template_sha256": template,
+            "adapter_sha256": file_sha256(adapter) if adapter else None,
+            "quantization": source.quantization,
+            "double_quant": source.double_quant if source.quantization else None,
+            "dtype": source.dtype,
+            "type": self._job.type,
+        }
+
+    def _write(self, target: Path, facts: dict[str, str | int | float | bool | None]) -> None:
+        job = self._job
+        self._say(Stage("write", "running", "reading the adapter and the base"))
+        began = time.monotonic()
+        if job.kind == "adapter":
+            write_adapter(job.source, target)
+            self._decide(Stage("write", "pass", "the adapter is copied, its card written"))
+            return
+        merged = Merged(job.source)
+        if job.kind == "merged":
+            write_merged(merged, job.source, job.type, target, self._progress)
+            text, numbers = f"{len(merged.plan())} tensors", {"tensors": len(merged.plan())}
+        else:
+            notes = {f"workbench.{k}": str(v) for k, v in facts.items() if v is not None}
+            notes["general.name"] = str(job.source.record.get("name") or facts["base"])
+            written = write_gguf(
+                merged,
+                Path(job.source.base),
+                job.type,
+                target,
+                notes=notes,
+                on_progress=self._progress,
+            )
+            text = f"{written.tensors} tensors, {written.kept_f32} of them vectors in F32"
+            if written.fallbacks:
+                text += f", {written.fallbacks} in F16 because their rows do not divide by 32"
+            numbers = {"tensors": written.tensors, "fallbacks": written.fallbacks}
+        seconds = time.monotonic() - began
+        self._decide(Stage("write", "pass", text, {**numbers, "seconds": seconds}))
+
+    def _progress(self, done: int, total: int) -> None:
+        if done < total and time.monotonic() - self._told < _PROGRESS_SECONDS:
+            return
+        self._told = time.monotonic()
+        numbers = {"done": float(done), "total": float(total)}
+        self._say(Stage("write", "running", f"writing tensor {done} of {total}", numbers))
+
+    def _file(self, digest: str) -> None:
+        expected = self._job.expected_sha256
+        if expected is None:
+            self._decide(Stage("file", "pass", "made elsewhere: no recorded hash to compare with"))
+        elif expected == digest:
+            self._decide(Stage("file", "pass", "byte for byte as it was exported"))
+        else:
+            self._decide(Stage("file", "fail", "changed since it was exported: its hash differs"))
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder that may not be there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _end_with_client(source: BinaryIO, job: Job) -> None:
+    """Wait for the end of standard input, then leave without leaving anything."""
+    while source.read(4096):
+        pass
+    if job.do == "export":
+        remove(Path(job.target))
+    os._exit(1)
+
+
+def _refusal(error: WorkbenchError) -> Refused:
+    return Refused(type(error).__name__, error.message, error.hint)
+
+
+def main() -> None:
+    """Read one job, do it, and answer."""
+    # Libraries print: what they say goes to the log, only messages go to the client.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    threading.Thread(target=_end_with_client, args=(sys.stdin.buffer, job), daemon=True).start()
+
+    def say(message: Message) -> None:
+        out.write(msgspec.json.encode(message) + b"\n")
+        out.flush()
+
+    try:
+        say(Work(job, say).run())
+    except WorkbenchError as error:
+        say(_refusal(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        folder = Path(job.target).parent
+        say(_refusal(NoSpace(f"{folder}: the disk is full.", "Make room, then export again.")))
+    # A thread may still hold standard input: everything is said, so end without waiting for it.
+    out.close()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
