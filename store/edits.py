@@ -166,10 +166,10 @@ def discard(cat: Catalogue, dataset_id: int) -> int:
 
 
 def forget(cat: Catalogue, dataset_id: int) -> None:
-    """The file was changed by someone else: nothing can be undone or redone any more."""
+    """The file was changed by someone else: its journal no longer fits and is forgotten whole."""
     with write(cat.db) as db:
-        discard(cat, dataset_id)
-        db.execute("UPDATE edits SET state = 'dropped' WHERE dataset_id = ?", [dataset_id])
+        versions.forget_intended(cat, dataset_id)
+        db.execute("DELETE FROM edits WHERE dataset_id = ?", [dataset_id])
 
 
 def _insert(
