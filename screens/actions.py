@@ -39,6 +39,8 @@ class Action:
         screen: the room (`data`), or `*`.
         command: the command line that does the same, empty where there is none.
         show: whether it wants one of the eight places in the footer.
+        when: the state in which the key means this, where it means something else in another;
+            the room's `check_action` sees to it.
         palette: whether the command palette lists it (movement does not belong there).
     """
 
@@ -50,6 +52,7 @@ class Action:
     command: str = ""
     show: bool = False
     palette: bool = True
+    when: str = ""
 
     @property
     def method(self) -> str:

@@ -21,7 +21,8 @@ Conventions, for whoever writes a room:
   ``@work(thread=True, exclusive=True, group="rows", exit_on_error=False)``. The worker opens its
   own catalogue (``with self.open_catalogue() as cat:``), never touches a widget, and *posts
   messages*; `@on` handlers own the state. A `WorkbenchError` that leaves a worker, a handler or
-  an action becomes one modal by itself: do not catch it to show it.
+  an action becomes one modal by itself: do not catch it to show it. Callbacks of `push_screen` are
+  wrapped: ``self.app.push_screen(modal, self.guarded(chosen))``.
 * On the interface's thread `self.catalogue` is a cached catalogue, for cheap reads and writes.
 * A room that has something for another calls `self.app.visit(...)` with one of the frozen
   `Visit` records below; that room gets it in `receive(visit)` once it is on screen.
@@ -36,8 +37,9 @@ Knows no room, no engine. The application itself is `workbench.app`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar, TypeVar, cast
 
 from textual import events
 from textual.app import App, ComposeResult
@@ -55,6 +57,8 @@ from screens.widgets.topline import TopLine
 from store.catalogue import Catalogue
 from store.errors import WorkbenchError
 from store.workspace import Workspace
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,25 @@ class Room(Screen[None]):
     def focus_on(self, widget: Widget) -> None:
         """Focus without scrolling the room."""
         self.set_focus(widget, scroll_visible=False)
+
+    @property
+    def parting(self) -> str:
+        """What to tell a person who leaves the application; empty for nothing."""
+        return ""
+
+    def guarded(self, callback: Callable[[T], None]) -> Callable[[T], None]:
+        """A callback for `push_screen` whose `WorkbenchError` becomes a modal.
+
+        Textual calls it in the dismissed screen's turn, where nothing of this room could catch it.
+        """
+
+        def call(answer: T) -> None:
+            try:
+                callback(answer)
+            except WorkbenchError as error:
+                self.shell.show_error(error)
+
+        return call
 
     async def _dispatch_message(self, message: Message) -> None:
         try:

@@ -76,6 +76,7 @@ class WorkbenchApp(Shell):
         self._file = file
         self._catalogue: Catalogue | None = None
         self._asked_to_leave = -AGAIN_WITHIN
+        self.farewell: list[str] = []
         self.register_theme(WORKBENCH)
         self.theme = "workbench"
 
@@ -151,7 +152,18 @@ class WorkbenchApp(Shell):
             self.exit()
             return
         self._asked_to_leave = now
-        self.notify("Press ctrl+c again to leave. Runs go on without the window.", timeout=2)
+        words = ["Press ctrl+c again to leave. Runs go on without the window.", *self._partings()]
+        self.notify("\n".join(words), timeout=AGAIN_WITHIN, markup=False)
+
+    def _partings(self) -> list[str]:
+        """What the rooms have to say to a person who leaves."""
+        rooms = (stack[0] for stack in self._screen_stacks.values() if stack)
+        return [room.parting for room in rooms if isinstance(room, Room) and room.parting]
+
+    def exit(self, *arguments: Any, **named: Any) -> None:
+        """Leave; what is kept for the next time is said on the terminal."""
+        super().exit(*arguments, **named)
+        self.farewell = self._partings()
 
 
 def run(workspace: Path | None = None, file: Path | None = None) -> int:
@@ -163,4 +175,6 @@ def run(workspace: Path | None = None, file: Path | None = None) -> int:
     """
     app = WorkbenchApp(find_workspace(workspace), str(file) if file is not None else None)
     app.run()
+    for words in app.farewell:
+        print(words)  # noqa: T201 - the terminal is the shell's again
     return app.return_code or 0

@@ -28,6 +28,7 @@ ACTIONS: tuple[Action, ...] = (
          "workbench data info FILE", show=True),
     _act("train", "T", "train", "Train on this file.", "workbench train FILE --model REF",
          show=True),
+    _act("delete", "x", "delete row", "Take the row away; u brings it back."),
     _act("open", "o", "open", "Open another dataset.", "workbench --open FILE"),
     _act("model", "m", "model", "Choose the model whose template and tokens are shown.", _SHOW),
     _act("copy", "y", "copy", "Copy the row as JSON.", "workbench data show FILE --row N"),

@@ -1,22 +1,415 @@
-"""The Data room."""
+"""The Data room: rows of a dataset, one of them read, edited and seen as training sees it.
+
+Knows which document is open and what was asked of it. Does not know JSON, tokens or files:
+the document edits, the renderer renders, worker threads do what takes time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.widgets import Input, Static
+from textual.worker import get_current_worker
 
+from engine.data.document import Document
+from engine.data.rows import parse_row
 from screens.actions import bindings, room_actions
-from screens.base import Room
-from screens.widgets.pane import EmptyState
+from screens.base import OpenFile, Room, TrainOn, Visit
+from screens.data.fields import WHOLE, Field, favourite, fields
+from screens.data.messages import Grown, Saved, Sought
+from screens.data.preview import Preview
+from screens.data.rowlist import HEAD, RowList
+from screens.data.seek import Fits, has_words, is_bad, seek
+from screens.data.side import Side
+from screens.safe import line, text, visible
+from screens.widgets.linelist import LineList
+from screens.widgets.modals import Choice, ChoiceModal, PickModal
+from screens.widgets.pane import EmptyState, Pane
+from store.errors import BadInput, Conflict
+
+LOOK_SECONDS = 0.1
+"""How long a worker looks further into a file before it tells."""
 
 
-class DataRoom(Room):
-    """Rows of a dataset, and one of them as chat turns beside the list."""
+class DataRoom(Preview, Room):
+    """The list of rows, and the row beside it."""
 
     ROOM = "data"
+    TITLE_WORDS = (
+        "Rows of a JSONL file. Edits are kept at once and survive a crash; the file itself "
+        "changes only when you save. ✎ edited · ! wants a look · ✗ cannot be read."
+    )
+    CSS_PATH = "styles.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(room_actions("data"))]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.document: Document | None = None
+        self._fits: tuple[str, Fits] | None = None
+
     def compose_room(self) -> ComposeResult:
-        yield EmptyState("No dataset is open.", (("o", "open one"),))
+        with Pane(id="list"):
+            yield Static(Content(f"{'#':>7}{HEAD}"), id="head")
+            yield RowList()
+            yield Input(placeholder="find words", id="find", compact=True)
+        yield Side()
+        with Container(classes="nothing"):
+            yield EmptyState(
+                "No dataset is open.",
+                (("o", "open a starter dataset, a recent one, or a path"), ("?", "all keys")),
+            )
+
+    def on_mount(self) -> None:
+        self.add_class("-empty")
+
+    def on_unmount(self) -> None:
+        if self.document is not None:
+            self.document.close()
+
+    @property
+    def rows(self) -> RowList:
+        return self.query_one(RowList)
+
+    @property
+    def side(self) -> Side:
+        return self.query_one(Side)
+
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
+        if action in ("open", "model", "back"):
+            return True
+        return self.document is not None and self.document.count > 0
+
+    # Opening
+
+    def receive(self, visit: Visit) -> None:
+        """Open the file that was handed over."""
+        if isinstance(visit, OpenFile):
+            self.open_file(Path(visit.path), visit.row or 1)
+
+    def open_file(self, path: Path, number: int = 1, *, force: bool = False) -> None:
+        """Show a file, its first rows at once.
+
+        Raises:
+            NotFound, BadInput: there is no such file, or it cannot be read.
+        """
+        try:
+            document = Document.open(self.catalogue, path, force=force)
+        except Conflict as conflict:
+            self._ask_about(conflict, lambda: self.open_file(path, number, force=True))
+            return
+        self._show_document(document, number)
+
+    def _show_document(self, document: Document, number: int) -> None:
+        """Put a document in place of the one that was open."""
+        self.workers.cancel_group(self, "grow")
+        self.workers.cancel_group(self, "seek")
+        if self.document is not None:
+            self.document.close()
+        self.document = document
+        document.grow(seconds=LOOK_SECONDS / 2)
+        self.remove_class("-empty", "-reading")
+        self.rows.show(document)
+        self.rows.cursor = number - 1
+        self.focus_on(self.rows)
+        self.forget_tokens()
+        self.show_row()
+        self.load_renderer()
+        if not document.complete:
+            self._grow(document)
+        self._tell()
+
+    @work(thread=True, exclusive=True, group="grow", exit_on_error=False)
+    def _grow(self, document: Document) -> None:
+        worker = get_current_worker()
+        complete = False
+        while not complete and not worker.is_cancelled:
+            complete = document.grow(seconds=LOOK_SECONDS)
+            self.post_message(Grown(document, complete))
+
+    @on(Grown)
+    def _grown(self, event: Grown) -> None:
+        if event.document is self.document:
+            self.rows.count = event.document.count
+            self._tell()
+
+    def action_open(self) -> None:
+        from screens.data import opening
+
+        def chosen(value: str | None) -> None:
+            if value is None:
+                return
+            try:
+                path = opening.locate(self.workspace, value)
+            except OSError as error:
+                raise BadInput(
+                    f"{value}: cannot be copied into the workspace ({error.strerror})",
+                    "Make room, or open a file of your own.",
+                ) from error
+            self.open_file(path)
+
+        self.app.push_screen(
+            PickModal(
+                "Open a dataset",
+                opening.choices(self.catalogue),
+                placeholder="type to narrow, or the path of a .jsonl file",
+                free=True,
+            ),
+            self.guarded(chosen),
+        )
+
+    # What is on screen
+
+    def _tell(self) -> None:
+        """Title of the list and the status line."""
+        document = self.document
+        if document is None:
+            return
+        title = line(document.path.name, "bold")
+        count = f"{document.count:,} rows" if document.complete else f"{document.count:,}+ rows"
+        title += Content.styled(f" · {count}", "$text-muted")
+        if document.unsaved:
+            title += Content.styled(f" · {document.unsaved:,} unsaved ✎", "$accent")
+        self.query_one("#list", Pane).title_is(title)
+        if not document.complete:
+            self.status = Content.styled(f"reading {document.progress:.0%}", "$accent")
+        elif document.unsaved:
+            self.status = Content.styled(f"✎ {document.unsaved:,} unsaved", "$accent")
+        else:
+            self.status = Content.styled("saved", "$text-muted")
+        self.refresh_bindings()
+
+    @property
+    def parting(self) -> str:
+        if self.document is None or not self.document.unsaved:
+            return ""
+        name = visible(self.document.path.name)
+        return f"{self.document.unsaved:,} unsaved edits of {name} are kept in the workspace."
+
+    @on(LineList.Moved)
+    def _moved(self) -> None:
+        self.show_row()
+
+    @on(LineList.Chosen)
+    def action_side(self) -> None:
+        """On a narrow screen the row takes the place of the list."""
+        self.add_class("-reading")
+        self.focus_on(self.side.scroller)
+
+    def action_back(self) -> None:
+        """From the search or the row to the list."""
+        self.workers.cancel_group(self, "seek")
+        self.remove_class("-finding", "-reading")
+        if self.document is not None:
+            self.focus_on(self.rows)
+            self._tell()
+
+    def action_goto(self) -> None:
+        self.rows.action_top()
+
+    def action_bottom(self) -> None:
+        self.rows.action_bottom()
+
+    def action_down(self) -> None:
+        self.rows.move(1)
+
+    def action_up(self) -> None:
+        self.rows.move(-1)
+
+    def action_half_down(self) -> None:
+        self.rows.half_page(1)
+
+    def action_half_up(self) -> None:
+        self.rows.half_page(-1)
+
+    def action_copy(self) -> None:
+        assert self.document is not None
+        self.copy(self.document.raw(self.rows.number).decode("utf-8", "replace"))
+
+    def action_train(self) -> None:
+        """Hand the file to the Train room."""
+        assert self.document is not None
+        if self.document.unsaved:
+            self.say(f"{self.document.unsaved:,} edits are not saved yet: s saves them.")
+        self.shell.visit(TrainOn(str(self.document.path)))
+
+    # Editing
+
+    def action_edit(self) -> None:
+        """Choose a text of the row, then edit it."""
+        assert self.document is not None
+        row = self.document.row(self.rows.number)
+        found = fields(row)
+        if len(found) == 1:
+            self._edit(row.number, found[0])
+            return
+        by_place = {field.dotted: field for field in found}
+
+        def chosen(dotted: str | None) -> None:
+            if dotted is not None:
+                self._edit(row.number, by_place[dotted])
+
+        items = [(f.dotted, f"{f.label[:11]:<12} {' '.join(f.text[:80].split())}") for f in found]
+        self.app.push_screen(
+            PickModal(f"Edit row {row.number:,}", items, current=favourite(found).dotted),
+            self.guarded(chosen),
+        )
+
+    def _edit(self, number: int, field: Field) -> None:
+        from screens.data.editor import EditModal
+
+        assert self.document is not None
+        whole = field.dotted == WHOLE
+        text = field.text
+        if whole:
+            text = self.document.raw(number).decode("utf-8", "replace")
+
+        def kept(new: str | None) -> None:
+            if new is None or new == text or self.document is None:
+                return
+            if whole:
+                self.document.replace(number, new.encode("utf-8", "replace"))
+            else:
+                self.document.set(number, field.dotted, new)
+            self._edited(number)
+
+        def check(new: str) -> str | None:
+            if "\n" in new:
+                return "A row is one line: write line breaks inside a text as \\n."
+            return parse_row(number, new.encode("utf-8", "replace")).error
+
+        title = Content(f"row {number:,} · ") + line(field.dotted or "as JSON", "$text-muted")
+        editor = EditModal(title, text, check if whole else None)
+        self.app.push_screen(editor, self.guarded(kept))
+
+    def _edited(self, number: int) -> None:
+        """Rows are not what they were: ask for them again and go to the one that changed."""
+        assert self.document is not None
+        self.forget_tokens()
+        self.rows.count = self.document.count
+        self.rows.cursor = number - 1
+        self.rows.forget()
+        self.show_row()
+        self._tell()
+
+    def action_delete(self) -> None:
+        assert self.document is not None
+        number = self.rows.number
+        self.document.delete(number)
+        self._edited(min(number, self.document.count))
+        self.say(f"Row {number:,} deleted. u brings it back.")
+
+    def action_undo(self) -> None:
+        self._undone(self.document.undo() if self.document else None, "undo")
+
+    def action_redo(self) -> None:
+        self._undone(self.document.redo() if self.document else None, "redo")
+
+    def _undone(self, number: int | None, what: str) -> None:
+        if number is None:
+            self.say(f"Nothing to {what}.")
+        else:
+            self._edited(number)
+
+    # Saving
+
+    def action_save(self) -> None:
+        assert self.document is not None
+        if not self.document.unsaved:
+            self.say("Nothing to save.")
+            return
+        self.status = Content.styled("saving …", "$accent")
+        self._save(self.document.path, force=False)
+
+    @work(thread=True, group="save", exit_on_error=False)
+    def _save(self, path: Path, force: bool) -> None:
+        """Save through a document of its own: the journal is in the catalogue, not in memory."""
+        try:
+            with (
+                self.open_catalogue() as cat,
+                Document.open(cat, path, force=force) as document,
+            ):
+                self.post_message(Saved(document.save(force=force)))
+        except Conflict as conflict:
+            self.post_message(Saved(None, conflict))
+
+    @on(Saved)
+    def _saved(self, event: Saved) -> None:
+        document = self.document
+        if document is None:
+            return
+        if event.conflict is not None:
+            self._tell()
+            self._ask_about(event.conflict, self._save_anyway)
+        elif event.report is not None:
+            self.open_file(document.path, self.rows.number)
+            self.say(f"Saved {event.report.rows:,} rows, {event.report.bytes:,} bytes.")
+
+    def _save_anyway(self) -> None:
+        assert self.document is not None
+        self._save(self.document.path, force=True)
+
+    def _ask_about(self, conflict: Conflict, anyway: Callable[[], None]) -> None:
+        """The file was changed underneath: say so, and let the person choose."""
+
+        def chosen(answer: str | None) -> None:
+            if answer == "anyway":
+                anyway()
+
+        choices = (Choice("a", "put my edits on top of the file as it is now", "anyway"),)
+        question = text(conflict.message) + text(f"\n{conflict.hint}", "$text-muted")
+        modal = ChoiceModal("The file was changed outside", question, choices)
+        self.app.push_screen(modal, self.guarded(chosen))
+
+    # Finding
+
+    def action_find(self) -> None:
+        self.add_class("-finding")
+        self.focus_on(self.query_one("#find", Input))
+
+    @on(Input.Submitted, "#find")
+    def _find(self, event: Input.Submitted) -> None:
+        self.remove_class("-finding")
+        self.focus_on(self.rows)
+        if event.value:
+            self._fits = (event.value, has_words(event.value))
+            self._start_seek(*self._fits, 1)
+
+    def action_find_next(self) -> None:
+        if self._fits is not None:
+            self._start_seek(*self._fits, 1)
+
+    def action_find_previous(self) -> None:
+        if self._fits is not None:
+            self._start_seek(*self._fits, -1)
+
+    def action_next_bad(self) -> None:
+        self._start_seek("a row that cannot be read", is_bad, 1)
+
+    def _start_seek(self, what: str, fits: Fits, step: int) -> None:
+        assert self.document is not None
+        self.status = Content.styled("looking … esc stops", "$accent")
+        self._seek(self.document, self.rows.number + step, step, what, fits)
+
+    @work(thread=True, exclusive=True, group="seek", exit_on_error=False)
+    def _seek(self, document: Document, start: int, step: int, what: str, fits: Fits) -> None:
+        worker = get_current_worker()
+        number = seek(document, start, step, fits, lambda: worker.is_cancelled)
+        if not worker.is_cancelled:
+            self.post_message(Sought(what, number))
+
+    @on(Sought)
+    def _sought(self, event: Sought) -> None:
+        self._tell()
+        if event.number is None:
+            self.say(f"Nowhere: {visible(event.what)}")
+            return
+        self.rows.found = event.number
+        self.rows.cursor = event.number - 1
+        self.rows.forget()

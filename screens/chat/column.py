@@ -1,0 +1,138 @@
+"""One column of the chat: a model, its conversation, and the answer that is being written.
+
+Knows turns as they look. Does not know sessions; the room feeds it.
+"""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from engine.chat.protocol import Done
+from engine.data.rows import Turn
+from screens.safe import line, text
+from screens.widgets.pane import Pane, empty_state
+
+NAMES = ("A", "B")
+_WELCOME = (
+    ("⏎", "send what you wrote"),
+    ("esc m", "choose the model"),
+    ("esc b", "one column or two"),
+)
+
+
+def stats(done: Done) -> str:
+    """`38 tokens · 61 tok/s · first 0.12 s · end of turn`."""
+    speed = f" · {done.tokens / done.seconds:,.0f} tok/s" if done.seconds > 0 else ""
+    ends = {"turn end": "end of turn", "length": "cut at the limit", "stopped": "stopped"}
+    words = f"{done.tokens:,} tokens{speed} · first {done.first_token_seconds:.2f} s"
+    return f"{words} · {ends[done.stop]}"
+
+
+class Transcript(VerticalScroll, can_focus=True):
+    """The turns of a column; keeps to the bottom until the reader scrolls away."""
+
+
+class Column(Pane):
+    """A titled transcript. `place` is 0 for A (left, blue) and 1 for B (right, orange)."""
+
+    def __init__(self, place: int, ref: str) -> None:
+        super().__init__(id=f"column-{NAMES[place].lower()}", classes=f"-{NAMES[place].lower()}")
+        self.place = place
+        self.ref = ref
+        self.label = ref
+        self.model = ref
+        self.turns: list[Turn] = []
+        self.answer = ""
+        self.seal: bool | None = None
+        self._live: Static | None = None
+
+    def compose(self) -> ComposeResult:
+        with Transcript():
+            yield Static(
+                empty_state("Ask, and read the answer of each model side by side.", _WELCOME),
+                classes="welcome",
+            )
+
+    def on_mount(self) -> None:
+        self.retitle()
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.query_one(Transcript)
+
+    def set_model(self, ref: str, label: str) -> None:
+        """Answer with another model from now on; the conversation stays."""
+        self.ref, self.model, self.label, self.seal = ref, ref, label, None
+        self.retitle()
+
+    def seated(self, model: str, label: str) -> None:
+        """What the reference stands for: `run:12` is `run:12@400`."""
+        if model != self.model:
+            self.seal = None
+        self.model, self.label = model, label
+        self.retitle("waiting for the model")
+
+    def retitle(self, note: str = "") -> None:
+        """Title: side, reference, seal; `note` goes into the bottom border."""
+        side = NAMES[self.place]
+        words = self.model if self.label == self.model else f"{self.model} · {self.label}"
+        title = Content.styled(f"{side} ", f"$side-{side.lower()} bold") + line(words)
+        if self.seal is not None:
+            sign = (" sealed ✓", "$text-success") if self.seal else (" not sealed ✗", "$text-error")
+            title += Content.styled(*sign)
+        self.title_is(title, line(note) if note else None)
+
+    def begin(self, question: str) -> None:
+        """Show the question and make room for its answer."""
+        for welcome in self.query(".welcome"):
+            welcome.remove()
+        self.turns.append(Turn("user", question))
+        self.answer = ""
+        asked = Static(Content.styled("› ", "$text-muted") + text(question, "bold"))
+        asked.add_class("question")
+        self._live = Static(Content.styled("▏", "$accent"), classes="answer")
+        self.transcript.mount(asked, self._live)
+        self.transcript.anchor()
+        self.add_class("-alive")
+
+    def feed(self, more: str) -> None:
+        """Add streamed text to the answer."""
+        self.answer += more
+        if self._live is not None:
+            self._live.update(text(self.answer) + Content.styled("▏", "$accent"))
+
+    def finish(self, done: Done) -> None:
+        """The answer is complete: show it as it was said, with its numbers."""
+        self.answer = done.text
+        self.turns.append(Turn("assistant", done.text))
+        said = text(done.text) if done.text else Content.styled("(nothing)", "$text-muted italic")
+        self._close(said + Content.styled(f"\n{stats(done)}", "$text-muted"))
+
+    def fail(self, message: str) -> None:
+        """The answer came to nothing; the question is taken back from the conversation."""
+        if self.turns and self.turns[-1].role == "user":
+            self.turns.pop()
+        self._close(Content.styled("✗ ", "$text-error") + text(message, "$text-muted"))
+
+    def _close(self, said: Content) -> None:
+        if self._live is not None:
+            self._live.update(said)
+            self._live = None
+        self.remove_class("-alive")
+        self.retitle()
+
+    @property
+    def answering(self) -> bool:
+        """Whether an answer is being written."""
+        return self._live is not None
+
+    async def clear(self) -> None:
+        """Forget the conversation."""
+        self.turns.clear()
+        self.answer = ""
+        await self.transcript.remove_children()
+        welcome = Static(empty_state("A new conversation.", _WELCOME), classes="welcome")
+        await self.transcript.mount(welcome)

@@ -1,0 +1,378 @@
+"""The Chat room: one or two models answer the same question at once.
+
+Knows columns, settings and the record of the conversation. Does not know how an answer is made:
+a worker thread asks a chat session and posts what it says.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.css.query import NoMatches
+from textual.worker import get_current_worker
+
+from engine.chat import protocol
+from engine.chat.protocol import AskRow, Done, Failed, Loading, Ready, Sealed
+from engine.data.rows import Turn
+from engine.models import refs
+from screens.actions import bindings, room_actions
+from screens.base import ChatWith, Room, Visit
+from screens.chat.column import NAMES, Column
+from screens.chat.prompt import Prompt
+from screens.chat.settings import Settings
+from screens.chat.stream import Ended, Seated, Streamed, Told, pump
+from screens.widgets.modals import PickModal
+from store import chats
+from store.errors import WorkbenchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from engine.chat.client import ChatSession
+
+
+class ChatRoom(Room):
+    """Two columns over one prompt."""
+
+    ROOM = "chat"
+    TITLE_WORDS = (
+        "Every column gets the same question and keeps its own conversation. While you write, "
+        "keys are text; esc gives them back."
+    )
+    CSS_PATH = "styles.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(room_actions("chat"))]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = Settings()
+        self._session: ChatSession | None = None
+        self._chat: int | None = None
+        self._position = 0
+        self._active = 0
+        self._stopping = False
+        self._answering: list[Column] = []
+        self._where = ""
+
+    def compose_room(self) -> ComposeResult:
+        with Container(id="columns"):
+            yield Column(0, "starter")
+        yield Prompt()
+
+    async def on_mount(self) -> None:
+        newest = next((ref for ref, _ in self._candidates() if ref.startswith("run:")), None)
+        if newest is not None:
+            await self._add_column(newest)
+        self.focus_on(self.prompt)
+        self._show_status()
+
+    # What is on screen
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.query_one(Prompt)
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns from left to right."""
+        return sorted(self.query(Column), key=lambda column: column.place)
+
+    @property
+    def active(self) -> Column:
+        """The column that keys are about: the focused one, else the last that was."""
+        columns = self.columns
+        for column in columns:
+            if column.has_focus_within:
+                self._active = column.place
+        return columns[min(self._active, len(columns) - 1)]
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._answering)
+
+    def _candidates(self) -> list[tuple[str, str]]:
+        return refs.candidates(self.catalogue)
+
+    def _show_status(self, doing: str = "") -> None:
+        words = doing or self.settings.words
+        style = "$accent" if doing else "$text-muted"
+        where = f" · {self._where}" if self._where and not doing else ""
+        self.status = Content.styled(words + where, style)
+        self.refresh_bindings()
+
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
+        writing = self.focused is not None and self.focused.id == "prompt"
+        if action in ("send", "newline"):
+            return writing
+        if action == "prompt":
+            return not writing
+        if action == "stop":
+            return self.busy
+        if action == "keys":
+            return writing and not self.busy
+        return True
+
+    async def _add_column(self, ref: str) -> None:
+        column = Column(len(self.columns), ref)
+        column.label = dict(self._candidates()).get(ref, ref)
+        await self.query_one("#columns").mount(column)
+
+    def receive(self, visit: Visit) -> None:
+        """Put the handed-over models into the columns."""
+        if isinstance(visit, ChatWith) and visit.refs:
+            self.run_worker(self._seat(visit.refs[:2]), exclusive=True, group="seat")
+
+    async def _seat(self, wanted: tuple[str, ...]) -> None:
+        while len(self.columns) > len(wanted):
+            await self.columns[-1].remove()
+        while len(self.columns) < len(wanted):
+            await self._add_column(wanted[len(self.columns)])
+        for column, ref in zip(self.columns, wanted, strict=True):
+            self._choose(column, ref)
+        self.focus_on(self.prompt)
+
+    def _choose(self, column: Column, ref: str) -> None:
+        column.set_model(ref, dict(self._candidates()).get(ref, ref))
+
+    # Asking
+
+    def action_send(self) -> None:
+        if self.busy:
+            self.say("Still answering. esc stops.")
+            return
+        question = self.prompt.take()
+        if not question:
+            return
+        self._answering = self.columns
+        if self._chat is None:
+            self._chat = chats.create(
+                self.catalogue,
+                title=question[:80],
+                system=self.settings.system,
+                sampling=self.settings.sampling,
+            ).id
+        asked = chats.add_turn(self.catalogue, self._chat, "user", question)
+        self._position = asked.position + 1
+        for column in self._answering:
+            column.begin(question)
+            column.retitle("waiting for the model")
+        asks = [(column.ref, self._conversation(column)) for column in self._answering]
+        self._show_status("asking")
+        self._stopping = False
+        self._ask(asks, self.settings)
+
+    def _conversation(self, column: Column) -> tuple[Turn, ...]:
+        system = (Turn("system", self.settings.system),) if self.settings.system else ()
+        return (*system, *column.turns)
+
+    @work(thread=True, exclusive=True, group="ask", exit_on_error=False)
+    def _ask(self, asks: list[tuple[str, tuple[Turn, ...]]], settings: Settings) -> None:
+        """Ask a session and post all it says; its workers stay for the next question."""
+        from engine.chat.client import ChatSession, Sampling
+
+        error: WorkbenchError | None = None
+        wanted = [ref for ref, _ in asks]
+        try:
+            with self.open_catalogue() as cat:
+                models = [refs.resolve(cat, ref) for ref in wanted]
+                self.post_message(Seated([(model.ref, model.label) for model in models]))
+                with ChatSession.open(cat, wanted, keep=True, on_event=self._heard) as session:
+                    self._session = session
+                    rows = [
+                        AskRow(place, model.ref, asks[place][1])
+                        for place, model in enumerate(session.models)
+                    ]
+                    pump(session.ask_rows(rows, Sampling(**settings.sampling)), self.post_message)
+        except WorkbenchError as problem:
+            error = problem
+        finally:
+            self._session = None
+            self.post_message(Ended(None if self._stopping else error))
+
+    def _heard(self, event: protocol.Message) -> None:
+        """What a worker says while it gets ready; raising is how to stop waiting for it."""
+        if self._stopping or get_current_worker().is_cancelled:
+            raise WorkbenchError("stopped while the model was loading", "Send again to go on.")
+        self.post_message(Told(event))
+
+    @on(Seated)
+    def _seated(self, event: Seated) -> None:
+        for column, (ref, label) in zip(self._answering, event.models, strict=True):
+            column.seated(ref, label)
+
+    @on(Streamed)
+    def _streamed(self, event: Streamed) -> None:
+        column = self._column(event.column)
+        if column is not None:
+            column.feed(event.text)
+
+    @on(Told)
+    def _told(self, event: Told) -> None:
+        match event.event:
+            case Loading(text=words):
+                self._show_status(words)
+                for column in self._answering:
+                    column.retitle(words)
+            case Ready(device=device, dtype=dtype):
+                self._where = f"{device} {dtype}"
+                self._show_status("answering")
+            case Sealed(model=model, ok=ok, detail=detail):
+                self._sealed(model, ok, detail)
+            case Done() as done:
+                self._done(done)
+            case Failed(message=message, hint=hint, column=place):
+                failed = self._column(place) if place is not None else None
+                if failed is not None:
+                    failed.fail(f"{message}. {hint}")
+                else:
+                    self.shell.show_error(WorkbenchError(message, hint))
+            case _:
+                pass
+
+    def _column(self, place: int) -> Column | None:
+        try:
+            return self.query_one(f"#column-{NAMES[place].lower()}", Column)
+        except NoMatches:
+            return None
+
+    def _sealed(self, model: str, ok: bool, detail: str) -> None:
+        for column in self.columns:
+            if column.model == model:
+                column.seal = ok
+                column.retitle()
+        if not ok:
+            self.say(f"{model} is not what it says: {detail}", bad=True)
+
+    def _done(self, done: Done) -> None:
+        column = self._column(done.column)
+        if column is None or self._chat is None:
+            return
+        column.finish(done)
+        chats.add_turn(
+            self.catalogue,
+            self._chat,
+            "assistant",
+            done.text,
+            position=self._position,
+            column=NAMES[done.column],
+            model=done.model,
+            tokens=done.tokens,
+            seconds=done.seconds,
+            first_token_seconds=done.first_token_seconds,
+            stop=done.stop,
+            seed=self.settings.seed,
+        )
+
+    @on(Ended)
+    def _ended(self, event: Ended) -> None:
+        for column in self._answering:
+            if column.answering:
+                column.fail("no answer")
+        self._answering = []
+        self._show_status()
+        if event.error is not None:
+            self.shell.show_error(event.error)
+
+    # Keys
+
+    def action_stop(self) -> None:
+        session = self._session
+        self._stopping = True
+        if session is not None:
+            session.stop()
+        else:
+            self._show_status("stopping")
+
+    def action_keys(self) -> None:
+        self.focus_on(self.active.transcript)
+
+    def action_newline(self) -> None:
+        self.prompt.insert("\n")
+
+    def action_prompt(self) -> None:
+        self.focus_on(self.prompt)
+
+    def action_model(self) -> None:
+        column = self.active
+
+        def chosen(ref: str | None) -> None:
+            if ref is not None:
+                refs.parse(ref)
+                self._choose(column, ref)
+
+        self.app.push_screen(
+            PickModal(
+                f"Model of column {NAMES[column.place]}",
+                self._candidates(),
+                current=column.ref,
+                placeholder="type to narrow, or a folder, file.gguf, hub:org/name",
+                free=True,
+            ),
+            self.guarded(chosen),
+        )
+
+    def _step(self, by: int) -> None:
+        """Go along the candidates: a run's checkpoints lie side by side, oldest first."""
+        known = [ref for ref, _ in self._candidates()]
+        column = self.active
+        place = known.index(column.ref) if column.ref in known else 0
+        if 0 <= place + by < len(known):
+            self._choose(column, known[place + by])
+
+    def action_older(self) -> None:
+        self._step(-1)
+
+    def action_newer(self) -> None:
+        self._step(1)
+
+    def action_settings(self) -> None:
+        from screens.chat.settings import SettingsModal
+
+        def chosen(settings: Settings | None) -> None:
+            if settings is not None:
+                self.settings = settings
+                self._show_status()
+
+        self.app.push_screen(SettingsModal(self.settings), chosen)
+
+    async def action_second(self) -> None:
+        """One column or two."""
+        if self.busy:
+            self.say("Still answering. esc stops.")
+        elif len(self.columns) == 2:
+            await self.columns[-1].remove()
+        else:
+            runs = [ref for ref, _ in self._candidates() if ref.startswith("run:")]
+            await self._add_column(runs[0] if runs else "starter")
+        self.refresh_bindings()
+
+    def action_copy(self) -> None:
+        answer = self.active.answer
+        if answer:
+            self.copy(answer)
+        else:
+            self.say("Nothing to copy yet.")
+
+    async def action_new(self) -> None:
+        if self.busy:
+            self.say("Still answering. esc stops.")
+            return
+        self._chat = None
+        for column in self.columns:
+            await column.clear()
+        self.focus_on(self.prompt)
+
+    def action_left(self) -> None:
+        self.focus_on(self.columns[0].transcript)
+
+    def action_right(self) -> None:
+        self.focus_on(self.columns[-1].transcript)
+
+    def action_down(self) -> None:
+        self.active.transcript.scroll_relative(y=2, animate=False)
+
+    def action_up(self) -> None:
+        self.active.transcript.scroll_relative(y=-2, animate=False)

@@ -1,0 +1,88 @@
+"""From a chat session's events to messages for the interface, at most twenty a second.
+
+Runs in a worker thread. Knows events and how to coalesce them; touches no widget.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from textual.message import Message
+
+from engine.chat import protocol
+from engine.chat.protocol import Delta, Event
+from store.errors import WorkbenchError
+
+PAINT_SECONDS = 0.05
+"""Least time between two paints of one stream."""
+
+
+class Streamed(Message):
+    """More text of one column."""
+
+    def __init__(self, column: int, text: str) -> None:
+        super().__init__()
+        self.column = column
+        self.text = text
+
+
+class Seated(Message):
+    """What the columns' references stand for: (reference with its step, label) a column."""
+
+    def __init__(self, models: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self.models = models
+
+
+class Told(Message):
+    """Any other event of the session, as it came."""
+
+    def __init__(self, event: protocol.Message) -> None:
+        super().__init__()
+        self.event = event
+
+
+class Ended(Message):
+    """The session has said everything, or broke with an error."""
+
+    def __init__(self, error: WorkbenchError | None = None) -> None:
+        super().__init__()
+        self.error = error
+
+
+@dataclass
+class Coalescer:
+    """Gathers deltas and posts them in one piece a column when the time has come."""
+
+    post: Callable[[Message], object]
+    clock: Callable[[], float] = time.monotonic
+    _waiting: dict[int, list[str]] = field(default_factory=dict)
+    _posted: float = 0.0
+
+    def feed(self, event: protocol.Message) -> None:
+        """Take one event; whatever is not text is posted at once, after the text before it."""
+        match event:
+            case Delta():
+                self._waiting.setdefault(event.column, []).append(event.text)
+                if self.clock() - self._posted >= PAINT_SECONDS:
+                    self.flush()
+            case _:
+                self.flush()
+                self.post(Told(event))
+
+    def flush(self) -> None:
+        """Post what is waiting."""
+        for column, pieces in self._waiting.items():
+            self.post(Streamed(column, "".join(pieces)))
+        self._waiting.clear()
+        self._posted = self.clock()
+
+
+def pump(events: Iterable[Event], post: Callable[[Message], object]) -> None:
+    """Post everything that a session says until it ends."""
+    coalescer = Coalescer(post)
+    for event in events:
+        coalescer.feed(event)
+    coalescer.flush()

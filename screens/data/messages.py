@@ -1,0 +1,67 @@
+"""What the Data room's worker threads post."""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+from engine.data.document import Document
+from engine.data.save import SaveReport
+from engine.render.renderer import Rendered, Renderer
+from screens.data.rowlist import Count
+from store.errors import Conflict
+
+
+class Grown(Message):
+    """More rows of the document are known."""
+
+    def __init__(self, document: Document, complete: bool) -> None:
+        super().__init__()
+        self.document = document
+        self.complete = complete
+
+
+class Loaded(Message):
+    """The renderer of the chosen model is ready; `max_length` is the default recipe's."""
+
+    def __init__(self, ref: str, renderer: Renderer, max_length: int) -> None:
+        super().__init__()
+        self.ref = ref
+        self.renderer = renderer
+        self.max_length = max_length
+
+
+class Previewed(Message):
+    """One row as training sees it; None with the reason where it cannot be rendered."""
+
+    def __init__(self, number: int, rendered: Rendered | None, reason: str = "") -> None:
+        super().__init__()
+        self.number = number
+        self.rendered = rendered
+        self.reason = reason
+
+
+class Counted(Message):
+    """Tokens of rows that are on screen. `epoch`: of which state of the document."""
+
+    def __init__(self, epoch: int, counts: dict[int, Count]) -> None:
+        super().__init__()
+        self.epoch = epoch
+        self.counts = counts
+
+
+class Sought(Message):
+    """A search is over: the row, or None."""
+
+    def __init__(self, what: str, number: int | None) -> None:
+        super().__init__()
+        self.what = what
+        self.number = number
+
+
+class Saved(Message):
+    """The edits are in the file, or the file was changed underneath."""
+
+    def __init__(self, report: SaveReport | None, conflict: Conflict | None = None) -> None:
+        super().__init__()
+        self.report = report
+        self.conflict = conflict
