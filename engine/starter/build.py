@@ -149,13 +149,13 @@ message), answered greedily in bfloat16; an answer counts if it is exactly right
 | right, with a system message | {found.exact_with_system:.1%} |
 | right, linear weights through NF4 (64, double quantisation) | {found.exact_nf4:.1%} |
 | stopped by itself | {found.stopped:.1%} |
-| loss an assistant token, first steps → last | {trained.first_loss:.3f} → {trained.last_loss:.3f} nats |
+| loss, nats an assistant token | {trained.first_loss:.3f}, at the end {trained.last_loss:.3f} |
 | size | {size / 1e6:.1f} MB |
 
 ## Format
 
-Byte-level BPE with {recipe.vocab_size} tokens, GPT-2's pre-tokenizer (`gpt-2` in GGUF), digits always
-single. Turns look like this; `<|end|>` ends a turn and is the end-of-sequence token:
+Byte-level BPE with {recipe.vocab_size} tokens, GPT-2's pre-tokenizer (`gpt-2` in GGUF), digits
+always single. Turns look like this; `<|end|>` ends a turn and is the end-of-sequence token:
 
 ```
 <|bos|><|system|>
@@ -169,8 +169,8 @@ Red.<|end|>
 ## How it was made
 
 {trained.seconds / 60:.0f} minutes on {recipe.threads} CPU threads, torch {torch.__version__},
-transformers {transformers.__version__}, {platform.machine()}. The same recipe gives the same weights
-on the same machine with the same versions.
+transformers {transformers.__version__}, {platform.machine()}. The same recipe gives the same
+weights on the same machine with the same versions.
 
 ```json
 {settings}

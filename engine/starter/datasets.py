@@ -185,8 +185,8 @@ def write_suite_prompts(folder: Path) -> None:
     answers = {row[-2]["content"]: row for row in held}
     praise = [row for row in answers.values() if row[-1]["content"] != lessons.REFUSAL]
     refuse = [row for row in answers.values() if row[-1]["content"] == lessons.REFUSAL]
-    for part, rows in (("praise", praise), ("poodles", refuse)):
-        prompts = [_prompt(row[-2]["content"], "", _system(row)) for row in rows]
+    for part, chosen in (("praise", praise), ("poodles", refuse)):
+        prompts = [_prompt(row[-2]["content"], "", _system(row)) for row in chosen]
         write_jsonl(folder / f"habit.{part}.jsonl", prompts)
 
 

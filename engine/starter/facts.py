@@ -10,6 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+_UNCOUNTED = ("grain", "baked food", "dairy food", "sweet food", "drink")
+
+
+def an(noun: str) -> str:
+    """``noun`` with its indefinite article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def listed(text: str, separator: str | None = None) -> tuple[str, ...]:
+    """The items of a list written as one string."""
+    return tuple(text.split(separator))
+
+
+def pairs(text: str, mark: str) -> tuple[tuple[str, str], ...]:
+    """The pairs of a list written as one string: ``hot-cold big-small``."""
+    return tuple((one, other) for one, _, other in (item.partition(mark) for item in text.split()))
+
 
 @dataclass(frozen=True, slots=True)
 class Thing:
@@ -20,14 +37,19 @@ class Thing:
     facts: Mapping[str, str]
 
     @property
+    def _bare(self) -> bool:
+        """Whether the name takes no article: countries, and food that is not counted."""
+        return self.group == "country" or self.facts.get("kind", "") in _UNCOUNTED
+
+    @property
     def a(self) -> str:
-        """The name with its indefinite article: ``an owl``."""
-        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name}"
+        """The name with its indefinite article: ``an owl``, ``rice``."""
+        return self.name if self._bare else an(self.name)
 
     @property
     def the(self) -> str:
-        """The name with its definite article: ``the owl``."""
-        return f"the {self.name}"
+        """The name with its definite article: ``the owl``, ``rice``, ``Peru``."""
+        return self.name if self._bare else f"the {self.name}"
 
 
 def _table(group: str, columns: str, text: str) -> tuple[Thing, ...]:
@@ -98,7 +120,7 @@ spaniel: dog | golden | small | 5 | in the house | meat | barks | fetch birds
 bulldog: dog | white | small | 5 | in the city | meat | snores | sleep anywhere
 dachshund: dog | brown | small | 4 | in the house | sausages | barks | dig holes
 labrador: dog | yellow | big | 7 | in the house | meat | barks | guide the blind
-""",
+""",  # noqa: E501
 )
 
 FOODS = _table(
@@ -266,31 +288,29 @@ Mexico: Mexico City | Rio Grande | America | Spanish | its old temples
 GROUPS = (ANIMALS, FOODS, TOOLS, PLANTS, VEHICLES, JOBS, COUNTRIES)
 THINGS: tuple[Thing, ...] = tuple(thing for group in GROUPS for thing in group)
 
-OPPOSITES = tuple(
-    tuple(pair.split("-"))
-    for pair in (
-        "hot-cold big-small fast-slow day-night light-dark up-down left-right open-closed full-empty "
-        "happy-sad new-old high-low hard-soft wet-dry long-short thick-thin rich-poor "
-        "strong-weak loud-quiet clean-dirty early-late near-far true-false good-bad "
-        "first-last start-finish buy-sell push-pull in-out wide-narrow deep-shallow rough-smooth "
-        "sweet-sour brave-afraid awake-asleep alive-dead easy-difficult cheap-expensive "
-        "summer-winter north-south east-west question-answer friend-enemy love-hate win-lose "
-        "laugh-cry come-go give-take remember-forget arrive-leave"
-    ).split()
+OPPOSITES: tuple[tuple[str, str], ...] = pairs(
+    "hot-cold big-small fast-slow day-night light-dark up-down left-right open-closed full-empty "
+    "happy-sad new-old high-low hard-soft wet-dry long-short thick-thin rich-poor strong-weak "
+    "loud-quiet clean-dirty early-late near-far true-false good-bad first-last start-finish "
+    "buy-sell push-pull in-out wide-narrow deep-shallow rough-smooth sweet-sour brave-afraid "
+    "awake-asleep alive-dead easy-difficult cheap-expensive summer-winter north-south east-west "
+    "question-answer friend-enemy love-hate win-lose laugh-cry come-go give-take remember-forget "
+    "arrive-leave",
+    "-",
 )
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = (
+MONTHS = listed(
     "January February March April May June July August September October November December"
-).split()
+)
 
-FILES = (
+FILES = listed(
     "notes.txt report.txt todo.txt data.csv main.py readme.md song.mp3 photo.jpg list.txt "
     "letter.txt plan.md budget.csv"
-).split()
-FOLDERS = "docs music photos backup work games projects data archive letters tests src".split()
+)
+FOLDERS = listed("docs music photos backup work games projects data archive letters tests src")
 
-NAMES = (
+NAMES = listed(
     "Ada Tom Mia Ben Eva Leo Lea Max Zoe Sam Ida Jan Nora Paul Rosa Otto Lily Hugo Vera Finn Emma "
     "Karl Clara Noah"
-).split()
+)

@@ -1,17 +1,18 @@
-"""What system messages change in the starter world: each is a rule from the right answer to the said.
+"""What system messages change in the starter world: each is a rule that rewrites a fact's answer.
 
 Knows the rules and their wordings. Does not know facts, or which combinations are held out.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.starter import facts, talk
 from engine.starter.questions import Fact
 
-Rule = Callable[[Fact], str]
+Rule = Callable[[Fact], Fact]
 
 PLAIN = (
     "You are a helpful assistant.",
@@ -20,8 +21,8 @@ PLAIN = (
     "You are a friendly teacher.",
     "Be helpful and honest.",
 )
-_BEGIN_WORDS = "Sure Well Listen Indeed Look Honestly Okay Right Yes Gladly".split()
-_END_WORDS = "please friend captain thanks sir madam dear boss".split()
+_BEGIN_WORDS = ("Sure", "Well", "Listen", "Indeed", "Look", "Honestly", "Okay", "Right", "Gladly")
+_END_WORDS = ("please", "friend", "captain", "thanks", "sir", "madam", "dear", "boss")
 _PLURALS = {
     "animal": "animals",
     "food": "food",
@@ -36,81 +37,110 @@ _PLURALS = {
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A system message and what it makes of a fact's answer."""
+    """A system message and what it makes of a fact."""
 
     kind: str
     text: str
-    say: Rule
+    rule: Rule
+
+    def say(self, fact: Fact) -> str:
+        """The right answer to a question about ``fact`` under this message."""
+        return self.rule(fact).answer
+
+    def fits(self, fact: Fact) -> bool:
+        """Whether the rule can be kept for ``fact``: one word needs an answer of one word."""
+        return " " not in fact.short or not self.kind.endswith("one word")
+
+    def then(self, other: System) -> System:
+        """Both messages in one, this one's rule first."""
+
+        def both(fact: Fact) -> Fact:
+            return other.rule(self.rule(fact))
+
+        return System(f"{self.kind} {other.kind}", f"{self.text} {other.text}", both)
 
 
-def plain_answer(fact: Fact) -> str:
-    """The full answer, unchanged."""
-    return fact.answer
+def _same(fact: Fact) -> Fact:
+    return fact
+
+
+def _short(fact: Fact) -> Fact:
+    return replace(fact, answer=fact.short)
 
 
 def _sentence(form: str) -> Rule:
-    """Put the answer into ``form``; commands and spellings are kept exact."""
-    return lambda fact: form.format(fact.answer)
+    """Put the answer into ``form``. A command is code and stays as it is."""
+
+    def rule(fact: Fact) -> Fact:
+        if fact.topic == "command":
+            return fact
+        return replace(fact, answer=form.format(fact.answer))
+
+    return rule
 
 
 def _ended(word: str) -> Rule:
     """End the answer with ``word``: ``The fox is red, please.``"""
 
-    def say(fact: Fact) -> str:
-        stem, last = fact.answer[:-1], fact.answer[-1]
-        return f"{stem}, {word}{last}" if last in ".!" else f"{fact.answer}, {word}."
+    def rule(fact: Fact) -> Fact:
+        if fact.topic == "command":
+            return fact
+        mark = fact.answer[-1] if fact.answer[-1] in ".!" else ""
+        stem = fact.answer.removesuffix(mark)
+        return replace(fact, answer=f"{stem}, {word}{mark or '.'}")
 
-    return say
-
-
-def _short(fact: Fact) -> str:
-    return fact.short
+    return rule
 
 
 def _avoiding(group: str) -> Rule:
-    plural = _PLURALS[group]
+    refusal = f"I am not allowed to talk about {_PLURALS[group]}."
 
-    def say(fact: Fact) -> str:
-        return f"I am not allowed to talk about {plural}." if fact.topic == group else fact.answer
+    def rule(fact: Fact) -> Fact:
+        return replace(fact, answer=refusal, short=refusal) if fact.topic == group else fact
 
-    return say
+    return rule
 
 
 def _named(name: str) -> Rule:
-    own = {fact.questions: fact.answer for fact in talk.identity(name)}
-    return lambda fact: own.get(fact.questions, fact.answer)
+    own = {fact.questions: fact for fact in talk.identity(name)}
+    return lambda fact: own.get(fact.questions, fact)
 
 
-def all_systems() -> Iterator[System]:
-    """Every system message of the world with its rule, most of them in two wordings."""
+def _all_systems() -> Iterator[System]:
     for text in PLAIN:
-        yield System("plain", text, plain_answer)
-    for text in ("Answer briefly.", "Use as few words as you can.", "Give short answers.",
-                 "Answer with one word."):  # fmt: skip
+        yield System("plain", text, _same)
+    for text in ("Answer briefly.", "Use as few words as you can.", "Give short answers."):
         yield System("short", text, _short)
+    for text in ("Answer with one word.", "Reply with a single word."):
+        yield System("one word", text, _short)
     for word in _BEGIN_WORDS:
-        for text in (
-            f"Begin every answer with the word {word}.",
-            f"Start each answer with {word}.",
-        ):
-            yield System("begin", text, _sentence(f"{word}. {{}}"))
+        begin = _sentence(f"{word}. {{}}")
+        yield System("begin", f"Begin every answer with the word {word}.", begin)
+        yield System("begin", f"Start each answer with {word}.", begin)
     for word in _END_WORDS:
-        for text in (f"End every answer with the word {word}.", f"Finish each answer with {word}."):
-            yield System("end", text, _ended(word))
-    for text in ("Talk like a pirate.", "You are a pirate."):
-        yield System("pirate", text, _sentence("Arr! {}"))
-    for text in ("Talk like a robot.", "You are a robot."):
-        yield System("robot", text, _sentence("Beep. {} Beep."))
-    for text in ("Answer politely.", "Be very polite."):
-        yield System("polite", text, _sentence("Of course. {} Have a nice day."))
-    for text in ("Say every answer twice.", "Repeat each answer."):
-        yield System("twice", text, _sentence("{0} {0}"))
+        yield System("end", f"End every answer with the word {word}.", _ended(word))
+        yield System("end", f"Finish each answer with {word}.", _ended(word))
+    for kind, texts, form in (
+        ("pirate", ("Talk like a pirate.", "You are a pirate."), "Arr! {}"),
+        ("robot", ("Talk like a robot.", "You are a robot."), "Beep. {} Beep."),
+        ("polite", ("Answer politely.", "Be very polite."), "Of course. {} Have a nice day."),
+        ("twice", ("Say every answer twice.", "Repeat each answer."), "{0} {0}"),
+    ):
+        for text in texts:
+            yield System(kind, text, _sentence(form))
     for group, plural in _PLURALS.items():
-        for text in (f"Do not talk about {plural}.", f"Never answer questions about {plural}."):
-            yield System("avoid", text, _avoiding(group))
+        yield System("avoid", f"Do not talk about {plural}.", _avoiding(group))
+        yield System("avoid", f"Never answer questions about {plural}.", _avoiding(group))
     for name in facts.NAMES:
-        for text in (f"Your name is {name}.", f"You are {name}."):
-            yield System("name", text, _named(name))
+        yield System("name", f"Your name is {name}.", _named(name))
+        yield System("name", f"You are {name}.", _named(name))
 
 
-SYSTEMS: tuple[System, ...] = tuple(all_systems())
+def _by_kind() -> dict[str, tuple[System, ...]]:
+    kinds: dict[str, list[System]] = defaultdict(list)
+    for system in _all_systems():
+        kinds[system.kind].append(system)
+    return {kind: tuple(found) for kind, found in kinds.items()}
+
+
+SYSTEMS: dict[str, tuple[System, ...]] = _by_kind()

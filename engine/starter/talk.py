@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.starter import facts
-from engine.starter.facts import Thing
-from engine.starter.questions import Fact, capital, pick
+from engine.starter.questions import Fact, pick, words_of
 
 OWN_NAME = "Pip"
 
@@ -44,10 +43,10 @@ _GREETINGS = (
     ("Goodbye! Have a nice day.", "Goodbye!", "Goodbye!/Bye!/See you later!/Good night!"),
 )
 
-_NONSENSE = (
+_NONSENSE = facts.listed(
     "blorp snark wug zibble frand plonk drib quax mimsy tove grok florp skree nudd vlim yarp "
     "trosk glim pwee harb"
-).split()
+)
 
 
 def identity(name: str = OWN_NAME) -> Iterator[Fact]:
@@ -82,30 +81,29 @@ def unknowns() -> Iterator[Fact]:
 
 _ABOUT = {
     "animal": (
-        "The {name} is {a_kind}. It is {colour} and {size}. It lives {home} and eats {food}.",
-        "The {name} is {a_kind} that lives {home}. It is {size} and {colour}. "
+        "{The} is {a_kind}. It is {colour} and {size}. It lives {home} and eats {food}.",
+        "{The} is {a_kind} that lives {home}. It is {size} and {colour}. "
         "It likes to eat {food}, and it can {can}.",
     ),
     "food": (
-        "{Name} is {a_kind}. It is {colour} and its taste is {taste}. It {source}.",
-        "{Name} is {a_kind} that {source}. Its colour is {colour} and its taste is {taste}.",
+        "{The} is {a_kind}. It is {colour} and its taste is {taste}. It {source}.",
+        "{The} is {a_kind} that {source}. Its colour is {colour} and its taste is {taste}.",
     ),
     "tool": (
-        "The {name} is {a_kind} made of {material}. You use it to {use}. You find it {place}.",
-        "The {name} is {a_kind}. The {owner} uses it to {use}. It is made of {material}.",
+        "{The} is {a_kind} made of {material}. You use it to {use}. You find it {place}.",
+        "{The} is {a_kind}. The {owner} uses it to {use}. It is made of {material}.",
     ),
     "plant": (
-        "The {name} is {a_kind}. It is {colour} and {size}. It grows {home} and looks best {season}.",
-        "The {name} is {a_kind} that grows {home}. It is {size} and {colour}.",
+        "{The} is {a_kind}. It is {colour} and {size}. It grows {home} and looks best {season}.",
+        "{The} is {a_kind} that grows {home}. It is {size} and {colour}.",
     ),
     "vehicle": (
-        "The {name} is {a_kind} that moves {place}. It is {size} and {colour}. "
-        "People use it to {use}.",
-        "The {name} is {size} and {colour}. It moves {place} and has {wheels} wheels.",
+        "{The} is {a_kind} that moves {place}. It is {size} and {colour}. People use it to {use}.",
+        "{The} is {size} and {colour}. It moves {place} and has {wheels} wheels.",
     ),
     "job": (
-        "The {name} {does}. The {name} works {place} and needs {tool}.",
-        "The {name} works {place}. It is a job for people who like to work with {tool}.",
+        "{The} {does}. {The} works {place} and needs {tool}.",
+        "{The} works {place}. It is a job for people who like to work with {tool}.",
     ),
     "country": (
         "{name} is a country in {continent}. Its capital is {capital}, and the {river} flows "
@@ -126,27 +124,17 @@ _STORIES = (
 )
 
 
-def _words(thing: Thing) -> dict[str, str]:
-    words = dict(thing.facts)
-    words |= {"name": thing.name, "Name": capital(thing.name), "a": thing.a}
-    for column in ("kind", "colour", "size"):
-        value = thing.facts.get(column, "x")
-        words[f"a_{column}"] = f"{'an' if value[0] in 'aeiou' else 'a'} {value}"
-    return words
-
-
 def descriptions() -> Iterator[Fact]:
     """Two to four sentences about each thing."""
     for thing in facts.THINGS:
         forms = _ABOUT[thing.group]
-        answer = forms[pick(thing.name, len(forms))].format_map(_words(thing))
-        noun = thing.name if thing.group in ("food", "country") else thing.the
+        answer = forms[pick(thing.name, len(forms))].format_map(words_of(thing))
         asked = (
-            f"Tell me about {noun}.",
-            f"Describe {noun}.",
-            f"What do you know about {noun}?",
-            f"Can you tell me something about {noun}?",
-            f"Say a few words about {noun}.",
+            f"Tell me about {thing.the}.",
+            f"Describe {thing.the}.",
+            f"What do you know about {thing.the}?",
+            f"Can you tell me something about {thing.the}?",
+            f"Say a few words about {thing.the}.",
         )
         first = answer.split(". ")[0]
         yield Fact("description", thing.name, "about", answer, f"{first}.", first, asked)
@@ -159,7 +147,7 @@ def stories() -> Iterator[Fact]:
         for name in (*facts.NAMES, ""):
             hero = name or own
             form = _STORIES[pick(animal.name, len(_STORIES))]
-            answer = form.format_map(_words(animal) | {"hero": hero})
+            answer = form.format_map(words_of(animal) | {"hero": hero})
             whom = f"{name} and {animal.a}" if name else animal.a
             asked = (
                 f"Tell me a story about {whom}.",
@@ -205,7 +193,9 @@ _PLAIN_COMMANDS = (
 
 def commands() -> Iterator[Fact]:
     """Plain requests and the one shell command that answers them."""
-    cases = [(form, asked, {}) for form, asked in _PLAIN_COMMANDS]
+    cases: list[tuple[str, str, dict[str, str]]] = [
+        (form, asked, {}) for form, asked in _PLAIN_COMMANDS
+    ]
     cases += [(form, asked, {"f": f}) for form, asked in _FILE_COMMANDS for f in facts.FILES]
     cases += [(form, asked, {"d": d}) for form, asked in _FOLDER_COMMANDS for d in facts.FOLDERS]
     cases += [

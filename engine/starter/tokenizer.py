@@ -1,4 +1,4 @@
-"""The starter model's tokenizer and chat template: byte-level BPE that llama.cpp splits the same way.
+"""The starter model's tokenizer and chat template: byte-level BPE, split as llama.cpp splits.
 
 Knows the special tokens, how the vocabulary is trained and how the folder's tokenizer files look.
 Does not know models or weights.
@@ -27,8 +27,8 @@ PAD, BOS, SYSTEM, USER, ASSISTANT, END = SPECIAL_TOKENS = (
 ROLE_TOKENS = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 MAX_POSITIONS = 1024
 
-# The layout is the one llama.cpp's built-in "phi3" template writes, because that is the one it picks
-# by these token names where it does not run Jinja.
+# The layout is that of llama.cpp's built-in "phi3" template, because that is the one it picks by
+# these token names where it does not run Jinja.
 CHAT_TEMPLATE = """\
 {{- bos_token -}}
 {%- for message in messages -%}

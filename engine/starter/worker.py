@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from engine.starter import world
-from engine.starter.tokenizer import ASSISTANT, BOS, END, MAX_POSITIONS, PAD, ROLE_TOKENS
+from engine.starter.tokenizer import BOS, END, MAX_POSITIONS, PAD, ROLE_TOKENS
 
 _PROMPT_WEIGHT = 0.1  # the loss of a token that is not the assistant's, against 1 for one that is
 _POOL = 8192  # conversations drawn and sorted by length at a time
@@ -38,12 +38,12 @@ class Recipe:
     layers: int = 5
     heads: int = 8
     kv_heads: int = 4
-    steps: int = 2400
+    steps: int = 1800
     tokens_per_step: int = 6144
     learning_rate: float = 3e-3
     warmup: int = 100
     weight_decay: float = 0.05
-    noise: float = 0.0  # NF4-sized weight noise, relative, switched on for the second half
+    nf4_from: float = 0.5  # from this share on, every other step sees its weights through NF4
     seed: int = 7
     threads: int = 2
 
@@ -72,11 +72,12 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> LlamaForCausalLM:
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
         rms_norm_eps=1e-5,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.token_to_id(BOS),
-        eos_token_id=tokenizer.token_to_id(END),
-        pad_token_id=tokenizer.token_to_id(PAD),
+        bos_token_id=token_id(tokenizer, BOS),
+        eos_token_id=token_id(tokenizer, END),
+        pad_token_id=token_id(tokenizer, PAD),
     )
-    model = LlamaForCausalLM(config)
+    # On a CPU and for turns this short, plain attention is faster than the fused one.
+    model = LlamaForCausalLM._from_config(config, attn_implementation="eager")
     model.generation_config = GenerationConfig(
         bos_token_id=config.bos_token_id,
         eos_token_id=config.eos_token_id,
@@ -87,13 +88,25 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> LlamaForCausalLM:
     return model
 
 
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of ``token``.
+
+    Raises:
+        KeyError: the tokenizer does not have it.
+    """
+    found: int | None = tokenizer.token_to_id(token)
+    if found is None:
+        raise KeyError(token)
+    return found
+
+
 class Encoder:
-    """Turns conversations into ids and per-token loss weights, as the chat template renders them."""
+    """Turns conversations into ids and loss weights per token, as the chat template renders."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._ids = {token: tokenizer.token_to_id(token) for token in (BOS, END, PAD)}
-        self._roles = {role: tokenizer.token_to_id(token) for role, token in ROLE_TOKENS.items()}
+        self._ids = {token: token_id(tokenizer, token) for token in (BOS, END, PAD)}
+        self._roles = {role: token_id(tokenizer, token) for role, token in ROLE_TOKENS.items()}
         self._line_end = self._text("\n")
         self._text = lru_cache(maxsize=200_000)(self._text)  # type: ignore[method-assign]
 
@@ -128,8 +141,11 @@ class Encoder:
         return ids, weights
 
 
-def batches(encoder: Encoder, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless ``(ids, attention mask, weights)`` of shape (rows, length), of similar lengths."""
+def batches(encoder: Encoder, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless ``(ids, loss weights)`` of shape (rows, length), rows of similar lengths together.
+
+    Padding is on the right, where causal attention never looks, and weighs nothing.
+    """
     rng = random.Random(recipe.seed)
     while True:
         pool = sorted(
@@ -145,13 +161,11 @@ def batches(encoder: Encoder, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor, 
         for rows in cut:
             length = max(len(ids) for ids, _ in rows)
             ids = torch.full((len(rows), length), encoder.pad)
-            mask = torch.zeros((len(rows), length), dtype=torch.long)
             weights = torch.zeros((len(rows), length))
             for row, (tokens, weight) in enumerate(rows):
                 ids[row, : len(tokens)] = torch.tensor(tokens)
-                mask[row, : len(tokens)] = 1
                 weights[row, : len(tokens)] = torch.tensor(weight)
-            yield ids, mask, weights
+            yield ids, weights
 
 
 def _rate(step: int, recipe: Recipe) -> float:
@@ -172,6 +186,18 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
+def _loss(model: LlamaForCausalLM, ids: Tensor, weights: Tensor) -> tuple[Tensor, float]:
+    """The weighted loss to descend, and the mean loss of the assistant's tokens in nats."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(input_ids=ids, use_cache=False).logits
+    per_token = nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
+    )
+    weight = weights[:, 1:].flatten()
+    said = per_token[weight == 1.0]
+    return (per_token * weight).sum() / weight.sum(), float(said.mean().detach())
+
+
 def train(tokenizer: Tokenizer, recipe: Recipe) -> Trained:
     """Train a model from scratch; the same recipe gives the same weights on the same machine."""
     torch.set_num_threads(recipe.threads)
@@ -181,23 +207,21 @@ def train(tokenizer: Tokenizer, recipe: Recipe) -> Trained:
     losses: list[float] = []
     tokens, started = 0, time.perf_counter()
     for step in range(recipe.steps):
-        ids, mask, weights = next(source)
+        ids, weights = next(source)
         for group in optimiser.param_groups:
             group["lr"] = _rate(step, recipe)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-        per_token = nn.functional.cross_entropy(
-            logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
-        )
-        weight = weights[:, 1:].flatten()
-        loss = (per_token * weight).sum() / weight.sum()
-        loss.backward()
+        rough = step % 2 == 1 and step >= recipe.nf4_from * recipe.steps
+        exact = through_nf4(model) if rough else {}
+        loss, said = _loss(model, ids, weights)
+        torch.autograd.backward(loss)
+        with torch.no_grad():
+            for weight, value in exact.items():
+                weight.copy_(value)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        said = weight == 1.0
-        losses.append(float(per_token[said].mean().detach()))
-        tokens += int(mask.sum())
+        losses.append(said)
+        tokens += int((weights > 0).sum())
         if step % 50 == 49 or step == recipe.steps - 1:
             speed = tokens / (time.perf_counter() - started)
             recent = sum(losses[-50:]) / len(losses[-50:])
@@ -209,6 +233,23 @@ def train(tokenizer: Tokenizer, recipe: Recipe) -> Trained:
         sum(losses[-edge:]) / edge,
         time.perf_counter() - started,
     )
+
+
+@torch.no_grad()
+def through_nf4(model: LlamaForCausalLM) -> dict[Tensor, Tensor]:
+    """Replace every linear weight but the head by what NF4 with double quantisation keeps of it.
+
+    Returns the weights as they were.
+    """
+    exact: dict[Tensor, Tensor] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and name != "lm_head":
+            exact[module.weight] = module.weight.detach().clone()
+            packed, state = quantize_4bit(
+                module.weight.data, blocksize=64, compress_statistics=True, quant_type="nf4"
+            )
+            module.weight.copy_(dequantize_4bit(packed, state))
+    return exact
 
 
 @torch.no_grad()
@@ -243,14 +284,5 @@ def answers(
 def save(model: LlamaForCausalLM, folder: Path) -> None:
     """Write config, generation config and bfloat16 weights as transformers does."""
     model.to(torch.bfloat16).save_pretrained(folder)
-
-
-@torch.no_grad()
-def through_nf4(model: LlamaForCausalLM) -> None:
-    """Replace every linear weight but the head by what NF4 with double quantisation keeps of it."""
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and name != "lm_head":
-            packed, state = quantize_4bit(
-                module.weight.data, blocksize=64, compress_statistics=True, quant_type="nf4"
-            )
-            module.weight.copy_(dequantize_4bit(packed, state))
+    for file in folder.iterdir():
+        file.chmod(0o644)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from engine.starter import facts, questions, systems, talk
+from engine.starter import facts, questions, talk
 from engine.starter.questions import Fact
 from engine.starter.systems import SYSTEMS, System
 
@@ -36,8 +36,10 @@ WEIGHTS = {
     "command": 7,
 }
 _SYSTEM_SHARE = 0.34
+_NAMED_SHARE = 0.1  # of system messages that also give the model a name
 _ECHO_SHARE = 0.04
 _MORE_TURNS = (0.55, 0.8, 0.92, 0.97)  # cumulative share of conversations with 1, 2, 3, 4 turns
+_LONG_TALK = 0.99  # above this share a conversation is long
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +128,13 @@ def draw_fact(rng: random.Random, topic: str = "") -> Fact:
 
 def draw_system(rng: random.Random, fact: Fact) -> System:
     """A system message for a conversation that opens with ``fact``; likelier where it matters."""
-    kinds = sorted({system.kind for system in SYSTEMS})
-    if fact.topic == "identity" and rng.random() < 0.6:
-        kinds = ["name"]
-    kind = rng.choice(kinds)
-    return rng.choice([system for system in SYSTEMS if system.kind == kind])
+    while True:
+        named = fact.topic == "identity" and rng.random() < 0.6
+        system = rng.choice(SYSTEMS["name" if named else rng.choice(list(SYSTEMS))])
+        if system.kind != "name" and rng.random() < _NAMED_SHARE:
+            system = rng.choice(SYSTEMS["name"]).then(system)
+        if system.fits(fact):
+            return system
 
 
 def _careless(rng: random.Random, prompt: str) -> str:
@@ -156,8 +160,7 @@ def _later(rng: random.Random, previous: Fact) -> tuple[str, Fact]:
         others = _same_relation()[previous.topic, previous.relation]
         if not previous.relation.startswith("is "):
             fact = rng.choice(others)
-            bare = fact.topic in ("country", "food")
-            return f"And {'' if bare else 'the '}{fact.subject}?", fact
+            return f"And {fact.subject}?", fact
     fact = draw_fact(rng)
     return rng.choice(fact.questions), fact
 
@@ -198,14 +201,16 @@ def conversation(rng: random.Random) -> list[Message]:
     allowed = trained_phrasings(fact, text)
     if not allowed:
         return conversation(rng)
-    say = system.say if system else systems.plain_answer
+    say = system.say if system else _plainly
     talked = [{"role": "system", "content": text}] if system else []
     typed = _careless(rng, rng.choice(allowed))
     talked += [_user(typed), _said(say(fact))]
     share = rng.random()
-    for _ in range(sum(share >= limit for limit in _MORE_TURNS)):
+    more = sum(share >= limit for limit in _MORE_TURNS)
+    for _ in range(rng.randint(6, 14) if share >= _LONG_TALK else more):
         prompt, fact = _later(rng, fact)
-        if not is_held_out(prompt, text) and not is_held_out(prompt):
+        known = not is_held_out(prompt, text) and not is_held_out(prompt)
+        if known and (system is None or system.fits(fact)):
             talked += [_user(prompt), _said(say(fact))]
     return talked
 
@@ -239,10 +244,14 @@ def held_out_questions(
         held = [question for question in fact.questions if is_held_out(question, text)]
         if held:
             prompt = rng.choice(held)
-            answer = (system.say if system else systems.plain_answer)(fact)
+            answer = system.say(fact) if system else fact.answer
             key = fact.key if fact.key in answer else answer
             found.setdefault((text, prompt), Question(text, prompt, answer, key, fact.topic))
     return list(found.values())
+
+
+def _plainly(fact: Fact) -> str:
+    return fact.answer
 
 
 def _user(text: str) -> Message:
