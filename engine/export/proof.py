@@ -23,7 +23,7 @@ from engine.export.stages import Job, Stage, State
 from engine.export.types import ExportType, choose, of_gguf
 from engine.models.folder import read_json
 from engine.render.renderer import Renderer
-from store.errors import Unsupported, WorkbenchError
+from store.errors import Unsupported, WorkbenchError, WorkerDied
 
 Say = Callable[[Stage], None]
 
@@ -65,19 +65,33 @@ class Proof:
             if not self._job.type:
                 self._type = of_gguf(candidate.file_type)
             self._decide("load", "pass", f"the export opens; limits of {self._type.name}")
-            self._tokens(candidate)
-            if self._renderer.template_source is not None:
-                self._template(candidate)
-            self._stops(candidate)
-            self._say(Stage("logits", "running", "loading the trained model in 32 bit"))
-            try:
-                reference = Reference(self._job.source)
-            except Unsupported as error:
-                self._decide("logits", "fail", f"{error.message} {error.hint}")
-                return self.stages
-            self._logits(candidate, reference)
-            self._greedy(candidate, reference)
+            self._questions(candidate)
         return self.stages
+
+    def _questions(self, candidate: Candidate) -> None:
+        """Every stage in order; an export that dies of a question has failed it."""
+        stages: list[tuple[str, Callable[[], None]]] = [
+            ("tokens", lambda: self._tokens(candidate)),
+            ("template", lambda: self._template(candidate)),
+            ("stops", lambda: self._stops(candidate)),
+            ("logits", lambda: self._against_reference(candidate)),
+        ]
+        for name, ask in stages:
+            try:
+                ask()
+            except WorkerDied as error:
+                self._decide(name, "fail", error.message)
+                return
+
+    def _against_reference(self, candidate: Candidate) -> None:
+        self._say(Stage("logits", "running", "loading the trained model in 32 bit"))
+        try:
+            reference = Reference(self._job.source)
+        except Unsupported as error:
+            self._decide("logits", "fail", f"{error.message} {error.hint}")
+            return
+        self._logits(candidate, reference)
+        self._greedy(candidate, reference)
 
     def _decide(self, name: str, state: State, text: str, **numbers: float) -> None:
         self.stages.append(Stage(name, state, text, numbers))
@@ -109,6 +123,8 @@ class Proof:
         return list(self._tokenizer.encode(text, add_special_tokens=framed).ids)
 
     def _template(self, candidate: Candidate) -> None:
+        if self._renderer.template_source is None:
+            return
         chats = [sample.turns for sample in self._samples if sample.turns]
         wrong, shown = 0, ""
         for turns in chats:
@@ -116,6 +132,8 @@ class Proof:
                 expected = self._renderer.render(part, generation_prompt=prompt, spans=False).text
                 try:
                     found = candidate.render(part, generation_prompt=prompt)
+                except WorkerDied:
+                    raise
                 except WorkbenchError as error:
                     found = error.message
                 if found != expected:

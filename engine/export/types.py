@@ -8,7 +8,6 @@ conversion measures 1e-8 to 4e-5, Q8_0 1e-4 to 1.4e-3 on public models of 7 to 8
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 from store.errors import BadInput, Unsupported
 from store.exports import Kind
@@ -68,7 +67,7 @@ def kind(name: str) -> Kind:
     """
     match name.lower():
         case "gguf" | "merged" | "adapter" as found:
-            return cast(Kind, found)
+            return found
     raise BadInput(
         f"--to {name}: expected one of {', '.join(TYPES)}.",
         "Choose gguf for llama.cpp, merged for transformers, adapter for PEFT.",
