@@ -8,6 +8,7 @@ A database that is not there yet, or has no tables yet, reads as empty.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -221,11 +222,8 @@ class RunReader:
                 if error_code(error) & 0xFF not in _CANNOT_SHARE:
                     raise explain(error, self.path) from error
             try:
-                with_alone = self._alone()
-                try:
-                    return _read(with_alone, work, empty)
-                finally:
-                    with_alone.close()
+                with contextlib.closing(self._alone()) as connection:
+                    return _read(connection, work, empty)
             except sqlite3.DatabaseError as error:
                 raise explain(error, self.path) from error
 
