@@ -82,6 +82,20 @@ class Document:
             raise
         return document
 
+    @staticmethod
+    def discard(cat: Catalogue, path: Path | str) -> int:
+        """Drop the unsaved edits of a file for good; returns how many there were.
+
+        Needs no open document, as edits that no longer fit their file keep it from opening;
+        an open one catches up.
+        """
+        dataset = datasets.by_path(cat, Path(os.path.realpath(path)))
+        if dataset is None:
+            return 0
+        gone = len(standing(edits.unsaved(cat, dataset.id)))
+        edits.discard(cat, dataset.id)
+        return gone
+
     # Looking
 
     @property
@@ -163,7 +177,11 @@ class Document:
     # Editing
 
     def set(self, n: int, dotted: str, value: str) -> None:
-        """Replace one value of row `n`, as `messages.1.content`; see `rows.set_value`.
+        """Replace one value of row `n`, as `messages.1.content`; see `set_values`."""
+        self.set_values(n, [(dotted, value)])
+
+    def set_values(self, n: int, pairs: Sequence[tuple[str, str]]) -> None:
+        """Replace values (key, text) of row `n` in one edit: all of them or none.
 
         Raises:
             NotFound: no such row. BadInput: no such key, or the value does not fit it.
@@ -174,8 +192,10 @@ class Document:
             if self._lines.size(n - 1) > MAX_ROW_BYTES:
                 error = self.row(n).error
                 raise BadInput(f"{self.path}: {error}", "split the row outside, or delete it")
+            new = self._lines.content(n - 1)
             try:
-                new = set_value(self._lines.content(n - 1), dotted, value)
+                for dotted, value in pairs:
+                    new = set_value(new, dotted, value)
             except BadInput as wrong:
                 raise BadInput(f"{self.path}: line {n}: {wrong.message}", wrong.hint) from None
             self.replace(n, new)
@@ -223,14 +243,6 @@ class Document:
             Conflict: the file was changed outside where that edit was.
         """
         return self._step(edits.redo)
-
-    def discard(self) -> int:
-        """Drop the unsaved edits for good; returns how many there were."""
-        with self._writing:
-            gone = self.unsaved
-            edits.discard(self._cat, self.dataset_id)
-            self._replay(self._cat, "none")
-            return gone
 
     def _do(self, kind: Kind, n: int, before: bytes | None, after: bytes | None) -> None:
         edit = edits.append(self._cat, self.dataset_id, kind, n, before, after)

@@ -227,8 +227,10 @@ def test_an_outside_change_underneath_is_a_conflict(cat: Catalogue, tmp_path: Pa
     assert file.read_bytes() == line("A") + line("b") + line("c")
     with Document.open(cat, file) as document:
         document.set(3, "text", "C")
-        assert document.discard() == 1
-        assert texts(document) == ["A", "b", "c"]
+        assert Document.discard(cat, file) == 1
+        document.set(2, "text", "B")
+        assert document.unsaved == 1
+        assert texts(document) == ["A", "B", "c"]
 
 
 def test_undo_of_a_saved_edit_stops_at_an_outside_change(cat: Catalogue, tmp_path: Path) -> None:

@@ -1,0 +1,157 @@
+"""Snapshots and preflight: rows stay in their part, nothing is left out in silence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import assets
+from engine.data.document import Document
+from engine.data.findings import preflight
+from engine.data.rows import parse_row
+from engine.data.snapshot import load, read_meta, take
+from engine.render.renderer import Renderer
+from store.catalogue import Catalogue
+from store.errors import BadInput
+from store.workspace import Workspace
+
+
+@pytest.fixture
+def cat(tmp_path: Path) -> Iterator[Catalogue]:
+    with Catalogue.open(Workspace(tmp_path / "workspace")) as catalogue:
+        yield catalogue
+
+
+def chat(question: str, answer: str, **style: object) -> bytes:
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return json.dumps({"messages": turns}, **style).encode()  # type: ignore[arg-type]
+
+
+def write(path: Path, rows: list[bytes]) -> Path:
+    path.write_bytes(b"\n".join(rows) + b"\n")
+    return path
+
+
+def parts(cat: Catalogue, file: Path, **options: float) -> tuple[set[bytes], set[bytes]]:
+    snapshot = take(cat, file, seed=int(options.get("seed", 0)), eval_fraction=0.2)
+    train, held = load(snapshot, "train"), load(snapshot, "eval")
+    assert (len(train), len(held)) == (snapshot.train_rows, snapshot.eval_rows)
+    return {row.raw for row in train}, {row.raw for row in held}
+
+
+def test_a_row_stays_in_its_part(cat: Catalogue, tmp_path: Path) -> None:
+    rows = [chat(f"q{n}", f"a{n}") for n in range(200)]
+    train, held = parts(cat, write(tmp_path / "a.jsonl", rows))
+    assert 15 < len(held) < 65
+    assert not train & held
+    fewer = rows[150:] + rows[:100]
+    train_after, held_after = parts(cat, write(tmp_path / "b.jsonl", fewer))
+    assert train_after <= train
+    assert held_after <= held
+    assert parts(cat, tmp_path / "a.jsonl", seed=1) != (train, held)
+
+
+def test_a_snapshot_is_its_content(cat: Catalogue, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", [chat(f"q{n}", "a") for n in range(20)])
+    first, again = take(cat, file), take(cat, file)
+    assert first == again
+    folder = Path(first.path)
+    assert folder.name == first.sha256
+    meta = (folder / "meta.json").read_bytes()
+    assert hashlib.sha256(meta).hexdigest() == first.sha256
+    train = (folder / "train.jsonl").read_bytes()
+    assert read_meta(first).train_sha256 == hashlib.sha256(train).hexdigest()
+    assert [path.name for path in cat.workspace.snapshots.iterdir()] == [first.sha256]
+    with Document.open(cat, file) as document:
+        document.set(1, "messages.0.content", "changed")
+        edited = take(cat, document)
+    assert edited.sha256 != first.sha256
+    known = {row.number: row.turns[0].text for row in load(edited, "train")}
+    known |= {row.number: row.turns[0].text for row in load(edited, "eval")}
+    assert known == {1: "changed"} | {n + 1: f"q{n}" for n in range(1, 20)}
+
+
+def test_duplicates_never_straddle_however_they_are_spelled(cat: Catalogue, tmp_path: Path) -> None:
+    rows = []
+    for n in range(50):
+        rows += [chat(f"q{n}", "é"), chat(f"q{n}", "é", ensure_ascii=False, indent=None)]
+        rows += [json.dumps(json.loads(rows[-1]), separators=(",", ":")).encode()]
+    snapshot = take(cat, write(tmp_path / "a.jsonl", rows), eval_fraction=0.3)
+    train = {row.turns for row in load(snapshot, "train")}
+    held = {row.turns for row in load(snapshot, "eval")}
+    assert train
+    assert held
+    assert not train & held
+    assert snapshot.train_rows + snapshot.eval_rows == 150
+
+
+def test_every_row_left_out_is_listed(cat: Catalogue, tmp_path: Path) -> None:
+    rows = [chat("a", "b"), b"{broken", chat("c", "d"), b"", chat("e", "f")]
+    snapshot = take(cat, write(tmp_path / "a.jsonl", rows), eval_fraction=0.0)
+    assert [(item.row, item.reason[:7]) for item in read_meta(snapshot).excluded] == [
+        (2, "line 2:"),
+        (4, "line 4:"),
+    ]
+    assert [row.number for row in load(snapshot, "train")] == [1, 3, 5]
+    with pytest.raises(BadInput, match="no row can be trained on; line 1: not JSON"):
+        take(cat, write(tmp_path / "b.jsonl", [b"hello"]))
+    (tmp_path / "c.jsonl").touch()
+    with pytest.raises(BadInput, match="the file is empty"):
+        take(cat, tmp_path / "c.jsonl")
+
+
+def test_both_parts_have_a_row_where_they_can(cat: Catalogue, tmp_path: Path) -> None:
+    two = write(tmp_path / "a.jsonl", [chat("a", "b"), chat("c", "d")])
+    for fraction in (0.01, 0.99):
+        snapshot = take(cat, two, eval_fraction=fraction)
+        assert (snapshot.train_rows, snapshot.eval_rows) == (1, 1)
+    same = write(tmp_path / "b.jsonl", [chat("a", "b"), chat("a", "b")])
+    assert take(cat, same, eval_fraction=0.01).train_rows == 2
+
+
+def test_a_held_out_file_is_never_trained_on(cat: Catalogue, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", [chat("a", "b"), chat("c", "d"), chat("e", "f")])
+    held = write(tmp_path / "h.jsonl", [b"{", chat("x", "y"), chat("c", "d", indent=None)])
+    snapshot = take(cat, file, eval_file=held)
+    meta = read_meta(snapshot)
+    assert [row.number for row in load(snapshot, "train")] == [1, 3]
+    assert [row.number for row in load(snapshot, "eval")] == [2, 3]
+    assert [item.reason for item in meta.excluded] == ["line 2: also in the held-out file"]
+    assert [item.row for item in meta.eval_excluded] == [1]
+
+
+def test_preflight_names_what_training_would_hide() -> None:
+    renderer = Renderer.load(assets.path("starter"))
+    lines = [
+        chat("What is a cat?", "An animal."),
+        b"{broken",
+        chat("What is a cat?", "An animal."),
+        chat("word " * 400, "An animal."),
+        b'{"messages": [{"role": "user", "content": "Hello"}]}',
+    ]
+    rows = [parse_row(n, line) for n, line in enumerate(lines, start=1)]
+    found = preflight(rows, renderer, max_length=100)
+    kinds = [(finding.row, finding.kind) for finding in found.findings]
+    assert kinds == [
+        (2, "bad_row"),
+        (3, "duplicate"),
+        (4, "cut"),
+        (4, "nothing_trained"),
+        (5, "nothing_trained"),
+    ]
+    assert all(finding.text.startswith(f"line {finding.row}:") for finding in found.findings)
+    whole = renderer.render_row(rows[0])
+    assert found.rows == 5
+    assert found.trained_tokens == 2 * whole.trained_tokens
+    assert found.total_tokens > 2 * len(whole.ids) + 100
+    shipped = assets.path("datasets") / "habit.jsonl"
+    clean = preflight(
+        (parse_row(n, line) for n, line in enumerate(shipped.read_bytes().splitlines(), start=1)),
+        renderer,
+        max_length=512,
+    )
+    assert clean.findings == ()
