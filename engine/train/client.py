@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from engine.data.document import Document
 from engine.data.findings import preflight
 from engine.data.snapshot import load as load_part
 from engine.data.snapshot import take
@@ -66,9 +65,7 @@ def start(
     described = describe(base.base)
     renderer = Renderer.load(base.base)
     resolved = resolve(recipe, described, this_machine())
-    with Document.open(cat, Path(file)) as document:
-        document.grow()
-        snapshot = take(cat, document, eval_fraction=resolved.test_size, seed=resolved.seed)
+    snapshot = take(cat, Path(file), eval_fraction=resolved.test_size, seed=resolved.seed)
     _refuse_what_teaches_nothing(Path(file), snapshot, renderer, resolved)
     _need_room(cat, described, resolved)
     run = runs.create(
@@ -95,7 +92,7 @@ def start(
             run_id=run.id,
             workspace=str(cat.workspace.root.resolve()),
             base=str(base.base),
-            snapshot=snapshot.sha256,
+            snapshot=snapshot,
             recipe=as_dict(resolved),
             device=this_machine().device,
             versions=versions(),

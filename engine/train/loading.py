@@ -5,25 +5,21 @@ Knows transformers, PEFT and bitsandbytes. Does not know data, steps or checkpoi
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
-# Imported before transformers can, to keep its remark about optional kernels out of the log: the
-# kernels it misses are those that corrupt training on a CPU (see `guard_quantised`).
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-
-import torch  # noqa: E402
-import transformers  # noqa: E402
-from peft import LoraConfig  # noqa: E402
-from transformers import (  # noqa: E402
+import torch
+import transformers
+from bitsandbytes.nn import Linear4bit
+from peft import LoraConfig
+from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from engine.train.recipe import Recipe  # noqa: E402
-from store.errors import BadInput  # noqa: E402
+from engine.train.recipe import Recipe
+from store.errors import BadInput
 
 
 def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
@@ -93,9 +89,8 @@ def guard_quantised(model: torch.nn.Module) -> int:
     """
     found = 0
     for module in model.modules():
-        if type(module).__name__ == "Linear4bit":
-            # setattr: the type of a module found by name is not known to a type checker.
-            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
             found += 1
     assert_unpacked(model)
     return found
@@ -104,7 +99,7 @@ def guard_quantised(model: torch.nn.Module) -> int:
 def assert_unpacked(model: torch.nn.Module) -> None:
     """Fail loudly if any quantised layer lost its guard or was repacked."""
     for name, module in model.named_modules():
-        if type(module).__name__ == "Linear4bit":
+        if isinstance(module, Linear4bit):
             state = module.weight.quant_state
             packed = state is not None and bool(getattr(state, "packing_format_for_cpu", False))
             if packed or module.support_avx512bf16_for_cpu:

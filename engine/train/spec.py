@@ -12,6 +12,7 @@ import msgspec
 
 from engine.train.recipe import Recipe, from_dict
 from store.errors import BadInput
+from store.snapshots import Snapshot
 
 FILE = "spec.json"
 CHECKPOINTS = "checkpoints"
@@ -24,7 +25,7 @@ class Spec(msgspec.Struct, frozen=True):
 
     Attributes:
         recipe: resolved: `dtype` is never `auto`, `threads` never 0.
-        snapshot: sha256 of the data snapshot.
+        snapshot: the frozen data.
         base: folder of base weights.
         device: `cuda` or `cpu`.
     """
@@ -32,7 +33,7 @@ class Spec(msgspec.Struct, frozen=True):
     run_id: int
     workspace: str
     base: str
-    snapshot: str
+    snapshot: Snapshot
     recipe: dict[str, bool | int | float | str | list[str]]
     device: str
     versions: dict[str, str]

@@ -8,7 +8,7 @@ what was saved. Knows the phases of a job. Does not know who started it.
 from __future__ import annotations
 
 import gc
-import os
+import logging
 import sys
 import time
 import traceback
@@ -21,7 +21,7 @@ from engine.train.control import Control, StopRequested, device_lock
 from engine.train.failures import explain
 from engine.train.recording import Recorder
 from engine.train.spec import Spec
-from store.errors import BadInput, NotFound, Unsupported, WorkbenchError
+from store.errors import BadInput, Unsupported, WorkbenchError
 from store.rundb import RunWriter
 from store.workspace import Workspace
 
@@ -107,21 +107,17 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
 
     recipe = spec.settings
     renderer = Renderer.load(Path(spec.base))
-    taken = Path(spec.workspace) / "snapshots" / spec.snapshot
-    if not taken.is_dir():
-        raise NotFound(f"{taken}: the data snapshot is gone", "Train from the file again.")
-    parts = {name: snapshots.load(taken, name) for name in ("train", "eval")}
-    encoded = {n: encode(rows, renderer, recipe.max_length) for n, rows in parts.items()}
-    notes = [note for part in encoded.values() for _, note in part.notes]
-    for note in notes[:_NOTES_LISTED]:
-        recorder.writer.event("row", note, level="warn")
-    if len(notes) > _NOTES_LISTED:
-        more = len(notes) - _NOTES_LISTED
-        recorder.writer.event("row", f"and {more} more rows left out or cut", level="warn")
-    if not encoded["train"].examples:
+    train, held = (snapshots.load(spec.snapshot, part) for part in ("train", "eval"))
+    examples, held_examples = (encode(r, renderer, recipe.max_length) for r in (train, held))
+    meta = snapshots.read_meta(spec.snapshot)
+    notes = [item.reason for item in (*meta.excluded, *meta.eval_excluded)]
+    notes += [note for _, note in (*examples.notes, *held_examples.notes)]
+    _list_notes(recorder.writer, notes)
+    if not examples.examples:
         raise BadInput("no training row has a token to train on", "Look at the rows' mask.")
     control.check()
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    # Its remark at import is about kernels that would corrupt training (see `guard_quantised`).
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
     import torch
 
@@ -136,11 +132,9 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
 
     pad = renderer.pad_id or 0
     built = trainer.build(spec, pad, recorder.run_dir)
-    loader, held_out = trainer.loaders(
-        recipe, encoded["train"].examples, encoded["eval"].examples, pad
-    )
+    loader, held_out = trainer.loaders(recipe, examples.examples, held_examples.examples, pad)
     schedule = Schedule(recipe, recorder, control)
-    prompts = probes.choose(recipe.probes, parts["eval"], parts["train"])
+    prompts = probes.choose(recipe.probes, held, train)
     built.add_callback(schedule)
     built.ours = trainer.TrainingParts(
         recipe=recipe,
@@ -153,6 +147,15 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
         schedule=schedule,
     )
     return built
+
+
+def _list_notes(writer: RunWriter, notes: list[str]) -> None:
+    """Say of each row that was left out or cut what happened to it, before step 1."""
+    for note in notes[:_NOTES_LISTED]:
+        writer.event("row", note, level="warn")
+    if len(notes) > _NOTES_LISTED:
+        more = f"{len(notes) - _NOTES_LISTED} more rows were left out or cut"
+        writer.event("row", more, level="warn")
 
 
 def _start_text(
