@@ -22,7 +22,7 @@ from textual.screen import Screen
 from screens import safe
 from screens.actions import APP_ACTIONS, ROOMS, bindings, room_actions
 from screens.base import OpenFile, Room, Shell, Visit
-from screens.theme import SIDES, WORKBENCH
+from screens.theme import SIDES, WORKBENCH, quiet
 from screens.widgets.topline import TopLine, short_path
 from store.catalogue import Catalogue
 from store.errors import WorkbenchError
@@ -82,6 +82,12 @@ class WorkbenchApp(Shell):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return dict(SIDES)
+
+    def get_css_variables(self) -> dict[str, str]:
+        variables = super().get_css_variables()
+        if not self.current_theme.ansi:
+            variables["text-muted"] = quiet(variables)
+        return variables
 
     @property
     def catalogue(self) -> Catalogue:

@@ -52,7 +52,7 @@ class EditModal(ModalScreen[str | None]):
             )
 
     def compose(self) -> ComposeResult:
-        with Container(classes="dialog -broad -tall editor") as frame:
+        with Container(classes="dialog -broad editor") as frame:
             frame.border_title = self.title_words
             frame.border_subtitle = Content("ctrl+s keep  esc cancel")
             yield self._area

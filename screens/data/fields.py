@@ -25,7 +25,7 @@ class Field:
 
 
 def fields(row: Row) -> list[Field]:
-    """Every text of a readable row in order, and the row itself as JSON last.
+    """Every text of a readable row in order, and the row itself as JSON last (roles only there).
 
     A row that is not JSON, and one with bytes that are not UTF-8, has no place that could be
     named: only the whole of it can be edited.
@@ -53,7 +53,7 @@ def _leaves(value: object, path: str, label: str) -> Iterator[Field]:
     elif isinstance(value, dict):
         role = value.get("role", value.get("from"))
         for key, item in value.items():
-            if "." in key:
+            if "." in key or key in ("role", "from"):
                 continue
             spoken = key in ("content", "value") and isinstance(role, str)
             yield from _leaves(item, _join(path, key), str(role) if spoken else key)

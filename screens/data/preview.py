@@ -22,11 +22,15 @@ from screens.data.messages import Counted, Loaded, Previewed
 from screens.data.rowlist import Count, RowList
 from screens.data.side import Side
 from screens.data.view import warning_of
+from screens.widgets.linelist import LineList
 from screens.widgets.modals import PickModal
 from store.errors import BadInput, WorkbenchError
 
 SETTLE_SECONDS = 0.15
 """Rest of the cursor after which tokens are counted: scrolling costs no rendering."""
+
+SHORT = 16 * 1024
+"""Bytes of a row that is rendered at once; a longer one is rendered in a worker."""
 
 
 class Preview(Room):
@@ -102,31 +106,49 @@ class Preview(Room):
             self.side.tokens_shown = not self.side.tokens_shown
         self.show_row()
 
-    def forget_tokens(self) -> None:
-        """Rows or model changed: what was counted holds no longer."""
+    def forget_tokens(self, number: int | None = None) -> None:
+        """What was counted holds no longer: of one row, or (rows moved, other model) of all."""
         self._epoch += 1
         self._rendered = None
-        self.rows.counts.clear()
+        if number is None:
+            self.rows.counts.clear()
+        else:
+            self.rows.counts.pop(number, None)
         self.rows.forget()
 
     def show_row(self) -> None:
-        """Show the row under the cursor, and render it when the cursor has settled."""
+        """Show the row under the cursor, and count those around it when the cursor has settled."""
         document = self.document
         if document is None or document.count == 0:
             self.side.empty()
             return
-        number = self.rows.number
-        row = document.row(number)
-        rendered, reason = None, ""
-        if self._rendered is not None and self._rendered[0] == number:
-            _, rendered, reason = self._rendered
-        self.side.show(row, rendered, edited=document.edited(number))
-        if self.side.tokens_shown:
-            self.side.show_tokens(rendered, self.max_length, self.model_ref, reason)
+        row = document.row(self.rows.number)
+        known = self._rendered is not None and self._rendered[0] == row.number
+        if not known and self.renderer is not None and len(row.raw) <= SHORT:
+            self._rendered = (row.number, *render(self.renderer, row, self.max_length))
+            known = True
+        self._show(row)
+        self._wait(known)
+
+    @on(LineList.Scrolled)
+    def _scrolled(self) -> None:
+        self._wait(known=True)
+
+    def _wait(self, known: bool) -> None:
+        """Count the rows on screen once nothing has moved for a moment."""
         if self._settle is not None:
             self._settle.stop()
-        if self._rendered is None or self._rendered[0] != number or self._uncounted():
+        if self.document is not None and (not known or self._uncounted()):
             self._settle = self.set_timer(SETTLE_SECONDS, self._settled)
+
+    def _show(self, row: Row) -> None:
+        assert self.document is not None
+        rendered, reason = None, ""
+        if self._rendered is not None and self._rendered[0] == row.number:
+            _, rendered, reason = self._rendered
+        self.side.show(row, rendered, edited=self.document.edited(row.number))
+        if self.side.tokens_shown:
+            self.side.show_tokens(rendered, self.max_length, self.model_ref, reason)
 
     def _on_screen(self) -> range:
         assert self.document is not None
@@ -148,8 +170,9 @@ class Preview(Room):
         """Render the row under the cursor, then count the others on screen."""
         worker = get_current_worker()
         epoch, length = self._epoch, self.max_length
-        rendered, reason = render(renderer, document.row(number), length)
-        self.post_message(Previewed(number, rendered, reason))
+        row = document.row(number)
+        if len(row.raw) > SHORT:
+            self.post_message(Previewed(number, *render(renderer, row, length)))
         counts: dict[int, Count] = {}
         for other in on_screen:
             if worker.is_cancelled:
@@ -163,10 +186,7 @@ class Preview(Room):
     def _previewed(self, event: Previewed) -> None:
         if self.document is not None and event.number == self.rows.number:
             self._rendered = (event.number, event.rendered, event.reason)
-            row = self.document.row(event.number)
-            self.side.show(row, event.rendered, edited=self.document.edited(event.number))
-            if self.side.tokens_shown:
-                self.side.show_tokens(event.rendered, self.max_length, self.model_ref, event.reason)
+            self._show(self.document.row(event.number))
 
     @on(Counted)
     def _counted(self, event: Counted) -> None:

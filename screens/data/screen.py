@@ -291,7 +291,8 @@ class DataRoom(Preview, Room):
     def _edited(self, number: int) -> None:
         """Rows are not what they were: ask for them again and go to the one that changed."""
         assert self.document is not None
-        self.forget_tokens()
+        same_rows = self.rows.count == self.document.count
+        self.forget_tokens(number if same_rows else None)
         self.rows.count = self.document.count
         self.rows.cursor = number - 1
         self.rows.forget()

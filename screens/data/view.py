@@ -52,14 +52,17 @@ def _nothing() -> Content:
 def tokens_content(rendered: Rendered) -> Content:
     """Every token in order: trained ones coloured and underlined, the others muted.
 
-    Spaces show as `·`, line breaks as `↵`, so that the edges of tokens can be seen.
+    Spaces show as `·`, line breaks as `↵`, and every other token lies on a lighter ground, so
+    that the edges of tokens can be seen.
     """
     parts: list[Content] = []
-    for token, trained in zip(
-        rendered.tokens[:MOST_TOKENS], rendered.mask[:MOST_TOKENS], strict=True
-    ):
+    shown_tokens = zip(rendered.tokens[:MOST_TOKENS], rendered.mask[:MOST_TOKENS], strict=True)
+    for place, (token, trained) in enumerate(shown_tokens):
         shown = visible(token.replace(" ", "·").replace("\n", "↵"))
-        parts.append(Content.styled(shown, "$accent underline" if trained else "$text-muted"))
+        ground = " on $panel" if place % 2 else ""
+        parts.append(
+            Content.styled(shown, ("$accent underline" if trained else "$text-muted") + ground)
+        )
         if token.endswith("\n"):
             parts.append(Content("\n"))
     left = len(rendered.tokens) - MOST_TOKENS
@@ -77,10 +80,10 @@ def verdict(rendered: Rendered, max_length: int) -> Content:
     parts = [
         _sign(rendered.trained_tokens > 0, f"{rendered.trained_tokens:,} trained"),
         _sign(rendered.bos <= 1, {0: "no BOS", 1: "BOS once"}.get(rendered.bos, "BOS doubled")),
-        _sign(rendered.turn_end_trained, "end of turn trained"),
-        _sign(rendered.cut == 0, f"cut at {max_length:,}" if rendered.cut else "not cut"),
+        _sign(rendered.turn_end_trained, "turn end trained"),
+        _sign(rendered.cut == 0, f"cut at {max_length:,}" if rendered.cut else "whole"),
     ]
-    return Content(" · ").join(parts)
+    return Content("  ").join(parts)
 
 
 def _sign(good: bool, words: str) -> Content:

@@ -80,6 +80,20 @@ class LineList(ScrollView, can_focus=True):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, LineList.Moved)
 
+    class Scrolled(Message):
+        """Other lines are on screen than before."""
+
+        def __init__(self, sender: LineList) -> None:
+            super().__init__()
+            self.sender = sender
+
+        @property
+        def control(self) -> LineList:
+            return self.sender
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, LineList.Scrolled)
+
     class Chosen(Message):
         """The line under the pointer was clicked when the cursor was on it already."""
 
@@ -122,10 +136,22 @@ class LineList(ScrollView, can_focus=True):
     def watch_cursor(self, before: int, cursor: int) -> None:
         self.refresh_line(before - self.scroll_offset.y)
         self.refresh_line(cursor - self.scroll_offset.y)
-        self.scroll_to_region(
-            Region(0, cursor, 1, 1), animate=False, force=True, x_axis=False, immediate=True
-        )
+        self._reveal()
         self.post_message(self.Moved(self, cursor))
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.post_message(self.Scrolled(self))
+
+    def on_resize(self) -> None:
+        """Other lines may be on screen now, and the cursor must stay among them."""
+        self._reveal()
+        self.post_message(self.Scrolled(self))
+
+    def _reveal(self) -> None:
+        self.scroll_to_region(
+            Region(0, self.cursor, 1, 1), animate=False, force=True, x_axis=False, immediate=True
+        )
 
     def _style(self, tone: str) -> Style:
         if tone not in self._styles:

@@ -16,8 +16,12 @@ class Pane(Container):
 
     def title_is(self, title: Content, below: Content | None = None) -> None:
         """Set the words in the top border, and those in the bottom border."""
-        self.border_title = title
-        self.border_subtitle = below
+        self.border_title = _spaced(title)
+        self.border_subtitle = _spaced(below) if below is not None else None
+
+
+def _spaced(words: Content) -> Content:
+    return Content(" ") + words + Content(" ") if words.plain else words
 
 
 class EmptyState(Static):
