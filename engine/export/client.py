@@ -11,14 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from engine.export import plan as planning
 from engine.export.child import run
 from engine.export.plan import PROVENANCE, Plan
-from engine.export.stages import Finished, Job, Stage
+from engine.export.stages import Finished, Job, Stage, as_dict
 from engine.models import refs
 from engine.models.folder import read_json
 from store import exports
@@ -194,7 +194,7 @@ def _write_sidecars(path: Path, provenance: Mapping[str, Any], finished: Finishe
         "sha256": finished.sha256,
         "against": finished.facts.get("ref"),
         "verdict": finished.verdict,
-        "stages": [msgspec.to_builtins(stage) for stage in finished.stages],
+        "stages": [as_dict(stage) for stage in finished.stages],
         "facts": finished.facts,
     }
     for target, value in ((home, provenance), (_sidecar(path, "proof.json"), proof)):
@@ -231,6 +231,6 @@ def _add_proof(
         sha256=finished.sha256,
         against=against,
         verdict=finished.verdict,
-        stages=cast(list[dict[str, Any]], msgspec.to_builtins(finished.stages)),
+        stages=[as_dict(stage) for stage in finished.stages],
         export_id=export_id,
     )

@@ -55,6 +55,7 @@ class _Part:
     up: torch.Tensor | None = None
     magnitude: torch.Tensor | None = None
     replacement: torch.Tensor | None = None
+    base: torch.Tensor | None = None
     embedding: bool = False
 
 
@@ -117,6 +118,8 @@ class Adapter:
         if part.replacement is not None:
             return _same_shape(part.replacement, weight, module)
         assert part.up is not None and part.down is not None
+        if part.base is not None:
+            weight = _same_shape(part.base, weight, module)
         up, down = part.up.to(weight.device), part.down.to(weight.device)
         delta = up @ down * scaling(self.config, module, down.shape[0])
         merged = weight + _same_shape(delta.T if part.embedding else delta, weight, module)
@@ -162,6 +165,7 @@ _SUFFIXES = {
     ".lora_embedding_B": "up",
     ".lora_magnitude_vector": "magnitude",
     ".lora_magnitude_vector.weight": "magnitude",
+    ".base_layer.weight": "base",  # PEFT saves an adapted embedding beside its adapter
 }
 
 

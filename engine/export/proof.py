@@ -142,9 +142,9 @@ class Proof:
         numbers = {"conversations": float(len(chats)), "different": float(wrong)}
         if wrong:
             text = f"{wrong} of {2 * len(chats)} renderings differ; first: {shown}"
-            return self._decide("template", "fail", text, **numbers)
-        text = f"{len(chats)} conversations are rendered the same, with and without a question"
-        return self._decide("template", "pass", text, **numbers)
+        else:
+            text = f"{len(chats)} conversations are rendered the same, with and without a question"
+        self._decide("template", "fail" if wrong else "pass", text, **numbers)
 
     def _stops(self, candidate: Candidate) -> None:
         """Every stop ends generation, nothing inside an answer does, and one BOS stays one."""

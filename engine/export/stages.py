@@ -7,7 +7,7 @@ know what a stage measures.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -101,6 +101,16 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 Message = Stage | Finished | Refused
+
+
+def as_dict(stage: Stage) -> dict[str, Any]:
+    """A stage as it is kept in records: name, state, text, numbers."""
+    return {
+        "name": stage.name,
+        "state": stage.state,
+        "text": stage.text,
+        "numbers": stage.numbers,
+    }
 
 
 def worst(stages: Iterable[Stage]) -> Verdict:
