@@ -91,7 +91,8 @@ def _generate(file: Path) -> None:
 def _measure(file: Path, workspace: Path) -> str:
     """Measure in a fresh process, so that memory is this work's alone."""
     command = [sys.executable, "-m", "bench.rows", "--measure", str(file), str(workspace)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    home = Path(__file__).parents[1]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=home).stdout
 
 
 def _measured(file: Path, workspace: Path) -> dict[str, float]:

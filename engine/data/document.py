@@ -11,6 +11,7 @@ while another calls `grow`; other processes may edit the same file through the s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -70,8 +71,8 @@ class Document:
             sweep(real, cat.workspace.indexes)
             seen = os.fstat(index.fileno())
             known = datasets.by_path(cat, real)
-            if known is not None and versions.intended(cat, known.id):
-                edits.recover(cat, known.id, hash_of(index.fileno()))
+            if known is not None:
+                _settle(cat, known.id, real)
             dataset = known or datasets.remember(cat, real, seen)
             document = cls(cat, real, index, dataset.id, cache)
             was = Identity(dataset.device, dataset.inode, dataset.bytes, dataset.mtime_ns)
@@ -132,9 +133,9 @@ class Document:
             Conflict: it was changed where unsaved edits are.
         """
         if self._lines.index.changed():
-            with self._writing:
-                if self._lines.index.changed():
-                    self._renew(standing(self._edits), "same")
+            # Perhaps on another thread than the document's, which needs a catalogue of its own.
+            with self._writing, Catalogue.open(self._cat.workspace) as cat:
+                self._sync(cat)
         index = self._lines.index
         before = index.complete
         done = index.grow(seconds=seconds)
@@ -343,6 +344,8 @@ class Document:
     def _sync(self, cat: Catalogue, force: bool = False) -> None:
         """Catch up with a file changed, or edits made, by another process."""
         changed = self._lines.index.changed()
+        if changed:
+            _settle(cat, self.dataset_id, self.path)
         if changed or edits.last_id(cat, self.dataset_id) != self._last_id:
             self._replay(cat, _strictness(force) if changed else "none")
         if changed:
@@ -412,6 +415,13 @@ class Document:
 
 def _strictness(force: bool) -> Check:
     return "exists" if force else "same"
+
+
+def _settle(cat: Catalogue, dataset_id: int, path: Path) -> None:
+    """Find out whether a save that never reported back had put its file in place."""
+    if versions.intended(cat, dataset_id):
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            edits.recover(cat, dataset_id, hash_of(file.fileno()))
 
 
 def _one_line(raw: bytes) -> None:

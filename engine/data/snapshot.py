@@ -82,10 +82,7 @@ def take(
         BadInput: not one row can be trained on, or the fraction is out of bounds.
         NoSpace: the disk is full; nothing is left behind.
     """
-    if not 0 <= eval_fraction < 1:
-        raise BadInput(
-            f"held-out share {eval_fraction}: expected 0 or more, below 1", "0.1 holds out a tenth"
-        )
+    _check_fraction(eval_fraction)
     if not isinstance(source, Document):
         with Document.open(cat, source) as document:
             return take(cat, document, eval_fraction=eval_fraction, seed=seed, eval_file=eval_file)
@@ -141,6 +138,13 @@ def read_meta(snapshot: Snapshot) -> Meta:
             "start a new run from the file: it makes a snapshot again",
         ) from None
     return msgspec.json.decode(raw, type=Meta)
+
+
+def _check_fraction(eval_fraction: float) -> None:
+    if not 0 <= eval_fraction < 1:
+        raise BadInput(
+            f"held-out share {eval_fraction}: expected 0 or more, below 1", "0.1 holds out a tenth"
+        )
 
 
 class _Pick:

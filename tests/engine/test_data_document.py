@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,10 @@ import pytest
 
 from engine.data.document import Document
 from engine.data.index import RowIndex
+from store import edits
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound
+from store.versions import Version
 from store.workspace import Workspace
 
 
@@ -263,6 +267,39 @@ def test_two_processes_edit_one_file(tmp_path: Path) -> None:
         second.set(2, "text", "b")
         second.save()
         assert file.read_bytes() == line("A") + line("b")
+
+
+def test_a_save_through_another_document_is_no_conflict(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b"".join(line(f"{n:05} " + "x" * 990) for n in range(20_000)))
+    workspace = Workspace(tmp_path / "workspace")
+    with Catalogue.open(workspace) as cat, Document.open(cat, file) as document:
+        document.set(1, "text", "A")
+        with Catalogue.open(workspace) as other, Document.open(other, file) as saver:
+            saver.save()
+        assert not document.complete
+        worker = threading.Thread(target=document.grow)
+        worker.start()
+        worker.join()
+        assert document.complete
+        assert (document.unsaved, document.row(1).text) == (0, "A")
+
+
+def test_a_save_cut_short_after_the_rename_is_settled(cat: Catalogue, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", line("a"), line("b"))
+    with Document.open(cat, file) as document:
+        document.set(1, "text", "A")
+        saved = line("A") + line("b")
+        digest = hashlib.sha256(saved).hexdigest()
+        version = Version(document.dataset_id, digest, 2, len(saved))
+        edits.begin_save(cat, document.dataset_id, version)
+        (tmp_path / "new").write_bytes(saved)
+        os.replace(tmp_path / "new", file)
+    with Document.open(cat, file) as document:
+        assert (document.unsaved, texts(document)) == (0, ["A", "b"])
+        document.undo()
+        document.save()
+    assert file.read_bytes() == line("a") + line("b")
 
 
 def test_what_cannot_be_a_dataset_is_refused(cat: Catalogue, tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_an_interrupted_overwrite_is_not_passed_over(cat: Catalogue, file: Path)
         Document.open(cat, file)
 
 
+HOME = Path(__file__).parents[2]
 SAVER = """
 import sys
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_a_kill_leaves_a_whole_file(cat: Catalogue, file: Path) -> None:
     file.write_bytes(b'{"text": "a"}\n' + rest)
     for wait in (0.0, 0.03, 0.06, 0.1):
         command = [sys.executable, "-c", SAVER, str(file), str(cat.workspace.root)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE)
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=HOME)
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
         time.sleep(wait)
