@@ -210,7 +210,11 @@ def save(
             "bytes": report.bytes,
             "sha256": report.sha256,
         }
-        emit(result, json, f"{report.path}: {edits} edits saved, {report.rows:,} rows")
+        emit(
+            result,
+            json,
+            f"{report.path}: {edits} edit{'' if edits == 1 else 's'} saved, {report.rows:,} rows",
+        )
 
 
 @contextmanager
