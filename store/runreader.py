@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from store import metrics as lod
+from store.errors import BadInput
 from store.metrics import Bucket, Series
 from store.sqlite import error_code, explain
 
@@ -225,7 +226,12 @@ class RunReader:
                 with contextlib.closing(self._alone()) as connection:
                     return _read(connection, work, empty)
             except sqlite3.DatabaseError as error:
-                raise explain(error, self.path) from error
+                if error_code(error) & 0xFF not in _CANNOT_SHARE:
+                    raise explain(error, self.path) from error
+                raise BadInput(
+                    f"{self.path}: cannot be read where it lies ({error})",
+                    "Copy the run's folder to a disk that has room and is not read-only.",
+                ) from error
 
     def _shared(self) -> sqlite3.Connection | None:
         """The connection, made anew when the file is another one than before."""

@@ -86,21 +86,21 @@ def test_the_reader_leaves_a_dead_writers_log_alone(run_db: Path) -> None:
 
 
 def test_without_shared_memory_a_dead_run_is_still_read(run_db: Path) -> None:
-    """As on a full disk, where nobody can make the -shm file: here a folder is in its place."""
+    """As on a full disk, where nobody can make the -shm file: here a link leads nowhere."""
     run_until_killed(run_db, 0, 50)
     shared = Path(f"{run_db}-shm")
     shared.unlink()
-    shared.mkdir()
+    shared.symlink_to("/nowhere/at/all")
     with RunReader.open(run_db) as reader:
         assert len(reader.exact("loss")) >= 50
         state = reader.state()
         assert state is not None
-    shared.rmdir()
+    shared.unlink()
     # Closed in WAL mode with an empty log: taken as it lies.
     connection = sqlite3.connect(run_db)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     connection.close()
-    shared.mkdir()
+    shared.symlink_to("/nowhere/at/all")
     with RunReader.open(run_db) as reader:
         assert len(reader.exact("loss")) >= 50
 
