@@ -15,8 +15,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import on, work
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.message import Message
 from textual.screen import Screen
 
 from screens import safe
@@ -51,6 +53,14 @@ def _room(room: str) -> Callable[[], Screen[Any]]:
         return made
 
     return make
+
+
+class DeviceKnown(Message):
+    """What the machine has, in a few words."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
 
 
 class WorkbenchApp(Shell):
@@ -102,6 +112,17 @@ class WorkbenchApp(Shell):
             loop.add_signal_handler(number, self.exit)
         if self._file is not None:
             self.visit(OpenFile(self._file))
+        self.call_after_refresh(self._look_at_machine)
+
+    @work(thread=True, group="machine", exit_on_error=False)
+    def _look_at_machine(self) -> None:
+        from engine.machine.facts import machine
+
+        self.post_message(DeviceKnown(machine(self.workspace.root).device()))
+
+    @on(DeviceKnown)
+    def _device_known(self, event: DeviceKnown) -> None:
+        self.device = event.words
 
     def on_unmount(self) -> None:
         if self._catalogue is not None:

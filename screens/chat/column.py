@@ -16,6 +16,8 @@ from screens.safe import line, text
 from screens.widgets.pane import Pane, empty_state
 
 NAMES = ("A", "B")
+NEAR = 2
+"""Lines from the end within which the view follows what is written."""
 _WELCOME = (
     ("⏎", "send what you wrote"),
     ("esc m", "choose the model"),
@@ -24,9 +26,9 @@ _WELCOME = (
 
 
 def stats(done: Done) -> str:
-    """`38 tokens · 61 tok/s · first 0.12 s · end of turn`."""
-    speed = f" · {done.tokens / done.seconds:,.0f} tok/s" if done.seconds > 0 else ""
-    ends = {"turn end": "end of turn", "length": "cut at the limit", "stopped": "stopped"}
+    """`38 tokens · 61/s · first 0.12 s · ✓ end`."""
+    speed = f" · {done.tokens / done.seconds:,.0f}/s" if done.seconds > 0 else ""
+    ends = {"turn end": "✓ end", "length": "✂ limit", "stopped": "■ stopped"}
     words = f"{done.tokens:,} tokens{speed} · first {done.first_token_seconds:.2f} s"
     return f"{words} · {ends[done.stop]}"
 
@@ -63,9 +65,9 @@ class Column(Pane):
     def transcript(self) -> Transcript:
         return self.query_one(Transcript)
 
-    def set_model(self, ref: str, label: str) -> None:
+    def set_model(self, ref: str) -> None:
         """Answer with another model from now on; the conversation stays."""
-        self.ref, self.model, self.label, self.seal = ref, ref, label, None
+        self.ref, self.model, self.label, self.seal = ref, ref, ref, None
         self.retitle()
 
     def seated(self, model: str, label: str) -> None:
@@ -76,14 +78,16 @@ class Column(Pane):
         self.retitle("waiting for the model")
 
     def retitle(self, note: str = "") -> None:
-        """Title: side, reference, seal; `note` goes into the bottom border."""
+        """Title: side, reference, seal, and what is going on."""
         side = NAMES[self.place]
         words = self.model if self.label == self.model else f"{self.model} · {self.label}"
         title = Content.styled(f"{side} ", f"$side-{side.lower()} bold") + line(words)
         if self.seal is not None:
-            sign = (" sealed ✓", "$text-success") if self.seal else (" not sealed ✗", "$text-error")
-            title += Content.styled(*sign)
-        self.title_is(title, line(note) if note else None)
+            sign = ("sealed ✓", "$text-success") if self.seal else ("not sealed ✗", "$text-error")
+            title += Content("  ") + Content.styled(*sign)
+        if note:
+            title += Content("  ") + line(note, "$text-muted")
+        self.title_is(title)
 
     def begin(self, question: str) -> None:
         """Show the question and make room for its answer."""
@@ -95,14 +99,21 @@ class Column(Pane):
         asked.add_class("question")
         self._live = Static(Content.styled("▏", "$accent"), classes="answer")
         self.transcript.mount(asked, self._live)
-        self.transcript.anchor()
+        self._follow()
         self.add_class("-alive")
 
     def feed(self, more: str) -> None:
         """Add streamed text to the answer."""
         self.answer += more
         if self._live is not None:
+            self._follow(only_near_end=True)
             self._live.update(text(self.answer) + Content.styled("▏", "$accent"))
+
+    def _follow(self, *, only_near_end: bool = False) -> None:
+        """Keep the end in view, unless the reader has scrolled away from it."""
+        transcript = self.transcript
+        if not only_near_end or transcript.max_scroll_y - transcript.scroll_offset.y <= NEAR:
+            transcript.call_after_refresh(transcript.scroll_end, animate=False)
 
     def finish(self, done: Done) -> None:
         """The answer is complete: show it as it was said, with its numbers."""
@@ -119,6 +130,7 @@ class Column(Pane):
 
     def _close(self, said: Content) -> None:
         if self._live is not None:
+            self._follow(only_near_end=True)
             self._live.update(said)
             self._live = None
         self.remove_class("-alive")

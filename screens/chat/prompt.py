@@ -21,13 +21,13 @@ class Prompt(TextArea):
         self._recalled = 0
 
     async def _on_key(self, event: events.Key) -> None:
+        # Textual calls the handler of every base class in turn: preventing the default keeps
+        # TextArea from typing a line break, and the key goes on to the room.
         if event.key == "enter":
-            return
-        if event.key in ("up", "down") and self._recall(-1 if event.key == "up" else 1):
+            event.prevent_default()
+        elif event.key in ("up", "down") and self._recall(-1 if event.key == "up" else 1):
             event.stop()
             event.prevent_default()
-            return
-        await super()._on_key(event)
 
     async def _on_paste(self, event: events.Paste) -> None:
         if len(self.text) + len(event.text) > LONGEST:
@@ -38,8 +38,6 @@ class Prompt(TextArea):
                 severity="warning",
                 markup=False,
             )
-            return
-        await super()._on_paste(event)
 
     def _recall(self, by: int) -> bool:
         """Put an earlier question back, when the cursor is at the first or last line."""

@@ -117,7 +117,6 @@ class ChatRoom(Room):
 
     async def _add_column(self, ref: str) -> None:
         column = Column(len(self.columns), ref)
-        column.label = dict(self._candidates()).get(ref, ref)
         await self.query_one("#columns").mount(column)
 
     def receive(self, visit: Visit) -> None:
@@ -135,7 +134,7 @@ class ChatRoom(Room):
         self.focus_on(self.prompt)
 
     def _choose(self, column: Column, ref: str) -> None:
-        column.set_model(ref, dict(self._candidates()).get(ref, ref))
+        column.set_model(ref)
 
     # Asking
 

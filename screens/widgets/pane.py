@@ -14,10 +14,9 @@ from textual.widgets import Static
 class Pane(Container):
     """A region with a quiet border, which takes the accent while something in it has focus."""
 
-    def title_is(self, title: Content, below: Content | None = None) -> None:
-        """Set the words in the top border, and those in the bottom border."""
-        self.border_title = _spaced(title)
-        self.border_subtitle = _spaced(below) if below is not None else None
+    def title_is(self, title: Content, note: Content | None = None) -> None:
+        """Set the words in the border, and a note after them."""
+        self.border_title = _spaced(title if note is None else title + Content("  ") + note)
 
 
 def _spaced(words: Content) -> Content:
