@@ -165,7 +165,7 @@ class Canvas:
             top, bottom = (1 - view.up(high)) * last_row, (1 - view.up(low)) * last_row
             self._span(layer, column, top, bottom)
             first, last = curve.means[a], curve.means[b - 1]
-            if tip is not None and first is not None:
+            if tip is not None and first is not None and column > tip[0]:
                 self._line(layer, tip, (column, (1 - view.up(first)) * last_row))
             tip = None if last is None else (column, (1 - view.up(last)) * last_row)
 
@@ -274,19 +274,30 @@ def _runs(cells: Iterable[Run]) -> list[Run]:
 
 
 def smooth(xs: Sequence[float], means: Sequence[float | None], span: float) -> list[float | None]:
-    """An exponential moving average in units of x: a gap of `span` forgets to 1/e.
+    """An exponential moving average that looks both ways, so that a falling loss does not lag.
 
-    It starts from the first value and steps over gaps, so that buckets of any width agree.
+    A point counts by exp(-distance / span), distance in units of x; gaps stay gaps.
     """
+    back = _one_sided(xs[::-1], means[::-1], span)[::-1]
     out: list[float | None] = []
-    level: float | None = None
-    before = 0.0
-    for x, mean in zip(xs, means, strict=True):
+    for ahead, behind, mean in zip(_one_sided(xs, means, span), back, means, strict=True):
         if mean is None:
             out.append(None)
-            continue
-        keep = math.exp(-(x - before) / span) if level is not None else 0.0
-        level = mean if level is None else keep * level + (1 - keep) * mean
-        before = x
-        out.append(level)
+        else:
+            out.append((ahead[0] + behind[0] - mean) / (ahead[1] + behind[1] - 1))
+    return out
+
+
+def _one_sided(
+    xs: Sequence[float], means: Sequence[float | None], span: float
+) -> list[tuple[float, float]]:
+    """Weighted sum and weight of what lies up to and with each point."""
+    total = weight = 0.0
+    before = xs[0] if xs else 0.0
+    out = []
+    for x, mean in zip(xs, means, strict=True):
+        if mean is not None:
+            keep = math.exp(-abs(x - before) / span)
+            total, weight, before = keep * total + mean, keep * weight + 1.0, x
+        out.append((total, weight))
     return out

@@ -52,6 +52,7 @@ class LossChart(Widget, can_focus=True):
 
     DEFAULT_CSS = """
     LossChart {
+        width: 1fr;
         height: 1fr;
         min-height: 5;
         & > .loss-chart--axis { color: $foreground 35%; }
@@ -268,7 +269,7 @@ class LossChart(Widget, can_focus=True):
             if curve.mark:
                 marks.append(curve)
             elif self.smoothing and len(curve.xs) > 2:
-                means = smooth(curve.xs, curve.means, span * 0.02)
+                means = smooth(curve.xs, curve.means, span * 0.015)
                 raws.append(replace(curve, style=f"{curve.style}-raw"))
                 lines.append(Curve.of(curve.name, curve.style, curve.xs, means))
             else:

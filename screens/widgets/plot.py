@@ -48,7 +48,7 @@ def plot(
     """
     body = height - 2
     marks = log_ticks if view.log else linear_ticks
-    ticks = marks(view.y0, view.y1, max(round(body / 1.8), 2))
+    ticks = marks(view.y0, view.y1, min(max(round(body / 1.8), 2), max(7, body // 4)))
     ticks = ticks[: max(body, 1)]
     labels = tick_labels(ticks)
     left = max((len(label) for label in labels), default=1) + 2

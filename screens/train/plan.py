@@ -1,0 +1,193 @@
+"""Before the start: what the form would train on, and the pane that says so.
+
+Knows how the engine's preflight is asked and laid out. Does not decide anything: a finding does
+not stop a run, and what stops one is refused by the engine when it is started.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Button, Static
+
+from engine.data.document import Document
+from engine.data.findings import Finding, preflight
+from engine.models import refs
+from engine.render import Renderer
+from screens.safe import line, text
+from screens.train.form import Wish
+from screens.widgets import words
+from screens.widgets.pane import Pane
+from store.catalogue import Catalogue
+from store.errors import Unsupported, WorkbenchError
+
+MOST_ROWS = 5_000
+"""Rows that are rendered for the plan; a larger file is judged by its first rows."""
+
+KINDS = {
+    "bad_row": "cannot be read",
+    "cut": "cut at max_length",
+    "nothing_trained": "teaches nothing",
+    "no_turn_end": "end of turn not trained",
+    "doubled_bos": "begins twice",
+    "duplicate": "is there twice",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be trained.
+
+    Attributes:
+        rows: rows of the file; seen: how many of them were rendered.
+        held_out: rows kept for the evaluation loss.
+        trained, total: tokens with loss and tokens in all, in the rows seen.
+        steps_an_epoch, steps: optimizer steps.
+    """
+
+    rows: int
+    seen: int
+    held_out: int
+    trained: int
+    total: int
+    steps_an_epoch: int
+    steps: int
+    findings: tuple[Finding, ...]
+
+
+def make_plan(cat: Catalogue, wish: Wish) -> Plan:
+    """Count rows, tokens and steps, and list what is odd.
+
+    Raises:
+        WorkbenchError: file or model cannot be read.
+    """
+    model = refs.resolve(cat, wish.model)
+    if model.renderer_folder is None:
+        raise Unsupported(
+            f"model '{wish.model}': a GGUF file cannot be trained",
+            "Choose its original: starter, hub:org/name or a folder with safetensors.",
+        )
+    renderer = Renderer.load(model.renderer_folder)
+    with Document.open(cat, Path(wish.file)) as document:
+        document.grow()
+        rows = document.rows(1, MOST_ROWS)
+        count = document.count
+    report = preflight(rows, renderer, wish.recipe.max_length)
+    recipe = wish.recipe
+    held_out = round(count * recipe.test_size)
+    batch = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
+    an_epoch = max(math.ceil((count - held_out) / batch), 1)
+    steps = recipe.max_steps if recipe.max_steps > 0 else an_epoch * recipe.num_train_epochs
+    return Plan(
+        rows=count,
+        seen=len(rows),
+        held_out=held_out,
+        trained=report.trained_tokens,
+        total=report.total_tokens,
+        steps_an_epoch=an_epoch,
+        steps=math.ceil(steps),
+        findings=tuple(report.findings),
+    )
+
+
+def plan_words(plan: Plan) -> Content:
+    """The plan as aligned lines, then the findings, the same kind together."""
+    share = plan.trained / plan.total if plan.total else 0.0
+    facts = [
+        ("rows", f"{plan.rows:,}", f"{plan.held_out:,} held out"),
+        ("trained tokens", f"{plan.trained:,}", f"{share:.0%} of {plan.total:,}"),
+        ("steps", f"{plan.steps:,}", f"{plan.steps_an_epoch:,} an epoch"),
+    ]
+    width = max(len(number) for _, number, _ in facts)
+    lines = [
+        Content.assemble(
+            (name.ljust(16), "$foreground 60%"), (number.rjust(width), "bold"),
+            (f"  {more}", "$foreground 60%"),
+        )
+        for name, number, more in facts
+    ]  # fmt: skip
+    if plan.seen < plan.rows:
+        lines.append(Content.styled(f"tokens of the first {plan.seen:,} rows", "$foreground 60%"))
+    if not plan.findings:
+        lines.append(Content.styled("✓ nothing odd was found", "$text-success"))
+    kinds = dict.fromkeys(finding.kind for finding in plan.findings)
+    for kind in kinds:
+        found = [finding for finding in plan.findings if finding.kind == kind]
+        what = KINDS.get(kind, kind.replace("_", " "))
+        lines.append(
+            Content.styled(f"! {words.plural(len(found), 'row')}: {what}", "$text-warning")
+        )
+        lines += [line(f"  {finding.text}", "$foreground 60%", limit=200) for finding in found[:3]]
+    return Content("\n").join(lines)
+
+
+class PlanPane(Pane):
+    """The plan, the focused field in full, and the button that starts."""
+
+    plan: reactive[Plan | None] = reactive[Plan | None](None)
+    error: reactive[WorkbenchError | None] = reactive[WorkbenchError | None](None)
+    counting: reactive[bool] = reactive(False)
+    starting: reactive[bool] = reactive(False)
+    explained: reactive[tuple[str, str, str]] = reactive(("", "", ""))
+
+    class Start(Message):
+        """The button was pressed."""
+
+    def __init__(self) -> None:
+        super().__init__(id="plan-pane")
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="plan-scroll", can_focus=False):
+            yield Static(id="plan-words")
+        yield Static(id="plan-field")
+        yield Button("▶ Start", id="plan-start", compact=True)
+
+    def on_mount(self) -> None:
+        self.title_is(Content("before the start"))
+        self._show()
+
+    def watch_plan(self) -> None:
+        self._show()
+
+    def watch_error(self) -> None:
+        self._show()
+
+    def watch_counting(self) -> None:
+        self._show()
+
+    def watch_starting(self, starting: bool) -> None:
+        button = self.query_one(Button)
+        button.label = Content("… starting" if starting else "▶ Start")
+        button.disabled = starting
+
+    def watch_explained(self, explained: tuple[str, str, str]) -> None:
+        name, about, expected = explained
+        takes = f"\n{expected}" if expected else ""
+        self.query_one("#plan-field", Static).update(
+            Content.assemble((name, "$accent bold"), "  ", about, (takes, "$foreground 60%"))
+        )
+
+    def _show(self) -> None:
+        if not self.is_mounted:
+            return
+        if self.error is not None:
+            shown = Content.assemble(("✗ ", "$text-error bold")) + text(self.error.message)
+            shown += Content("\n") + text(self.error.hint, "$foreground 60%")
+        elif self.plan is not None:
+            shown = plan_words(self.plan)
+        else:
+            waiting = "counting …" if self.counting else "Choose a dataset: its rows, trained "
+            more = "" if self.counting else "tokens and anything odd are listed here."
+            shown = Content.styled(waiting + more, "$foreground 60%")
+        self.query_one("#plan-words", Static).update(shown)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.post_message(self.Start())

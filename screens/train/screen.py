@@ -1,0 +1,433 @@
+"""The Train room: the form that starts a run, and the live panel of the run that is shown.
+
+Knows which of the two is on screen and when to look again. Does not train: the engine's client
+does, in processes of their own, and what they measured is read from the run database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.timer import Timer
+
+from engine.train import client
+from screens.actions import bindings, room_actions
+from screens.base import ChatWith, ExportRef, Room, ShowRun, TrainOn, Visit
+from screens.train import choices
+from screens.train.form import RunForm, Wish
+from screens.train.panel import RunPanel
+from screens.train.plan import Plan, PlanPane, make_plan
+from screens.train.reading import Look, look
+from screens.widgets import words
+from screens.widgets.chart import LossChart
+from screens.widgets.field import Pick
+from screens.widgets.modals import PickModal
+from screens.widgets.pane import Pane
+from store import runs
+from store.catalogue import Catalogue
+from store.errors import WorkbenchError
+from store.runs import Run
+
+LOOK_EVERY = 0.25
+"""Seconds between looks at a run that runs; at one that waits, four times as long."""
+PLAN_AFTER = 0.3
+"""Seconds after the last change of the form until its plan is made."""
+
+_FORM_ONLY = frozenset({"start", "more"})
+_OWN = frozenset(action.method for action in room_actions("train"))
+
+
+class Looked(Message):
+    """A worker looked at a run."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__()
+        self.look = look
+
+
+class Planned(Message):
+    """A worker counted what the form would train on; `error` is why it cannot."""
+
+    def __init__(self, plan: Plan | None, error: WorkbenchError | None = None) -> None:
+        super().__init__()
+        self.plan = plan
+        self.error = error
+
+
+class Started(Message):
+    """A run was started or resumed."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+
+
+class TrainRoom(Room):
+    """Describe a run, start it, watch it."""
+
+    ROOM = "train"
+    TITLE_WORDS = "Describe a run, see what it will train on, start it and watch it learn."
+    CSS_PATH = "styles.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(room_actions("train"))]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run_id: int | None = None
+        self.others: list[int] = []
+        self._looking = False
+        self._look_again = False
+        self._timer: Timer | None = None
+        self._plan_timer: Timer | None = None
+
+    def compose_room(self) -> ComposeResult:
+        with Pane(id="form-pane"):
+            yield RunForm()
+        yield PlanPane()
+        yield RunPanel()
+
+    def on_mount(self) -> None:
+        self.query_one("#form-pane", Pane).title_is(Content("new run"))
+        self.set_class(True, "-form")
+        everyone = runs.all(self.catalogue)
+        alive = next((run for run in everyone if run.status in words.ALIVE), None)
+        if alive is not None:
+            self.attach(alive.id)
+        else:
+            self.show_form()
+        if choices_ := choices.files(self.catalogue):
+            self.form.fill(file=choices_[0][0])
+
+    @property
+    def form(self) -> RunForm:
+        return self.query_one(RunForm)
+
+    @property
+    def panel(self) -> RunPanel:
+        return self.query_one(RunPanel)
+
+    @property
+    def look(self) -> Look | None:
+        """The newest look at the run that is shown."""
+        return self.panel.look if self.run_id is not None else None
+
+    # -- which half is shown -----------------------------------------------------------------
+
+    def receive(self, visit: Visit) -> None:
+        if isinstance(visit, ShowRun):
+            self.attach(visit.run_id)
+        elif isinstance(visit, TrainOn):
+            self.form.fill(file=visit.path)
+            self.show_form()
+
+    def show_form(self) -> None:
+        """Describe a run."""
+        self.set_class(True, "-form")
+        self.focus_on(self.form.rows["file"].control)
+        self._say_status()
+        self.refresh_bindings()
+
+    def attach(self, run_id: int) -> None:
+        """Show a run and follow it while it lives."""
+        if run_id != self.run_id:
+            self.others.clear()
+        self.run_id = run_id
+        self.set_class(False, "-form")
+        self.focus_on(self.panel.chart)
+        self._look_now()
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        del parameters
+        if action in _FORM_ONLY:
+            return self.has_class("-form")
+        if action not in _OWN or action == "back":
+            return True
+        if self.has_class("-form"):
+            return False
+        status = self.look.run.status if self.look else None
+        if action in ("stop", "checkpoint"):
+            return status in words.ALIVE
+        if action == "pause":
+            return status in (*words.ALIVE, "paused")
+        if action == "resume":
+            return status in ("paused", "stopped", "failed", "lost")
+        return True
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def _look_now(self) -> None:
+        """Ask a worker for a look, one at a time; a wish that comes meanwhile is kept."""
+        if self.run_id is None:
+            return
+        if self._looking:
+            self._look_again = True
+            return
+        self._looking, self._look_again = True, False
+        points = max(self.panel.chart.size.width, 40) * 4
+        self._look(self.run_id, self.panel.chart.window, points, tuple(self.others))
+
+    @work(thread=True, group="look", exit_on_error=False)
+    def _look(
+        self,
+        run_id: int,
+        window: tuple[float, float] | None,
+        points: int,
+        others: tuple[int, ...],
+    ) -> None:
+        try:
+            with self.open_catalogue() as cat:
+                seen = look(cat, run_id, window=window, points=points, others=others)
+            self.post_message(Looked(seen))
+        finally:
+            self._looking = False
+
+    @on(Looked)
+    def _looked(self, event: Looked) -> None:
+        seen = event.look
+        if seen.run.id != self.run_id:
+            self._look_now()
+            return
+        before = self.look.run.status if self.look else None
+        self.panel.show(seen)
+        self._say_status()
+        if before != seen.run.status:
+            self.refresh_bindings()
+        self._follow(seen)
+        if self._look_again:
+            self._look_now()
+
+    def _follow(self, seen: Look | None) -> None:
+        """Look again soon while the run lives and the room is on screen; else not at all."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        if seen is not None and seen.living and self.is_current:
+            pause = LOOK_EVERY if seen.run.status == "running" else LOOK_EVERY * 4
+            self._timer = self.set_timer(pause, self._look_now)
+
+    def on_screen_suspend(self, _event: events.ScreenSuspend) -> None:
+        self._follow(None)
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        super().on_screen_resume(event)
+        self._look_now()
+
+    @on(LossChart.Zoomed)
+    def _zoomed(self, _event: LossChart.Zoomed) -> None:
+        self._look_now()
+
+    @on(LossChart.Pointed)
+    def _pointed(self, event: LossChart.Pointed) -> None:
+        self.panel.point(event.x)
+
+    def _say_status(self) -> None:
+        if self.look is None:
+            self.status = Content.styled("no run yet", "$foreground 60%")
+            return
+        running, queued = self.look.alive
+        parts = [f"▶ {running} running"] if running else []
+        parts += [f"{queued} queued"] if queued else []
+        if parts:
+            self.status = Content.styled(" · ".join(parts), "$accent")
+        else:
+            self.status = words.state(self.look.run.status)
+
+    # -- the form ----------------------------------------------------------------------------
+
+    @on(RunForm.Changed)
+    def _form_changed(self, _event: RunForm.Changed) -> None:
+        if self._plan_timer is not None:
+            self._plan_timer.stop()
+        self._plan_timer = self.set_timer(PLAN_AFTER, self._plan_now)
+
+    def _plan_now(self) -> None:
+        wish = self.form.wish()
+        pane = self.query_one(PlanPane)
+        if wish is None:
+            pane.plan = None
+            return
+        pane.counting = True
+        self._plan(wish)
+
+    @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
+    def _plan(self, wish: Wish) -> None:
+        try:
+            with self.open_catalogue() as cat:
+                self.post_message(Planned(make_plan(cat, wish)))
+        except WorkbenchError as error:
+            self.post_message(Planned(None, error))
+
+    @on(Planned)
+    def _planned(self, event: Planned) -> None:
+        pane = self.query_one(PlanPane)
+        pane.counting = False
+        pane.error = event.error
+        pane.plan = event.plan
+
+    @on(RunForm.Explained)
+    def _explained(self, event: RunForm.Explained) -> None:
+        self.query_one(PlanPane).explained = (event.name, event.help_words, event.expected)
+
+    @on(Pick.Wanted)
+    def _pick(self, event: Pick.Wanted) -> None:
+        field = event.name
+        cat = self.catalogue
+        title, items, free = {
+            "file": ("Train on", choices.files(cat), "or type a path"),
+            "model": ("Base model", choices.bases(cat), "or type a folder or hub:org/name"),
+            "recipe": ("Recipe", choices.recipe_names(), "or type the path of a TOML file"),
+        }[field]
+
+        def chosen(value: str | None) -> None:
+            if value is not None:
+                if field == "file":
+                    value = str(Path(value).expanduser())
+                self.form.fill(**{field: value})
+
+        modal = PickModal(
+            title, items, current=self.form.rows[field].value, placeholder=free, free=True
+        )
+        self.app.push_screen(modal, chosen)
+
+    def action_more(self) -> None:
+        self.form.toggle_more()
+
+    def action_start(self) -> None:
+        wish = self.form.wish()
+        bad = self.form.first_bad()
+        if wish is None and bad is not None:
+            self.set_focus(bad.control)
+            self.say(f"{bad.field}: {bad.complaint}", bad=True)
+        elif wish is not None:
+            self.query_one(PlanPane).starting = True
+            self._start(wish)
+
+    @on(PlanPane.Start)
+    def _start_pressed(self) -> None:
+        self.action_start()
+
+    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
+    def _start(self, wish: Wish) -> None:
+        try:
+            with self.open_catalogue() as cat:
+                run = client.start(cat, Path(wish.file), wish.model, wish.recipe, name=wish.name)
+            self.post_message(Started(run))
+        finally:
+            self.app.call_later(self._start_over)
+
+    def _start_over(self) -> None:
+        self.query_one(PlanPane).starting = False
+
+    @on(Started)
+    def _started(self, event: Started) -> None:
+        self.form.rows["name"].value = ""
+        self.attach(event.run.id)
+
+    # -- the run -----------------------------------------------------------------------------
+
+    def action_pause(self) -> None:
+        if self.look is None:
+            return
+        if self.look.run.status == "paused":
+            self.action_resume()
+        else:
+            self._ask(client.pause, "It will save, pause and let go of the device.")
+
+    def action_stop(self) -> None:
+        self._ask(client.stop, "It will stop after this step and keep a checkpoint.")
+
+    def action_checkpoint(self) -> None:
+        self._ask(client.checkpoint_now, "A checkpoint will be written after this step.")
+
+    def _ask(self, command: Callable[[Catalogue, int], Run], said: str) -> None:
+        if self.run_id is not None:
+            command(self.catalogue, self.run_id)
+            self.say(said)
+
+    def action_resume(self) -> None:
+        if self.run_id is not None:
+            self._resume(self.run_id)
+
+    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
+    def _resume(self, run_id: int) -> None:
+        with self.open_catalogue() as cat:
+            self.post_message(Started(client.resume(cat, run_id)))
+
+    def action_overlay(self) -> None:
+        def chosen(value: str | None) -> None:
+            if value is None:
+                return
+            number = int(value)
+            if number in self.others:
+                self.others.remove(number)
+            else:
+                self.others.append(number)
+            self._look_now()
+
+        items = choices.run_names(self.catalogue, self.run_id)
+        if not items:
+            self.say("There is no other run to lay over this one yet.")
+            return
+        self.app.push_screen(PickModal("Lay over · choose again to take off", items), chosen)
+
+    def action_new(self) -> None:
+        self.show_form()
+
+    def action_back(self) -> None:
+        if self.has_class("-form"):
+            if self.run_id is not None:
+                self.attach(self.run_id)
+        elif not self.panel.close_probes():
+            self.panel.chart.point(None)
+
+    def action_chat(self) -> None:
+        if self.look is not None:
+            run = self.look.run
+            if not self.look.checkpoints:
+                self.say("There is no checkpoint to chat with yet.")
+                return
+            self.shell.visit(ChatWith((run.model, f"run:{run.id}")))
+
+    def action_export(self) -> None:
+        if self.look is not None:
+            self.shell.visit(ExportRef(f"run:{self.look.run.id}"))
+
+    def action_log(self) -> None:
+        self.panel.toggle_log()
+
+    def action_probes(self) -> None:
+        self.panel.next_probe()
+
+    def action_log_scale(self) -> None:
+        self.panel.chart.toggle_log()
+
+    def action_smooth(self) -> None:
+        self.panel.chart.toggle_smoothing()
+
+    def action_zoom(self) -> None:
+        self.panel.chart.zoom(0.5)
+
+    def action_zoom_out(self) -> None:
+        self.panel.chart.zoom(2.0)
+
+    def action_zoom_reset(self) -> None:
+        self.panel.chart.reset()
+
+    def action_cursor_left(self) -> None:
+        self.panel.chart.step(-1)
+
+    def action_cursor_right(self) -> None:
+        self.panel.chart.step(1)
+
+    def action_pan_left(self) -> None:
+        self.panel.chart.pan(-0.25)
+
+    def action_pan_right(self) -> None:
+        self.panel.chart.pan(0.25)
