@@ -193,7 +193,7 @@ class Renderer:
             BadInput: the row is broken, or the template refuses it; the line is named.
         """
         if row.error is not None:
-            raise BadInput(f"line {row.number}: {row.error}", "Repair or delete the row.")
+            raise BadInput(row.error, "Repair or delete the row.")
         if row.shape == "text":
             return self.render_text(row.text, max_length=max_length)
         try:
