@@ -38,6 +38,8 @@ _SHOWN = 3
 _SPARE_BYTES = 64 << 20
 # Adapter, and Adam's two moments, in float32; 12 bytes a trained parameter.
 _CHECKPOINT_BYTES_PER_PARAMETER = 12
+# A smaller model gains nothing from a further thread and loses much on a busy machine.
+_PARAMETERS_PER_THREAD = 4_000_000
 # From here on a CPU with bf16 arithmetic is faster in it than in float32.
 _BF16_PARAMETERS = 100_000_000
 
@@ -122,9 +124,10 @@ def resolve(recipe: Recipe, model: ModelFolder, machine: Machine) -> Recipe:
         )
         dtype = "bfloat16" if on_bf16 else "float32"
     inherited = os.environ.get("OMP_NUM_THREADS", "")
-    threads = recipe.threads or (int(inherited) if inherited.isdigit() else 0) or machine.cores
+    useful = min(machine.cores, 1 + model.parameters // _PARAMETERS_PER_THREAD)
+    threads = recipe.threads or (int(inherited) if inherited.isdigit() else 0) or useful
     length = min(recipe.max_length, model.context) if model.context else recipe.max_length
-    return replace(recipe, dtype=dtype, threads=max(1, threads), max_length=length)
+    return replace(recipe, dtype=dtype, threads=threads, max_length=length)
 
 
 def stop(cat: Catalogue, run_id: int) -> Run:
@@ -254,6 +257,8 @@ def _launch(cat: Catalogue, run_id: int, recipe: Recipe) -> Run:
         {
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
+            # Threads that spin while they wait make a busy machine many times slower.
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
             "HF_HUB_OFFLINE": "1",
             "PYTHONFAULTHANDLER": "1",
         },

@@ -126,7 +126,7 @@ class Recipe:
     )
     threads: int = _setting(
         0,
-        "CPU threads; 0 takes OMP_NUM_THREADS, else one a physical core.",
+        "CPU threads; 0 takes OMP_NUM_THREADS, else a core for every 4M parameters.",
         low=0,
         high=1024,
         group="Precision",
