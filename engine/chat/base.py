@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from engine.models.folder import describe, read_json
@@ -72,16 +73,7 @@ class Base:
         # NF4 is taken of the weights in the dtype that training loaded; else nothing is lost by
         # loading what we compute in.
         load = _DTYPES[dtype] if quantization else self.dtype
-        try:
-            self._plain: Any = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=load,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-        except (ValueError, KeyError, OSError) as error:
-            raise BadInput(f"{folder}: {error}", "Use a folder that transformers knows.") from error
+        self._plain = _load(folder, load)
         if quantization == "nf4":
             _through_nf4(self._plain, double_quantization)
         self._plain.to(device=self.device, dtype=self.dtype).eval().requires_grad_(False)
@@ -184,6 +176,28 @@ class Base:
         with torch.inference_mode():
             logits: torch.Tensor = self._plain(input_ids=self._probe).logits.float()
         return logits
+
+
+def _load(folder: Path, dtype: torch.dtype) -> Any:
+    """Every weight from the folder's files: transformers would make up those that are missing."""
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (ValueError, KeyError, OSError, RuntimeError, SafetensorError) as error:
+        raise BadInput(f"{folder}: {error}", "Use a folder that transformers knows.") from error
+    absent = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
+    if absent:
+        raise BadInput(
+            f"{folder}: {len(absent)} weights are missing or of another shape, e.g. {absent[0]}",
+            "Copy the weight files from the model again.",
+        )
+    return model
 
 
 def compute_dtype(parameters: int, device: str, load: torch.dtype) -> torch.dtype:

@@ -143,3 +143,17 @@ def make_gguf(base: Path, path: Path, **changes: Any) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def add_run(cat: Any, model: str, checkpoints: dict[int, Path], **recipe: Any) -> str:
+    """A finished run in the catalogue whose checkpoints are the given adapters; its reference."""
+    import shutil
+
+    from store import runs
+
+    run = runs.create(cat, model=model, dataset="none.jsonl", recipe=recipe, seed=0)
+    for step, adapter in checkpoints.items():
+        folder = cat.workspace.run_dir(run.id) / "checkpoints" / f"step-{step:06d}"
+        shutil.copytree(adapter, folder)
+        (folder / "manifest.json").write_text(json.dumps({"step": step}))
+    return f"run:{run.id}"
