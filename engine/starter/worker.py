@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,6 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 from engine.starter import world
 from engine.starter.tokenizer import BOS, END, MAX_POSITIONS, PAD, ROLE_TOKENS
 
-_PROMPT_WEIGHT = 0.1  # the loss of a token that is not the assistant's, against 1 for one that is
 _POOL = 8192  # conversations drawn and sorted by length at a time
 
 
@@ -101,14 +100,14 @@ def token_id(tokenizer: Tokenizer, token: str) -> int:
 
 
 class Encoder:
-    """Turns conversations into ids and loss weights per token, as the chat template renders."""
+    """Turns conversations into ids and a loss mask, as the chat template renders."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._ids = {token: token_id(tokenizer, token) for token in (BOS, END, PAD)}
         self._roles = {role: token_id(tokenizer, token) for role, token in ROLE_TOKENS.items()}
+        self._text = lru_cache(maxsize=200_000)(self._encode)
         self._line_end = self._text("\n")
-        self._text = lru_cache(maxsize=200_000)(self._text)  # type: ignore[method-assign]
 
     @property
     def pad(self) -> int:
@@ -120,52 +119,51 @@ class Encoder:
         """The id of the token that ends a turn."""
         return self._ids[END]
 
-    def _text(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode(
         self, messages: Sequence[world.Message], prompt: bool = False
-    ) -> tuple[list[int], list[float]]:
-        """Ids and loss weights; ``prompt`` adds the assistant's header for generation."""
-        ids, weights = [self._ids[BOS]], [0.0]
+    ) -> tuple[list[int], list[bool]]:
+        """Ids, and whether each is the assistant's; ``prompt`` adds the header of an answer."""
+        ids, mask = [self._ids[BOS]], [False]
         for message in messages:
             head = [self._roles[message["role"]], *self._line_end]
             body = [*self._text(message["content"]), self._ids[END]]
             said = message["role"] == "assistant"
-            ids += head + body + self._line_end
-            weights += [_PROMPT_WEIGHT] * len(head)
-            weights += [1.0 if said else _PROMPT_WEIGHT] * len(body)
-            weights += [_PROMPT_WEIGHT] * len(self._line_end)
+            ids += [*head, *body, *self._line_end]
+            mask += [False] * len(head) + [said] * len(body) + [False] * len(self._line_end)
         if prompt:
             ids += [self._roles["assistant"], *self._line_end]
-        return ids, weights
+        return ids, mask
 
 
 def batches(encoder: Encoder, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless ``(ids, loss weights)`` of shape (rows, length), rows of similar lengths together.
+    """Endless ``(ids, mask)`` of shape (rows, length), rows of similar lengths together.
 
-    Padding is on the right, where causal attention never looks, and weighs nothing.
+    Padding is on the right, where causal attention never looks, and is masked.
     """
     rng = random.Random(recipe.seed)
+    limit = recipe.tokens_per_step // recipe.threads
     while True:
         pool = sorted(
             (encoder.encode(world.conversation(rng)) for _ in range(_POOL)),
             key=lambda pair: len(pair[0]),
         )
-        cut: list[list[tuple[list[int], list[float]]]] = [[]]
+        cut: list[list[tuple[list[int], list[bool]]]] = [[]]
         for pair in pool:
-            if (len(cut[-1]) + 1) * len(pair[0]) > recipe.tokens_per_step:
+            if (len(cut[-1]) + 1) * len(pair[0]) > limit:
                 cut.append([])
             cut[-1].append(pair)
         rng.shuffle(cut)
         for rows in cut:
             length = max(len(ids) for ids, _ in rows)
             ids = torch.full((len(rows), length), encoder.pad)
-            weights = torch.zeros((len(rows), length))
-            for row, (tokens, weight) in enumerate(rows):
+            mask = torch.zeros((len(rows), length), dtype=torch.bool)
+            for row, (tokens, said) in enumerate(rows):
                 ids[row, : len(tokens)] = torch.tensor(tokens)
-                weights[row, : len(tokens)] = torch.tensor(weight)
-            yield ids, weights
+                mask[row, : len(tokens)] = torch.tensor(said)
+            yield ids, mask
 
 
 def _rate(step: int, recipe: Recipe) -> float:
@@ -186,46 +184,51 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
-def _loss(model: LlamaForCausalLM, ids: Tensor, weights: Tensor) -> tuple[Tensor, float]:
-    """The weighted loss to descend, and the mean loss of the assistant's tokens in nats."""
+def _gradients(
+    model: LlamaForCausalLM, ids: Tensor, mask: Tensor
+) -> tuple[Sequence[Tensor], float, int]:
+    """Gradients and value of the loss summed over the masked tokens, and how many these are."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = model(input_ids=ids, use_cache=False).logits
-    per_token = nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
-    )
-    weight = weights[:, 1:].flatten()
-    said = per_token[weight == 1.0]
-    return (per_token * weight).sum() / weight.sum(), float(said.mean().detach())
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+        logits = model.lm_head(hidden[:, :-1][mask[:, 1:]])
+    loss = nn.functional.cross_entropy(logits.float(), ids[:, 1:][mask[:, 1:]], reduction="sum")
+    return torch.autograd.grad(loss, list(model.parameters())), float(loss.detach()), len(logits)
 
 
 def train(tokenizer: Tokenizer, recipe: Recipe) -> Trained:
-    """Train a model from scratch; the same recipe gives the same weights on the same machine."""
-    torch.set_num_threads(recipe.threads)
+    """Train a model from scratch; the same recipe gives the same weights on the same machine.
+
+    Each thread works on a batch of its own: matrices this small gain little from sharing one.
+    """
+    torch.set_num_threads(1)
     model = build_model(recipe, tokenizer).train()
     optimiser = _optimiser(model, recipe)
     source = batches(Encoder(tokenizer), recipe)
     losses: list[float] = []
     tokens, started = 0, time.perf_counter()
-    for step in range(recipe.steps):
-        ids, weights = next(source)
-        for group in optimiser.param_groups:
-            group["lr"] = _rate(step, recipe)
-        rough = step % 2 == 1 and step >= recipe.nf4_from * recipe.steps
-        exact = through_nf4(model) if rough else {}
-        loss, said = _loss(model, ids, weights)
-        torch.autograd.backward(loss)
-        with torch.no_grad():
-            for weight, value in exact.items():
-                weight.copy_(value)
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        losses.append(said)
-        tokens += int((weights > 0).sum())
-        if step % 50 == 49 or step == recipe.steps - 1:
-            speed = tokens / (time.perf_counter() - started)
-            recent = sum(losses[-50:]) / len(losses[-50:])
-            print(f"step {step + 1:5d}  loss {recent:.4f}  {speed:,.0f} tokens/s", file=sys.stderr)
+    with ThreadPoolExecutor(recipe.threads) as pool:
+        for step in range(recipe.steps):
+            for group in optimiser.param_groups:
+                group["lr"] = _rate(step, recipe)
+            rough = step % 2 == 1 and step >= recipe.nf4_from * recipe.steps
+            exact = through_nf4(model) if rough else {}
+            drawn = [next(source) for _ in range(recipe.threads)]
+            parts = list(pool.map(lambda pair: _gradients(model, *pair), drawn))
+            with torch.no_grad():
+                for weight, value in exact.items():
+                    weight.copy_(value)
+            count = sum(part[2] for part in parts)
+            gradients = zip(*(part[0] for part in parts), strict=True)
+            for parameter, shares in zip(model.parameters(), gradients, strict=True):
+                parameter.grad = torch.stack(shares).sum(0) / count
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            losses.append(sum(part[1] for part in parts) / count)
+            tokens += sum(ids.numel() for ids, _ in drawn)
+            if step % 50 == 49 or step == recipe.steps - 1:
+                speed = tokens / (time.perf_counter() - started)
+                recent = sum(losses[-50:]) / len(losses[-50:])
+                print(f"step {step + 1:5d}  loss {recent:.4f}  {speed:,.0f} tokens/s", flush=True)
     edge = max(1, min(20, recipe.steps // 4))
     return Trained(
         model.eval(),
