@@ -1,5 +1,6 @@
 """Training jobs: recipes, detached workers, checkpoints that are whole or absent.
 
-Light: `recipe`, `client`, `spec`, `checkpoints`, `progress`. Heavy, for the worker's process alone:
-`worker`, `loading`, `trainer`, `saving`, `recording`, `probes`.
+Light: `client` (the door), `recipe`, `spec`, `status`, `progress`, `checkpoints`, `examples`,
+`control`, `failures`, `recording`. Heavy, for the worker's process alone: `worker`, `loading`,
+`batches`, `trainer`, `schedule`, `probes`.
 """

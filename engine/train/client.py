@@ -1,4 +1,4 @@
-"""Runs from the outside: start, watch, stop, resume, and notice that one was lost.
+"""Runs from the outside: start, watch, stop and resume.
 
 Knows the catalogue, the run's folder and processes. Does not know torch; the training itself is
 in `worker`, in a process of its own session that outlives this one.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 from engine.data.findings import preflight
 from engine.data.snapshot import load as load_part
@@ -21,18 +19,33 @@ from engine.jobs.machine import Machine, this_machine, versions
 from engine.models import refs
 from engine.models.folder import ModelFolder, describe, weights_sha256
 from engine.render import Renderer
-from engine.train import checkpoints
 from engine.train import spec as specs
+from engine.train.progress import Progress, follow
 from engine.train.recipe import Recipe, as_dict, validate
 from engine.train.spec import Spec
+from engine.train.status import LIVE, is_alive, log_path, reader, refresh
 from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NoSpace, NotFound, Unsupported
-from store.rundb import RunReader, RunState
-from store.runs import Run, Status
+from store.runs import Run
 from store.snapshots import Snapshot
 
-LIVE: tuple[Status, ...] = ("queued", "running", "paused")
+__all__ = [
+    "LIVE",
+    "Progress",
+    "checkpoint_now",
+    "follow",
+    "is_alive",
+    "log_path",
+    "pause",
+    "reader",
+    "refresh",
+    "resolve",
+    "resume",
+    "start",
+    "stop",
+]
+
 _MODULE = "engine.train.worker"
 _SHOWN = 3
 _SPARE_BYTES = 64 << 20
@@ -151,8 +164,8 @@ def resume(cat: Catalogue, run_id: int) -> Run:
     Raises:
         Conflict: the run is alive, or already finished.
     """
-    run = refresh_one(cat, run_id)
-    if process.alive(run.pid, run.process_started):
+    run = refresh(cat, run_id)
+    if is_alive(run):
         raise Conflict(
             f"run {run_id} is {run.status} in process {run.pid}",
             f"Watch it: workbench show {run_id}. Stop it: workbench stop {run_id}.",
@@ -166,36 +179,6 @@ def resume(cat: Catalogue, run_id: int) -> Run:
     if not Path(spec.base).is_dir():
         raise NotFound(f"{spec.base}: the base of run {run_id} is gone", "Put the folder back.")
     return _launch(cat, run_id, spec.settings)
-
-
-def refresh(cat: Catalogue, run_id: int | None = None) -> list[Run]:
-    """Bring the catalogue's rows up to date with the runs themselves; newest first.
-
-    Only rows that can still change are looked at, unless one is named.
-    """
-    known = runs.all(cat) if run_id is None else [runs.get(cat, run_id)]
-    return [
-        _refreshed(cat, run) if run.status in LIVE or run_id is not None else run for run in known
-    ]
-
-
-def refresh_one(cat: Catalogue, run_id: int) -> Run:
-    """The row of one run, brought up to date.
-
-    Raises:
-        NotFound: no such run.
-    """
-    return refresh(cat, run_id)[0]
-
-
-def reader(cat: Catalogue, run_id: int) -> RunReader:
-    """The run's own database, for reading."""
-    return RunReader.open(cat.workspace.run_dir(run_id) / specs.DATABASE)
-
-
-def log_path(cat: Catalogue, run_id: int) -> Path:
-    """Where the run's process writes what it has to say."""
-    return cat.workspace.run_dir(run_id) / specs.LOG
 
 
 def _base(cat: Catalogue, text: str) -> refs.Model:
@@ -275,60 +258,11 @@ def _launch(cat: Catalogue, run_id: int, recipe: Recipe) -> Run:
 
 
 def _ask(cat: Catalogue, run_id: int, command: runs.Command) -> Run:
-    run = refresh_one(cat, run_id)
-    if not process.alive(run.pid, run.process_started):
+    run = refresh(cat, run_id)
+    if not is_alive(run):
         raise Conflict(
             f"run {run_id} is not running: it is {run.status}",
             f"Look at it with: workbench show {run_id}.",
         )
     runs.post_command(cat, run_id, command)
     return run
-
-
-def _refreshed(cat: Catalogue, run: Run) -> Run:
-    # Asked before the database is read: a process that ends in between has written its end.
-    alive = process.alive(run.pid, run.process_started)
-    with reader(cat, run.id) as run_db:
-        state = run_db.state()
-        changes = _facts(run_db, state) if state is not None else {}
-    if alive and (state is None or state.pid != run.pid):
-        changes["status"] = "queued"  # Started again, and not yet come to its first word.
-    elif not alive and changes.get("status", run.status) in ("queued", "running"):
-        changes["status"] = "lost"
-        changes["reason"] = _lost_reason(cat, run.id)
-    elif not alive and changes.get("status") == "paused" and changes.get("reason"):
-        changes["status"] = "lost"  # It was waiting for room on the disk when it died.
-    changed = {name: value for name, value in changes.items() if value != _value(run, name)}
-    return runs.update(cat, run.id, **changed) if changed else run
-
-
-def _facts(run_db: RunReader, state: RunState) -> dict[str, Any]:
-    last = run_db.last()
-    measured = [c for c in run_db.checkpoints() if c.eval_loss is not None]
-    best = min(measured, key=lambda c: (cast(float, c.eval_loss), c.step), default=None)
-    return {
-        "status": state.status,
-        "step": max(state.step, 0),
-        "total_steps": state.total_steps,
-        "reason": state.reason,
-        "started": state.started,
-        "finished": state.finished,
-        "loss": last["loss"][1] if "loss" in last else None,
-        "eval_loss": last["eval_loss"][1] if "eval_loss" in last else None,
-        "best_step": best.step if best else None,
-    }
-
-
-def _value(run: Run, name: str) -> object:
-    """A field of a run by its name; names come from `_facts` alone."""
-    return {slot: getattr(run, slot) for slot in Run.__slots__}[name]
-
-
-def _lost_reason(cat: Catalogue, run_id: int) -> str:
-    saved: Iterable[int] = (c.step for c in checkpoints.complete(cat.workspace.run_dir(run_id)))
-    newest = max(saved, default=None)
-    where = f"step {newest}" if newest is not None else "the start"
-    return (
-        "The training process is gone without a word: killed, out of memory, or the machine "
-        f"restarted. `workbench resume {run_id}` goes on from {where}."
-    )

@@ -1,0 +1,108 @@
+"""How a run stands: its own database and its process, brought into the catalogue.
+
+The run database is the truth, the catalogue's row a cache. Knows that a run whose process is gone
+without a last word is lost. Does not know how runs are started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast, overload
+
+from engine.jobs import process
+from engine.train import checkpoints
+from engine.train import spec as specs
+from store import runs
+from store.catalogue import Catalogue
+from store.rundb import RunReader, RunState
+from store.runs import Run, Status
+
+LIVE: tuple[Status, ...] = ("queued", "running", "paused")
+
+
+@overload
+def refresh(cat: Catalogue) -> list[Run]: ...
+
+
+@overload
+def refresh(cat: Catalogue, run_id: int) -> Run: ...
+
+
+def refresh(cat: Catalogue, run_id: int | None = None) -> Run | list[Run]:
+    """Bring the catalogue's rows up to date with the runs themselves.
+
+    Args:
+        run_id: one run; None looks at every run that can still change.
+    Returns:
+        That run, or all of them, newest first.
+    Raises:
+        NotFound: no such run.
+    """
+    if run_id is not None:
+        return _refreshed(cat, runs.get(cat, run_id))
+    return [_refreshed(cat, run) if run.status in LIVE else run for run in runs.all(cat)]
+
+
+def is_alive(run: Run) -> bool:
+    """Whether the run's process is there."""
+    return process.alive(run.pid, run.process_started)
+
+
+def reader(cat: Catalogue, run_id: int) -> RunReader:
+    """The run's own database, for reading."""
+    return RunReader.open(cat.workspace.run_dir(run_id) / specs.DATABASE)
+
+
+def log_path(cat: Catalogue, run_id: int) -> Path:
+    """Where the run's process writes what it has to say."""
+    return cat.workspace.run_dir(run_id) / specs.LOG
+
+
+def _refreshed(cat: Catalogue, run: Run) -> Run:
+    # Asked before the database is read: a process that ends in between has written its end.
+    alive = is_alive(run)
+    with reader(cat, run.id) as run_db:
+        state = run_db.state()
+        changes = _facts(run_db, state) if state is not None else {}
+    if alive and (state is None or state.pid != run.pid):
+        changes["status"] = "queued"  # Started again, and not yet come to its first word.
+    elif not alive and changes.get("status", run.status) in ("queued", "running"):
+        changes["status"] = "lost"
+        changes["reason"] = _lost_reason(cat, run.id)
+    elif not alive and changes.get("status") == "paused" and changes.get("reason"):
+        changes["status"] = "lost"  # It was waiting for room on the disk when it died.
+    changed = {name: value for name, value in changes.items() if value != _value(run, name)}
+    return runs.update(cat, run.id, **changed) if changed else run
+
+
+def _facts(run_db: RunReader, state: RunState) -> dict[str, Any]:
+    last = run_db.last()
+    measured = [c for c in run_db.checkpoints() if c.eval_loss is not None]
+    best = min(measured, key=lambda c: (cast(float, c.eval_loss), c.step), default=None)
+    return {
+        "status": state.status,
+        "step": max(state.step, 0),
+        "total_steps": state.total_steps,
+        "reason": state.reason,
+        "started": state.started,
+        "finished": state.finished,
+        "loss": last["loss"][1] if "loss" in last else None,
+        "eval_loss": last["eval_loss"][1] if "eval_loss" in last else None,
+        "best_step": best.step if best else None,
+    }
+
+
+def _value(run: Run, name: str) -> object:
+    """A field of a run by its name; names come from `_facts` alone."""
+    return {slot: getattr(run, slot) for slot in Run.__slots__}[name]
+
+
+def _lost_reason(cat: Catalogue, run_id: int) -> str:
+    saved: Iterable[int] = (c.step for c in checkpoints.complete(cat.workspace.run_dir(run_id)))
+    newest = max(saved, default=None)
+    where = f"step {newest}" if newest is not None else "the start"
+    return (
+        "The training process is gone without a word: killed, out of memory, or the machine "
+        f"restarted. `workbench resume {run_id}` goes on from {where}."
+    )
