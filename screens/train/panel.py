@@ -128,7 +128,6 @@ class RunPanel(Container):
             yield Static(id="run-words")
 
     def on_mount(self) -> None:
-        self.query_one("#run-lines", VerticalScroll).anchor()
         for scroll in self.query(VerticalScroll):
             scroll.can_focus = False
 
@@ -145,7 +144,8 @@ class RunPanel(Container):
         title = [Content.styled(f"run {run.id}", "$accent bold")]
         title += [line(part, limit=40) for part in (run.name, run.model.rsplit("/", 1)[-1], data)]
         self.query_one("#run-live", Pane).title_is(
-            Content(" · ").join(title), line(run.note, "$foreground 60%", limit=100)
+            Content(" · ").join(title),
+            line(run.note, "$foreground 60%", limit=100) if run.note else None,
         )
         self.query_one("#run-live").set_class(look.living, "-alive")
         with self.app.batch_update():
@@ -208,4 +208,8 @@ class RunPanel(Container):
         else:
             tail.title_is(Content("events"), right)
             lines = [event_line(event) for event in look.events[-200:]]
+        scroll = self.query_one("#run-lines", VerticalScroll)
+        at_end = scroll.scroll_y >= scroll.max_scroll_y - 1
         self.query_one("#run-words", Static).update(Content("\n").join(lines))
+        if at_end:  # Whoever scrolled up is reading: leave them there.
+            scroll.call_after_refresh(scroll.scroll_end, animate=False)

@@ -103,7 +103,7 @@ class FieldRow(Horizontal):
         &.-changed > .field-name { color: $foreground; text-style: bold; }
         &.-bad > .field-name { color: $text-error; }
         &.-bad > .field-help { color: $text-error; }
-        &.-broad > .field-control { width: 2fr; }
+        &.-broad > .field-control { width: 1fr; }
     }
     """
 
