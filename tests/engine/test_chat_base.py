@@ -1,0 +1,138 @@
+"""The base and its seals in-process: NF4 as training has it, and lies that must be found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine.chat.base import BASE, BF16_PARAMETERS, Base, compute_dtype
+from engine.chat.generate import Generation, generate
+from engine.chat.sampling import Sampler
+from tests.engine.chat_fixtures import make_adapter, make_model
+
+PROBE = [0, 4, 77, 133, 2, 5]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def adapters(folder: Path) -> list[Path]:
+    return [make_adapter(folder, folder.parent / f"a{n}", seed=n) for n in (1, 2)]
+
+
+def _load(folder: Path, **changes: Any) -> Base:
+    options: dict[str, Any] = {
+        "quantization": None,
+        "double_quantization": False,
+        "dtype": "float32",
+        "device": "cpu",
+        "probe": PROBE,
+    }
+    return Base(folder, **{**options, **changes})
+
+
+def _logits(base: Base) -> torch.Tensor:
+    with torch.inference_mode():
+        logits: torch.Tensor = base.model(input_ids=torch.tensor([PROBE])).logits
+    return logits
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_nf4_is_what_4_bit_training_computes_with(folder: Path, double: bool) -> None:
+    from engine.train.loading import load_base
+    from engine.train.recipe import load, with_sets
+
+    changes = ["load_in_4bit=true", "dtype=float32", f"bnb_4bit_use_double_quant={double}".lower()]
+    trained = load_base(folder, with_sets(load("default"), changes), "cpu")
+    with torch.no_grad():
+        theirs = trained.train()(input_ids=torch.tensor([PROBE])).logits
+    ours = _logits(_load(folder, quantization="nf4", double_quantization=double))
+    assert torch.allclose(ours, theirs, atol=1e-4)
+    assert not torch.allclose(ours, _logits(_load(folder)), atol=1e-2)
+
+
+def test_a_seal_finds_every_lie(folder: Path, adapters: list[Path]) -> None:
+    base = _load(folder)
+    name, seal = base.attach(adapters[0])
+    assert seal.ok
+    again, seal = base.attach(adapters[0])
+    assert (again, seal.ok) == (name, True)
+    other, seal = base.attach(adapters[1])
+    assert other != name
+    assert seal.ok
+
+    layer = base.model.model.layers[0].self_attn.q_proj
+    with torch.no_grad():
+        layer.lora_A[name].weight[0, 0] += 1
+    assert "in memory is not what" in base.attach(adapters[0])[1].detail
+    assert base.attach(adapters[1])[1].ok
+    with torch.no_grad():
+        layer.base_layer.weight += 0.1  # as a merge into the live base would
+    seal = base.attach(adapters[1])[1]
+    assert not seal.ok
+    assert "the base row is not the base" in seal.detail
+
+
+def test_a_bf16_base_is_sealed_too(
+    folder: Path, adapters: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.chat.base.BF16_PARAMETERS", 0)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    base = _load(folder)
+    assert base.dtype == torch.bfloat16
+    assert base.attach(adapters[0])[1].ok
+
+
+def test_small_models_answer_in_float32() -> None:
+    assert compute_dtype(BF16_PARAMETERS - 1, "cpu", torch.bfloat16) == torch.float32
+    assert compute_dtype(10**9, "cuda", torch.float32) == torch.bfloat16
+
+
+def test_rows_that_end_leave_the_others_alone(folder: Path, adapters: list[Path]) -> None:
+    base = _load(folder)
+    name, _ = base.attach(adapters[0])
+
+    def run(lengths: list[int]) -> list[Generation]:
+        rows = [
+            Generation(n, [BASE, name][n % 2], PROBE[: 2 + n % 4], length, Sampler(0, 1, 0))
+            for n, length in enumerate(lengths)
+        ]
+        generate(
+            base,
+            rows,
+            stop_ids=frozenset(),
+            pad_id=1,
+            greedy=True,
+            on_step=lambda _: None,
+            stopped=lambda: False,
+        )
+        return rows
+
+    whole = run([20] * 8)
+    short = run([3, 3, 3, 20, 3, 9, 3, 3])  # the batch shrinks twice on the way
+    for long, cut in zip(whole, short, strict=True):
+        assert cut.stop == "length"
+        assert cut.ids == long.ids[: cut.limit]
+
+
+def test_sampling_follows_the_distribution_and_its_nucleus() -> None:
+    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], dtype=np.float32))
+    warm = Sampler(1.0, 1.0, 3)
+    drawn = np.bincount([warm.pick(logits) for _ in range(4000)], minlength=4) / 4000
+    assert np.allclose(drawn, [0.5, 0.3, 0.15, 0.05], atol=0.03)
+    narrow = Sampler(1.0, 0.7, 3)
+    assert {narrow.pick(logits) for _ in range(500)} == {0, 1}
+    assert {Sampler(1.0, 0.1, seed).pick(logits) for seed in range(50)} == {0}
+    assert Sampler(0.0, 1.0, 0).pick(logits) == 0
+    wide = np.zeros(5000, dtype=np.float32)  # more equals than the first candidates hold
+    broad = Sampler(1.0, 0.9, 1)
+    picks = {broad.pick(wide) for _ in range(3000)}
+    assert max(picks) < 4501
+    assert len(picks) > 1500
