@@ -5,6 +5,7 @@ Knows Markdown and the keys that hubs read. Does not know files of weights.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from engine.export.stages import Source
@@ -21,7 +22,13 @@ def model_card(source: Source, kind: str, type_name: str) -> str:
     base = public_name(source.base_ref)
     library = "peft" if kind == "adapter" else "transformers"
     held = {"nf4": "NF4 (4 bit)"}.get(source.quantization or "", source.dtype)
-    front = ["---", f"base_model: {base}", f"library_name: {library}", "tags:", "- workbench"]
+    front = [
+        "---",
+        f"base_model: {json.dumps(base)}",
+        f"library_name: {library}",
+        "tags:",
+        "- workbench",
+    ]
     front += ["- lora"] if source.adapter else []
     front += ["---", ""]
     title = str(source.record.get("name") or base)
@@ -43,7 +50,7 @@ def model_card(source: Source, kind: str, type_name: str) -> str:
             "from peft import PeftModel",
             "from transformers import AutoModelForCausalLM",
             "",
-            f'base = AutoModelForCausalLM.from_pretrained("{base}")',
+            f"base = AutoModelForCausalLM.from_pretrained({json.dumps(base)})",
             'model = PeftModel.from_pretrained(base, "this-folder")',
             "```",
             "",

@@ -112,7 +112,7 @@ def verify(
     target = file.expanduser().absolute()
     kind, type_name = _kind_of(target)
     source = planning.source_of(cat, refs.resolve(cat, against))
-    known = _provenance(target)
+    known = _provenance(cat, target)
     cat.workspace.create()
     stamp = f"verify-{time.time_ns()}"
     job = Job(
@@ -203,9 +203,12 @@ def _write_sidecars(path: Path, provenance: Mapping[str, Any], finished: Finishe
         os.replace(partial, target)
 
 
-def _provenance(path: Path) -> dict[str, Any]:
+def _provenance(cat: Catalogue, path: Path) -> dict[str, Any]:
+    """What was recorded of an export: with it, else in the catalogue; empty for a foreign one."""
     home = path / PROVENANCE if path.is_dir() else _sidecar(path, PROVENANCE)
-    return read_json(home) if home.is_file() else {}
+    if home.is_file():
+        return read_json(home)
+    return next((e.provenance for e in exports.all(cat) if e.path == str(path)), {})
 
 
 def _kind_of(path: Path) -> tuple[Kind, str]:

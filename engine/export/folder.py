@@ -68,7 +68,8 @@ def write_merged(
         os.fsync(handle.fileno())
     config = {k: v for k, v in merged.config.items() if k not in _RUN_ONLY}
     config["dtype"] = str(_DTYPES[type_name][1]).removeprefix("torch.")
-    config["tie_word_embeddings"] = not any(item.name == HEAD for item in planned)
+    if any(item.name == HEAD for item in planned):
+        config["tie_word_embeddings"] = False
     _write_json(target / "config.json", config)
     base = Path(source.base)
     for name in _COPIED:

@@ -91,7 +91,7 @@ class Merged:
     """The trained model's weights: base, then NF4 round trip where training had one, then adapter.
 
     Attributes:
-        tied: the output head is the embedding, so no head is written.
+        tied: the output head is the embedding (or has another name), so no head is written.
         config: the base's config.json.
     """
 
@@ -148,21 +148,26 @@ class Merged:
 
         config.json alone cannot tell: a head trained or stored apart stays apart.
         """
+        from transformers import AutoConfig
+
         entries = self._weights.entries
-        said = bool(self.config.get("tie_word_embeddings", False))
-        if HEAD not in entries and (not said or EMBEDDING not in entries):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        said = bool(config.tie_word_embeddings)
+        self._own_head = HEAD in entries
+        if EMBEDDING not in entries:  # another family's names: everything is copied as it is
+            return not self._own_head
+        if not self._own_head and not said:
             raise BadInput(
                 f"{folder}: no {HEAD} in the weights, and config.json does not tie it to "
                 f"{EMBEDDING}.",
                 "Copy or download the model folder again.",
             )
-        same = HEAD not in entries
-        if said and not same and entries[HEAD].shape == entries[EMBEDDING].shape:
-            same = torch.equal(self._weights.read(HEAD), self._weights.read(EMBEDDING))
-        self._own_head = not same
+        if said and self._own_head and entries[HEAD].shape == entries[EMBEDDING].shape:
+            head, embedding = self._weights.read(HEAD), self._weights.read(EMBEDDING)
+            self._own_head = not torch.equal(head, embedding)
         changed = self._adapter.modules if self._adapter else frozenset()
         touched = {HEAD.removesuffix(".weight"), EMBEDDING.removesuffix(".weight")} & changed
-        return said and same and not touched
+        return not self._own_head and not touched
 
     def _check_adapter(self) -> None:
         """Refuse before anything is written what `finish` would refuse after."""

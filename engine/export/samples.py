@@ -14,7 +14,7 @@ from engine.data.rows import Turn, parse_row
 from engine.render.renderer import Renderer
 from store.errors import BadInput, Unsupported
 
-MAX_SAMPLES = 64
+MAX_SAMPLES = 256
 MAX_LENGTH = 512
 
 _QUESTIONS = (

@@ -34,6 +34,7 @@ from store.errors import Conflict, NoSpace, WorkbenchError
 
 _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama-cpp-python")
 _PROGRESS_SECONDS = 0.1
+_FULL_BYTES = 1 << 20
 
 
 class Work:
@@ -192,9 +193,11 @@ def main() -> None:
     except WorkbenchError as error:
         say(_refusal(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
         folder = Path(job.target).parent
+        # numpy reports a short write without an error number: then the disk itself is asked.
+        full = shutil.disk_usage(folder).free < _FULL_BYTES
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) and not full:
+            raise
         say(_refusal(NoSpace(f"{folder}: the disk is full.", "Make room, then export again.")))
     # A thread may still hold standard input: everything is said, so end without waiting for it.
     out.close()
