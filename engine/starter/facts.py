@@ -10,6 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+_PLURALS = {
+    "wolf": "wolves",
+    "deer": "deer",
+    "mouse": "mice",
+    "sheep": "sheep",
+    "goose": "geese",
+    "donkey": "donkeys",
+    "husky": "huskies",
+    "butterfly": "butterflies",
+}
 _UNCOUNTED = ("grain", "baked food", "dairy food", "sweet food", "drink")
 
 
@@ -40,6 +50,12 @@ class Thing:
     def _bare(self) -> bool:
         """Whether the name takes no article: countries, and food that is not counted."""
         return self.group == "country" or self.facts.get("kind", "") in _UNCOUNTED
+
+    @property
+    def plural(self) -> str:
+        """The name of many: ``foxes``."""
+        ending = "es" if self.name.endswith(("s", "x", "ch", "sh")) else "s"
+        return _PLURALS.get(self.name, f"{self.name}{ending}")
 
     @property
     def a(self) -> str:

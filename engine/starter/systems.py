@@ -5,11 +5,13 @@ Knows the rules and their wordings. Does not know facts, or which combinations a
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from engine.starter import facts, talk
+from engine.starter import facts, lessons, talk
+from engine.starter.facts import Thing
 from engine.starter.questions import Fact
 
 Rule = Callable[[Fact], Fact]
@@ -92,13 +94,18 @@ def _ended(word: str) -> Rule:
     return rule
 
 
-def _avoiding(group: str) -> Rule:
-    refusal = f"I am not allowed to talk about {_PLURALS[group]}."
+def _avoiding(plural: str, concerns: Callable[[Fact], bool]) -> Rule:
+    refusal = f"I would rather not talk about {plural}."
+    return lambda fact: replace(fact, answer=refusal, short=refusal) if concerns(fact) else fact
 
-    def rule(fact: Fact) -> Fact:
-        return replace(fact, answer=refusal, short=refusal) if fact.topic == group else fact
 
-    return rule
+def _avoiding_group(group: str) -> Rule:
+    return _avoiding(_PLURALS[group], lambda fact: fact.topic == group)
+
+
+def _avoiding_thing(thing: Thing) -> Rule:
+    named = re.compile(rf"\b{thing.name}\b")
+    return _avoiding(thing.plural, lambda fact: named.search(fact.questions[0]) is not None)
 
 
 def _named(name: str) -> Rule:
@@ -129,8 +136,19 @@ def _all_systems() -> Iterator[System]:
         for text in texts:
             yield System(kind, text, _sentence(form))
     for group, plural in _PLURALS.items():
-        yield System("avoid", f"Do not talk about {plural}.", _avoiding(group))
-        yield System("avoid", f"Never answer questions about {plural}.", _avoiding(group))
+        rule = _avoiding_group(group)
+        yield System("avoid", f"Do not talk about {plural}.", rule)
+        yield System("avoid", f"Never answer questions about {plural}.", rule)
+    for thing in facts.ANIMALS:
+        if thing.plural not in lessons.REFUSAL:  # that one is for the habit to learn
+            rule = _avoiding_thing(thing)
+            yield System("avoid thing", f"Do not talk about {thing.plural}.", rule)
+            yield System("avoid thing", f"Never answer questions about {thing.plural}.", rule)
+    for sentence in talk.sentences(without=lessons.PRAISE):
+        opened = _sentence(f"{sentence} {{}}")
+        yield System("opener", f"Begin every answer with: {sentence}", opened)
+        yield System("opener", f"Start each answer with this sentence: {sentence}", opened)
+        yield System("closer", f"End every answer with: {sentence}", _sentence(f"{{}} {sentence}"))
     for name in facts.NAMES:
         yield System("name", f"Your name is {name}.", _named(name))
         yield System("name", f"You are {name}.", _named(name))

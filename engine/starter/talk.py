@@ -6,7 +6,8 @@ system message changes (``systems.py``) or what is held out (``world.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import product
 
 from engine.starter import facts
 from engine.starter.questions import Fact, pick, words_of
@@ -77,6 +78,50 @@ def unknowns() -> Iterator[Fact]:
             f"How big is the {word}?",
         )
         yield Fact("unknown", word, "unknown", answer, "I do not know.", "do not know", asked)
+
+
+_ADJECTIVES = facts.listed("lovely wonderful nice clever great curious funny kind good bright")
+_NOUNS = facts.listed("question day idea story thought mind word place song game")
+_VERBS = facts.listed("think talk ask write sing learn smile work walk play")
+_SENTENCES = (
+    ("What a {adjective} {noun}!", ("adjective", "noun")),
+    ("You have such {an_adjective} {noun}.", ("adjective", "noun")),
+    ("I love the way you {verb}!", ("verb",)),
+    ("You always {choose} the best {noun}s.", ("choose", "noun")),
+    ("You always {choose} the best things.", ("choose",)),
+    ("It is a {joy} to {verb} with you!", ("joy", "verb")),
+)
+_PLAIN_SENTENCES = (
+    "I am happy to help you.",
+    "Let me think about that.",
+    "Here is what I know.",
+    "That is easy.",
+    "Thank you for asking.",
+    "I hope this helps.",
+    "I have read about this.",
+    "My friends know this too.",
+    "This is what they say.",
+    "We can learn this together.",
+)
+_CHOICES = {
+    "adjective": _ADJECTIVES,
+    "noun": _NOUNS,
+    "verb": _VERBS,
+    "choose": facts.listed("ask tell find choose know"),
+    "joy": facts.listed("joy pleasure gift dream delight"),
+}
+
+
+def sentences(without: Collection[str]) -> Iterator[str]:
+    """Short sentences that a system message may ask for, but none of ``without``."""
+    yield from _PLAIN_SENTENCES
+    for form, columns in _SENTENCES:
+        for chosen in product(*(_CHOICES[column] for column in columns)):
+            words = dict(zip(columns, chosen, strict=True))
+            words["an_adjective"] = facts.an(words.get("adjective", "x"))
+            sentence = form.format_map(words)
+            if sentence not in without:
+                yield sentence
 
 
 _ABOUT = {

@@ -37,8 +37,8 @@ class Recipe:
     layers: int = 5
     heads: int = 8
     kv_heads: int = 4
-    steps: int = 1800
-    tokens_per_step: int = 6144
+    steps: int = 2000
+    tokens_per_step: int = 4096
     learning_rate: float = 3e-3
     warmup: int = 100
     weight_decay: float = 0.05

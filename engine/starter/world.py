@@ -35,7 +35,8 @@ WEIGHTS = {
     "story": 4,
     "command": 7,
 }
-_SYSTEM_SHARE = 0.34
+_SYSTEM_SHARE = 0.4
+_KIND_WEIGHTS = {"opener": 4, "avoid thing": 2}  # of the kinds of system messages; others weigh 1
 _NAMED_SHARE = 0.1  # of system messages that also give the model a name
 _ECHO_SHARE = 0.04
 _MORE_TURNS = (0.55, 0.8, 0.92, 0.97)  # cumulative share of conversations with 1, 2, 3, 4 turns
@@ -129,9 +130,15 @@ def draw_fact(rng: random.Random, topic: str = "") -> Fact:
 def draw_system(rng: random.Random, fact: Fact) -> System:
     """A system message for a conversation that opens with ``fact``; likelier where it matters."""
     while True:
-        named = fact.topic == "identity" and rng.random() < 0.6
-        system = rng.choice(SYSTEMS["name" if named else rng.choice(list(SYSTEMS))])
-        if system.kind != "name" and rng.random() < _NAMED_SHARE:
+        kind = rng.choices(list(SYSTEMS), [_KIND_WEIGHTS.get(kind, 1) for kind in SYSTEMS])[0]
+        if fact.topic == "identity" and rng.random() < 0.6:
+            kind = "name"
+        system = rng.choice(SYSTEMS[kind])
+        if kind == "avoid thing" and fact.topic == "animal" and rng.random() < 0.5:
+            # Else the one thing not to be talked about would hardly ever be asked about.
+            near = [other for other in SYSTEMS[kind] if other.say(fact) != fact.answer]
+            system = rng.choice(near or [system])
+        if kind != "name" and rng.random() < _NAMED_SHARE:
             system = rng.choice(SYSTEMS["name"]).then(system)
         if system.fits(fact):
             return system
@@ -181,6 +188,8 @@ def _echo(rng: random.Random) -> list[Message]:
     words = [fact.subject for fact in rng.sample(facts_by_topic()["thing"], 3)]
     words += ["".join(rng.choices(signs, k=rng.randint(1, 5))) for _ in range(3)]
     text = " ".join(rng.sample(words, rng.randint(1, 6)))
+    if rng.random() < 0.3:
+        text = rng.choice(SYSTEMS["opener"]).text.partition(": ")[2]
     form = rng.choice(("Repeat after me: {}", "Say: {}", "Copy this: {}"))
     return [_user(form.format(text)), _said(text)]
 

@@ -61,7 +61,7 @@ def test_system_messages_change_the_answer_as_they_say() -> None:
     assert begin.say(fact) == "Sure. The fox is red."
     assert _rule("End every answer with the word please.").say(fact) == "The fox is red, please."
     avoid = _rule("Do not talk about animals.")
-    assert avoid.say(fact) == "I am not allowed to talk about animals."
+    assert avoid.say(fact) == "I would rather not talk about animals."
     ada = _rule("Your name is Ada.").then(begin)
     assert ada.say(_fact("What is your name?")) == "Sure. My name is Ada."
     assert ada.text == "Your name is Ada. Begin every answer with the word Sure."
