@@ -121,7 +121,7 @@ APP_ACTIONS: tuple[Action, ...] = (
         "app.command_palette", "ctrl+p", "palette", "Find any action by its name.", EVERYWHERE,
         palette=False,
     ),
-    Action("app.change_theme", "f2", "Change theme", "Choose the colours.", EVERYWHERE),
+    Action("app.change_theme", "ctrl+t", "Change theme", "Choose the colours.", EVERYWHERE),
     Action(
         "app.leave", "ctrl+c", "quit", "Press twice to leave. Runs go on without the window.",
         EVERYWHERE, palette=False,

@@ -87,6 +87,7 @@ class WorkbenchApp(Shell):
         self._catalogue: Catalogue | None = None
         self._asked_to_leave = -AGAIN_WITHIN
         self.farewell: list[str] = []
+        self.fault: Exception | None = None
         self.register_theme(WORKBENCH)
         self.theme = "workbench"
 
@@ -145,12 +146,20 @@ class WorkbenchApp(Shell):
         await self.action_go(visit.room)
         room = self.screen_stack[0]
         if isinstance(room, Room):
-            room.call_after_refresh(room.receive, visit)
+            room.call_after_refresh(room.guarded(room.receive), visit)
 
     def show_error(self, error: WorkbenchError) -> None:
         from screens.widgets.modals import ErrorModal
 
         self.push_screen(ErrorModal(error))
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A fault of ours ends the window in order; who ran it says so in one line."""
+        if self.is_headless:
+            super()._handle_exception(error)
+        elif self.fault is None:
+            self.fault = error
+            self.exit(return_code=1)
 
     async def run_action(self, *arguments: Any, **named: Any) -> bool:
         try:
@@ -199,9 +208,13 @@ def run(workspace: Path | None = None, file: Path | None = None) -> int:
     Args:
         workspace: folder to use instead of the one that is found.
         file: a dataset to open at once.
+    Raises:
+        Exception: a fault of ours ended the window; the terminal is in order again.
     """
     app = WorkbenchApp(find_workspace(workspace), str(file) if file is not None else None)
     app.run()
+    if app.fault is not None:
+        raise app.fault
     for words in app.farewell:
         print(words)  # noqa: T201 - the terminal is the shell's again
     return app.return_code or 0

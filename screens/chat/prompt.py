@@ -17,6 +17,7 @@ class Prompt(TextArea):
 
     def __init__(self) -> None:
         super().__init__(soft_wrap=True, compact=True, id="prompt", placeholder="Ask something")
+        self.cursor_blink = False
         self._asked: list[str] = []
         self._recalled = 0
 

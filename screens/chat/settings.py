@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static, TextArea
 
 from screens.safe import line
+from screens.widgets.modals import steady
 from store.errors import BadInput
 
 
@@ -99,7 +100,7 @@ class SettingsModal(ModalScreen[Settings | None]):
             for key, explained in self.FIELDS:
                 with Container(classes="field"):
                     yield Label(key, markup=False)
-                    yield Input(f"{values[key]:g}", id=key, compact=True)
+                    yield steady(Input(f"{values[key]:g}", id=key, compact=True))
                     yield Static(Content.styled(explained, "$text-muted"), classes="explained")
             yield Static(id="complaint")
 

@@ -45,6 +45,7 @@ class EditModal(ModalScreen[str | None]):
         self.text = text
         self.check = check
         self._area = TextArea(text, soft_wrap=True, compact=True)
+        self._area.cursor_blink = False
         if self._area.text != text:
             raise Unsupported(
                 "this text mixes line endings, which the editor would make all the same",

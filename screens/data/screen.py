@@ -30,7 +30,7 @@ from screens.data.seek import Fits, has_words, is_bad, seek
 from screens.data.side import Side
 from screens.safe import line, text, visible
 from screens.widgets.linelist import LineList
-from screens.widgets.modals import Choice, ChoiceModal, PickModal
+from screens.widgets.modals import Choice, ChoiceModal, PickModal, steady
 from screens.widgets.pane import EmptyState, Pane
 from store.errors import BadInput, Conflict
 
@@ -58,7 +58,7 @@ class DataRoom(Preview, Room):
         with Pane(id="list"):
             yield Static(Content(f"{'#':>7}{HEAD}"), id="head")
             yield RowList()
-            yield Input(placeholder="find words", id="find", compact=True)
+            yield steady(Input(placeholder="find words", id="find", compact=True))
         yield Side()
         with Container(classes="nothing"):
             yield EmptyState(

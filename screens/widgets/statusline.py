@@ -73,7 +73,7 @@ class StatusLine(Widget):
         keys = live_keys(self.screen)
         status = Content(" ") + self.status
         least = min(status.cell_length, max(18, width // 4))
-        kept = self._fit(keys, width - least - 3)
+        kept = self.fit(keys, width - least - 3)
         parts: list[Content] = []
         length = 0
         self._zones = []
@@ -93,7 +93,7 @@ class StatusLine(Widget):
         return Content("").join([shown_status, Content(" "), *parts])
 
     @staticmethod
-    def _fit(keys: list[tuple[str, str, str]], space: int) -> list[tuple[str, str, str]]:
+    def fit(keys: list[tuple[str, str, str]], space: int) -> list[tuple[str, str, str]]:
         """As many keys as there is space for; the last is help and stays."""
         kept = keys[: MOST_KEYS - 1] + keys[-1:] if len(keys) > MOST_KEYS else list(keys)
         while len(kept) > 1:

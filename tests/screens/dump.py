@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from textual._compositor import LayoutUpdate
 from textual.app import App
 from textual.pilot import Pilot
 from textual.strip import Strip
@@ -27,7 +28,8 @@ def strips(app: App[Any]) -> list[Strip]:
     rendered = app.screen._compositor.render_update(
         full=True, screen_stack=app._background_screens
     )
-    return list(rendered.strips)  # type: ignore[union-attr]
+    assert isinstance(rendered, LayoutUpdate)
+    return [Strip.join(pieces) for pieces in rendered.strips]
 
 
 def dump(app: App[Any]) -> str:
