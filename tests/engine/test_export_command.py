@@ -1,0 +1,59 @@
+"""`workbench export` and `workbench verify`: one JSON object, exit codes, two lines of error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.engine.export_models import tiny_llama
+
+
+def workbench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "workbench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_export_then_verify(tmp_path: Path) -> None:
+    base, out = tiny_llama(tmp_path / "base"), tmp_path / "model.gguf"
+    place = ("--workspace", tmp_path / "ws")
+
+    made = workbench(
+        "export", base, "--to", "gguf", "--type", "f16", "--out", out, "--json", *place
+    )
+
+    assert made.returncode == 0, made.stderr
+    [line] = made.stdout.splitlines()
+    found = json.loads(line)
+    assert found["file"] == str(out) and found["bytes"] == out.stat().st_size
+    assert len(found["sha256"]) == 64
+    assert found["proof"]["verdict"] == "pass"
+    assert {"tokens", "template", "stops", "logits"} <= {
+        s["name"] for s in found["proof"]["stages"]
+    }
+
+    again = workbench("export", base, "--out", out, *place)
+    assert again.returncode == 2 and "exists already" in again.stderr and "--force" in again.stderr
+
+    with out.open("r+b") as handle:
+        handle.seek(-1000, 2)
+        handle.write(b"\x00" * 500)
+    bad = workbench("verify", out, "--against", base, "--json", *place)
+    assert bad.returncode == 2
+    proof = json.loads(bad.stdout.splitlines()[-1])
+    assert proof["verdict"] == "fail"
+    assert "file" in {s["name"] for s in proof["stages"] if s["state"] == "fail"}
+    assert "not proved" in bad.stderr and "Traceback" not in bad.stderr
+
+
+def test_bad_words_are_refused_by_name(tmp_path: Path) -> None:
+    base = tiny_llama(tmp_path / "base", num_hidden_layers=1)
+    for arguments, expected in (
+        (("--to", "onnx"), "--to onnx: expected one of gguf, merged, adapter"),
+        (("--type", "int4"), "--type int4: expected one of f32, f16, bf16, q8_0"),
+    ):
+        refused = workbench("export", base, *arguments, "--workspace", tmp_path / "ws")
+        assert refused.returncode == 2
+        assert expected in refused.stderr and "Traceback" not in refused.stderr
+        assert refused.stdout == ""
