@@ -83,6 +83,7 @@ def start(
     snapshot = take(cat, Path(file), eval_fraction=resolved.test_size, seed=resolved.seed)
     _refuse_what_teaches_nothing(Path(file), snapshot, renderer, resolved)
     _need_room(cat, described, resolved)
+    base_sha256 = weights_sha256(base.base)
     run = runs.create(
         cat,
         model=base.ref,
@@ -92,7 +93,7 @@ def start(
         name=name,
         note=note,
         snapshot=snapshot.sha256,
-        base_sha256=weights_sha256(base.base),
+        base_sha256=base_sha256,
         template_sha256=renderer.template_sha256,
         versions=versions(),
         machine=this_machine().as_dict(),
@@ -107,6 +108,7 @@ def start(
             run_id=run.id,
             workspace=str(cat.workspace.root.resolve()),
             base=str(base.base),
+            base_sha256=base_sha256,
             snapshot=snapshot,
             recipe=as_dict(resolved),
             device=this_machine().device,

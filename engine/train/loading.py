@@ -11,6 +11,7 @@ import torch
 import transformers
 from bitsandbytes.nn import Linear4bit
 from peft import LoraConfig
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
@@ -48,7 +49,7 @@ def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
             use_safetensors=True,
             trust_remote_code=False,
         )
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, SafetensorError) as error:
         raise BadInput(
             f"{folder}: {error}", "Use a model folder that transformers knows."
         ) from error

@@ -26,13 +26,14 @@ class Spec(msgspec.Struct, frozen=True):
     Attributes:
         recipe: resolved: `dtype` is never `auto`, `threads` never 0.
         snapshot: the frozen data.
-        base: folder of base weights.
+        base: folder of base weights, and their hash when the run began.
         device: `cuda` or `cpu`.
     """
 
     run_id: int
     workspace: str
     base: str
+    base_sha256: str
     snapshot: Snapshot
     recipe: dict[str, bool | int | float | str | list[str]]
     device: str

@@ -15,13 +15,14 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.models.folder import weights_sha256
 from engine.train import checkpoints
 from engine.train import spec as specs
 from engine.train.control import Control, StopRequested, device_lock
 from engine.train.failures import explain
 from engine.train.recording import Recorder
 from engine.train.spec import Spec
-from store.errors import BadInput, Unsupported, WorkbenchError
+from store.errors import BadInput, Conflict, Unsupported, WorkbenchError
 from store.rundb import RunWriter
 from store.workspace import Workspace
 
@@ -61,6 +62,11 @@ def _train(spec: Spec, recorder: Recorder, control: Control) -> str:
     """Set up, train, and say how it ended: finished, stopped or paused."""
     began = time.perf_counter()
     resume = _find_start(recorder)
+    if resume is not None and weights_sha256(Path(spec.base)) != spec.base_sha256:
+        raise Conflict(
+            f"{spec.base}: the base weights are not those this run was started with",
+            "Put the old weights back, or start a new run.",
+        )
     control.check()
     trainer = _set_up(spec, recorder, control)
     control.check()

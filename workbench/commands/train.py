@@ -187,12 +187,11 @@ def _finish(cat: Catalogue, run: Run, detach: bool, json: bool) -> None:
     else:
         words = f"run {found.id} {found.status} at step {found.step}. Talk to it: run:{found.id}"
     if failed:
-        words = ""
         complain(
             f"run {found.id} {found.status} at step {found.step}: {found.reason}",
             f"Read its log: workbench log {found.id}. Go on: workbench resume {found.id}.",
         )
-    emit(_result(cat, found), json, words)
+    emit(_result(cat, found), json, [] if failed else words)
     if failed:
         raise typer.Exit(1)
 
