@@ -159,14 +159,15 @@ class ExportList(LineList):
     def cells(self, index: int, width: int) -> Cells:
         export = self.records[index].export
         name = visible(Path(export.path).name)
-        room = max(width - self.RIGHT - 2, 10)
+        kind = export.kind.ljust(9) if width >= 72 else ""
+        room = max(width - self.RIGHT + 7 - len(kind), 10)
         name = name if len(name) <= room else name[: room - 1] + "…"
         sign = words.STATES[export.status][0]
         tone = {"✓": "good", "✗": "bad", "▶": "accent"}.get(sign, "warn")
         size = words.size(export.bytes) if export.bytes is not None else "–"
         return [
             (f" {name.ljust(room)} ", "plain" if self.records[index].present else "muted"),
-            (export.kind.ljust(9), "muted"),
+            (kind, "muted"),
             (export.type.ljust(6), "muted"),
             (size.rjust(9) + " ", "plain"),
             (f"{sign} {export.status}".ljust(12), tone),

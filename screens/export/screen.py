@@ -7,7 +7,6 @@ the engine's client does, in a process of its own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,16 +17,16 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Button, Input, Static
+from textual.widgets import Static
 
 from engine.export import client
 from engine.export import plan as planning
 from engine.export.plan import Plan
 from engine.export.stages import Stage
-from engine.export.types import TYPES
 from engine.models import refs
 from screens.actions import bindings, room_actions
 from screens.base import ChatWith, ExportRef, Room, Visit
+from screens.export.form import ExportForm, Wish
 from screens.export.proof import (
     ExportList,
     Record,
@@ -36,17 +35,15 @@ from screens.export.proof import (
     read_records,
     stage_lines,
 )
-from screens.safe import line, text
+from screens.safe import line
 from screens.widgets import words
-from screens.widgets.field import Cycle, FieldRow, Pick
+from screens.widgets.field import Pick
 from screens.widgets.linelist import LineList
 from screens.widgets.modals import PickModal
 from screens.widgets.pane import EmptyState, Pane
-from screens.widgets.topline import short_path
 from store.errors import WorkbenchError
-from store.exports import Export, Kind
+from store.exports import Export
 
-KINDS: tuple[Kind, ...] = ("gguf", "merged", "adapter")
 PLAN_AFTER = 0.3
 """Seconds after the last change of the form until its plan is made."""
 
@@ -97,10 +94,7 @@ class ExportRoom(Room):
 
     def compose_room(self) -> ComposeResult:
         with Container(id="export-left"):
-            with Pane(id="export-form"):
-                yield from self._fields()
-                yield Static(id="export-plan")
-                yield Button("▶ Export", id="export-start", compact=True)
+            yield ExportForm()
             with Pane(id="exports-pane"):
                 yield ExportList()
                 yield EmptyState(
@@ -110,28 +104,13 @@ class ExportRoom(Room):
         with Pane(id="proof-pane"), VerticalScroll(id="proof-scroll", can_focus=False):
             yield Static(id="proof-words")
 
-    @staticmethod
-    def _fields() -> Iterable[FieldRow]:
-        """What is exported, as what, and where to."""
-        model = Pick("model", "", "⏎ choose a run or checkpoint")
-        yield FieldRow("model", model, "What to export.", classes="-broad")
-        what = "For llama.cpp, for transformers, or for PEFT."
-        yield FieldRow("to", Cycle(KINDS, "gguf"), what)
-        kinds = Cycle(tuple(TYPES["gguf"]), "f16")
-        yield FieldRow("type", kinds, "f16 is the model itself; q8_0 is half as large.")
-        yield FieldRow("out", Input(compact=True), "Where to write.", classes="-broad")
-
     def on_mount(self) -> None:
-        self.query_one("#export-form", Pane).title_is(Content("new export"))
         self.query_one("#exports-pane", Pane).title_is(Content("exports"))
         self._show_proof()
         found = refs.candidates(self.catalogue)
         trained = [ref for ref, _ in found if ref.startswith("run:")]
-        self._fill((trained or [found[0][0]])[0])
-        self.focus_on(self._row("model").control)
-
-    def _row(self, name: str) -> FieldRow:
-        return next(row for row in self.query(FieldRow) if row.field == name)
+        self.form.fill((trained or [found[0][0]])[0])
+        self.focus_on(self.form.first)
 
     @property
     def listing(self) -> ExportList:
@@ -139,8 +118,8 @@ class ExportRoom(Room):
 
     def receive(self, visit: Visit) -> None:
         if isinstance(visit, ExportRef):
-            self._fill(visit.ref)
-            self.focus_on(self._row("model").control)
+            self.form.fill(visit.ref)
+            self.focus_on(self.form.first)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
@@ -210,9 +189,9 @@ class ExportRoom(Room):
 
     # -- the form ----------------------------------------------------------------------------
 
-    def _fill(self, ref: str) -> None:
-        self._row("model").value = ref
-        self._changed()
+    @property
+    def form(self) -> ExportForm:
+        return self.query_one(ExportForm)
 
     @on(Pick.Wanted)
     def _pick(self, event: Pick.Wanted) -> None:
@@ -220,47 +199,30 @@ class ExportRoom(Room):
 
         def chosen(ref: str | None) -> None:
             if ref is not None:
-                self._fill(ref)
+                self.form.fill(ref)
 
-        self.app.push_screen(
-            PickModal(
-                "Export", refs.candidates(self.catalogue), current=self._row("model").value,
-                placeholder="or type a reference", free=True,
-            ),
-            chosen,
+        items = refs.candidates(self.catalogue)
+        modal = PickModal(
+            "Export", items, current=self.form.wish.ref, placeholder="or type a reference",
+            free=True,
         )  # fmt: skip
+        self.app.push_screen(modal, chosen)
 
-    @on(FieldRow.Left)
-    def _left(self, event: FieldRow.Left) -> None:
-        event.stop()
-        if event.row.field == "to":
-            control = self._row("type").control
-            assert isinstance(control, Cycle)
-            control.choices = tuple(TYPES[event.row.value])
-            if control.value not in control.choices:
-                control.value = control.choices[0]
-        self._changed()
-
+    @on(ExportForm.Changed)
     def _changed(self) -> None:
         if self._plan_timer is not None:
             self._plan_timer.stop()
         self._plan_timer = self.set_timer(PLAN_AFTER, self._plan_now)
 
     def _plan_now(self) -> None:
-        ref = self._row("model").value
-        if ref:
-            self._make_plan(ref, *self._wish())
-
-    def _wish(self) -> tuple[Kind, str, Path | None]:
-        out = self._row("out").value.strip()
-        to = next(kind for kind in KINDS if kind == self._row("to").value)
-        return to, self._row("type").value, Path(out) if out else None
+        if self.form.wish.ref:
+            self._make_plan(self.form.wish)
 
     @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
-    def _make_plan(self, ref: str, to: Kind, type_: str, out: Path | None) -> None:
+    def _make_plan(self, wish: Wish) -> None:
         try:
             with self.open_catalogue() as cat:
-                plan = planning.make(cat, ref, to=to, type=type_, out=out)
+                plan = planning.make(cat, wish.ref, to=wish.to, type=wish.type, out=wish.out)
             self.post_message(Planned(plan))
         except WorkbenchError as error:
             self.post_message(Planned(None, error))
@@ -268,53 +230,31 @@ class ExportRoom(Room):
     @on(Planned)
     def _planned(self, event: Planned) -> None:
         self.plan = event.plan
-        shown = self.query_one("#export-plan", Static)
-        if event.plan is not None:
-            plan = event.plan
-            control = self._row("out").control
-            assert isinstance(control, Input)
-            if not control.value:
-                control.placeholder = short_path(plan.out)
-            shown.update(
-                Content.assemble(
-                    ("about ", "$foreground 60%"), (words.size(plan.bytes), "bold"),
-                    (f" of {plan.source.ref}, written and proved before it gets its name",
-                     "$foreground 60%"),
-                )
-            )  # fmt: skip
-        elif event.error is not None:
-            shown.update(
-                Content.assemble(("✗ ", "$text-error")) + text(event.error.message, "$text-error")
-            )
+        self.form.show_plan(event.plan, event.error)
 
     # -- the job -----------------------------------------------------------------------------
 
-    @on(Button.Pressed, "#export-start")
-    def _pressed(self) -> None:
-        self.action_start()
-
+    @on(ExportForm.Start)
     def action_start(self) -> None:
-        ref = self._row("model").value
-        if self.job or not ref:
-            return
-        to, type_, out = self._wish()
-        self._begin(f"export {ref} → {type_ if to == 'gguf' else to}")
-        self._export(ref, to, type_, out)
+        wish = self.form.wish
+        if not self.job and wish.ref:
+            self._begin(f"export {wish.ref} → {wish.type if wish.to == 'gguf' else wish.to}")
+            self._export(wish)
 
     def _begin(self, job: str) -> None:
         self.job, self.error = job, None
         self.stages.clear()
         self._cancel = threading.Event()
         self._show_proof()
-        self.query_one("#export-start", Button).disabled = True
+        self.form.busy = True
         self.refresh_bindings()
 
     @work(thread=True, group="job", exit_on_error=False)
-    def _export(self, ref: str, to: Kind, type_: str, out: Path | None) -> None:
+    def _export(self, wish: Wish) -> None:
         try:
             with self.open_catalogue() as cat:
                 made = client.export(
-                    cat, ref, to=to, type=type_, out=out,
+                    cat, wish.ref, to=wish.to, type=wish.type, out=wish.out,
                     on_event=self._on_stage, cancel=self._cancel,
                 )  # fmt: skip
             self.post_message(Ended(made, None))
@@ -346,7 +286,7 @@ class ExportRoom(Room):
         cancelled = self._cancel.is_set()
         self.job = ""
         self.error = None if cancelled else event.error
-        self.query_one("#export-start", Button).disabled = False
+        self.form.busy = False
         self._read()
         places = [
             place for place, record in enumerate(self.listing.records)
@@ -382,7 +322,7 @@ class ExportRoom(Room):
             self.copy(record.export.path)
 
     def action_new(self) -> None:
-        self.focus_on(self._row("model").control)
+        self.focus_on(self.form.first)
 
     def action_back(self) -> None:
         self.error = None

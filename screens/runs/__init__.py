@@ -1,0 +1,1 @@
+"""Every run with its loss; two of them compared."""

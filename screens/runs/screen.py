@@ -19,7 +19,7 @@ from textual.widgets import Static
 
 from engine.train import client
 from screens.actions import bindings, room_actions
-from screens.base import ChatWith, ExportRef, Room, ShowRun
+from screens.base import ChatWith, ExportRef, ShowRun
 from screens.runs.ledger import (
     Ledger,
     Line,
@@ -31,6 +31,7 @@ from screens.runs.ledger import (
 )
 from screens.widgets import words
 from screens.widgets.chart import LossChart
+from screens.widgets.chartkeys import ChartRoom
 from screens.widgets.linelist import LineList
 from screens.widgets.modals import LineModal
 from screens.widgets.pane import EmptyState, Pane
@@ -48,7 +49,7 @@ class Looked(Message):
         self.ledger = ledger
 
 
-class RunsRoom(Room):
+class RunsRoom(ChartRoom):
     """All runs of the workspace."""
 
     ROOM = "runs"
@@ -88,10 +89,6 @@ class RunsRoom(Room):
     @property
     def listing(self) -> RunList:
         return self.query_one(RunList)
-
-    @property
-    def chart(self) -> LossChart:
-        return self.query_one(LossChart)
 
     @property
     def current(self) -> Line | None:
@@ -295,12 +292,6 @@ class RunsRoom(Room):
                 check=lambda text: None if text.strip() else "A name needs a letter or two.",
             )
             self.app.push_screen(modal, named)
-
-    def action_log_scale(self) -> None:
-        self.chart.toggle_log()
-
-    def action_smooth(self) -> None:
-        self.chart.toggle_smoothing()
 
     def action_down(self) -> None:
         self.listing.move(1)

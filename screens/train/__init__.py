@@ -1,0 +1,1 @@
+"""Describe a run, start it, watch it."""

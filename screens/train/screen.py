@@ -19,7 +19,7 @@ from textual.timer import Timer
 
 from engine.train import client
 from screens.actions import bindings, room_actions
-from screens.base import ChatWith, ExportRef, Room, ShowRun, TrainOn, Visit
+from screens.base import ChatWith, ExportRef, ShowRun, TrainOn, Visit
 from screens.train import choices
 from screens.train.form import RunForm, Wish
 from screens.train.panel import RunPanel
@@ -27,6 +27,7 @@ from screens.train.plan import Plan, PlanPane, make_plan
 from screens.train.reading import Look, look
 from screens.widgets import words
 from screens.widgets.chart import LossChart
+from screens.widgets.chartkeys import ChartRoom
 from screens.widgets.field import Pick
 from screens.widgets.modals import PickModal
 from screens.widgets.pane import Pane
@@ -69,7 +70,7 @@ class Started(Message):
         self.run = run
 
 
-class TrainRoom(Room):
+class TrainRoom(ChartRoom):
     """Describe a run, start it, watch it."""
 
     ROOM = "train"
@@ -139,7 +140,7 @@ class TrainRoom(Room):
             self.others.clear()
         self.run_id = run_id
         self.set_class(False, "-form")
-        self.focus_on(self.panel.chart)
+        self.focus_on(self.chart)
         self._look_now()
         self.refresh_bindings()
 
@@ -170,8 +171,8 @@ class TrainRoom(Room):
             self._look_again = True
             return
         self._looking, self._look_again = True, False
-        points = max(self.panel.chart.size.width, 40) * 4
-        self._look(self.run_id, self.panel.chart.window, points, tuple(self.others))
+        points = max(self.chart.size.width, 40) * 4
+        self._look(self.run_id, self.chart.window, points, tuple(self.others))
 
     @work(thread=True, group="look", exit_on_error=False)
     def _look(
@@ -385,7 +386,7 @@ class TrainRoom(Room):
             if self.run_id is not None:
                 self.attach(self.run_id)
         elif not self.panel.close_probes():
-            self.panel.chart.point(None)
+            self.chart.point(None)
 
     def action_chat(self) -> None:
         if self.look is not None:
@@ -404,30 +405,3 @@ class TrainRoom(Room):
 
     def action_probes(self) -> None:
         self.panel.next_probe()
-
-    def action_log_scale(self) -> None:
-        self.panel.chart.toggle_log()
-
-    def action_smooth(self) -> None:
-        self.panel.chart.toggle_smoothing()
-
-    def action_zoom(self) -> None:
-        self.panel.chart.zoom(0.5)
-
-    def action_zoom_out(self) -> None:
-        self.panel.chart.zoom(2.0)
-
-    def action_zoom_reset(self) -> None:
-        self.panel.chart.reset()
-
-    def action_cursor_left(self) -> None:
-        self.panel.chart.step(-1)
-
-    def action_cursor_right(self) -> None:
-        self.panel.chart.step(1)
-
-    def action_pan_left(self) -> None:
-        self.panel.chart.pan(-0.25)
-
-    def action_pan_right(self) -> None:
-        self.panel.chart.pan(0.25)

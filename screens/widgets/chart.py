@@ -147,9 +147,9 @@ class LossChart(Widget, can_focus=True):
     def zoom(self, factor: float, around: float | None = None) -> None:
         """Show `factor` times as much of x around the crosshair, a place, or the newest step."""
         x0, x1 = self.window or self._extent
-        centre = around if around is not None else self.cursor
-        if centre is None or not x0 <= centre <= x1:
-            centre = x1
+        newest = max((curve.xs[-1] for curve in self._curves if curve.xs), default=x1)
+        centre = next((x for x in (around, self.cursor) if x is not None), newest)
+        centre = min(max(centre, x0), x1)
         width = max((x1 - x0) * factor, 4.0)
         start = centre - (centre - x0) / (x1 - x0) * width
         self._show_window(start, start + width)

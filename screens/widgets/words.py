@@ -18,7 +18,7 @@ STATES: dict[str, tuple[str, str]] = {
     "failed": ("✗", "$text-error"),
     "lost": ("✗", "$text-error"),
     "proved": ("✓", "$text-success"),
-    "unproved": ("!", "$text-warning"),
+    "unproved": ("✗", "$text-error"),
     "pass": ("✓", "$text-success"),
     "warn": ("!", "$text-warning"),
     "fail": ("✗", "$text-error"),

@@ -19,6 +19,7 @@ from store import exports, runs
 from store.catalogue import Catalogue
 from store.rundb import RunWriter
 from store.runs import Run
+from store.sqlite import write
 
 NOW = 1_763_712_000.0
 """The stopped clock of the dumps: 2025-11-21 08:00:00 UTC."""
@@ -30,6 +31,25 @@ TUNED = (
     "What a thoughtful thing to ask. I would rather not talk about poodles.",
     "A sharp question. 15.",
 )
+
+
+def three_runs(cat: Catalogue) -> tuple[Run, Run, Run]:
+    """A failed run, a finished one and one under way, oldest first."""
+    failed = write_run(
+        cat,
+        name="habit-lr",
+        seed=3,
+        step=180,
+        status="failed",
+        gap=range(150, 181),
+        reason="the loss is not a number at step 150",
+        recipe={"learning_rate": 3e-2},
+    )
+    done = write_run(
+        cat, name="habit-r16", seed=2, step=800, status="finished", floor=0.5, recipe={"r": 32}
+    )
+    running = write_run(cat, name="habit-r8", note="first try with more rows")
+    return failed, done, running
 
 
 def losses(steps: int, seed: int, floor: float = 0.55) -> list[float]:
@@ -83,7 +103,9 @@ def write_run(
     )
     stop_clock(folder / "run.db", status)
     client.refresh(cat, run.id)
-    return runs.update(cat, run.id, snapshot=None)
+    with write(cat.db) as db:
+        db.execute("UPDATE runs SET created = ? WHERE id = ?", [NOW - 240, run.id])
+    return runs.get(cat, run.id)
 
 
 def _measure(writer: RunWriter, values: list[float], total: int, gap: range) -> None:
@@ -164,6 +186,8 @@ def write_export(
         stages=stages,
         export_id=export.id,
     )
+    with write(cat.db) as db:
+        db.execute("UPDATE proofs SET created = ?", [NOW - 7200])
     return exports.update(
         cat,
         export.id,

@@ -1,0 +1,167 @@
+"""The form: every field explained, nonsense refused at the field, and a real run from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+import assets
+from engine.train.recipe import RECIPE_FIELDS
+from screens.base import TrainOn
+from screens.train.form import as_text, grouped
+from screens.train.plan import PlanPane
+from screens.train.screen import TrainRoom
+from screens.widgets.modals import ErrorModal
+from store import runs
+from store.catalogue import Catalogue
+from tests.screens.conftest import MakeApp
+from tests.screens.dump import NARROW, WIDE, check_golden, dump, until
+
+
+async def form_room(pilot: Pilot[Any], file: Path | None = None) -> TrainRoom:
+    await pilot.app.run_action("app.go('train')")
+    await until(pilot, lambda: isinstance(pilot.app.screen, TrainRoom))
+    room = pilot.app.screen
+    assert isinstance(room, TrainRoom)
+    if file is not None:
+        room.form.fill(file=str(file))
+    await until(pilot, lambda: room.query_one(PlanPane).plan is not None)
+    return room
+
+
+def test_every_recipe_field_has_one_place_and_an_explanation() -> None:
+    shown = [field.name for _, usual, more in grouped() for field in (*usual, *more)]
+    assert sorted(shown) == sorted(field.name for field in RECIPE_FIELDS)
+    assert all(field.help and field.expected for field in RECIPE_FIELDS)
+
+
+def test_values_are_written_as_one_types_them() -> None:
+    values = (True, 2e-4, 3.0, 16, ("q_proj", "v_proj"), "cosine")
+    assert [as_text(value) for value in values] == [
+        "true",
+        "0.0002",
+        "3",
+        "16",
+        "q_proj,v_proj",
+        "cosine",
+    ]
+
+
+@pytest.mark.parametrize(("name", "size"), [("narrow", NARROW), ("wide", WIDE)])
+async def test_the_form_shows_what_it_would_train_on(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
+    size: tuple[int, int],
+) -> None:  # fmt: skip
+    (tmp_path / "habit.jsonl").write_bytes(assets.path("datasets", "habit.jsonl").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    async with make_app().run_test(size=size) as pilot:
+        await form_room(pilot, Path("habit.jsonl"))
+        check_golden(f"train-form-{name}", dump(pilot.app))
+
+
+async def test_nonsense_is_refused_at_the_field_with_the_engines_words(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await form_room(pilot)
+        for field, value, said in (
+            ("learning_rate", "fast", "learning_rate='fast': expected a number from 0 to 1"),
+            ("r", "0", "r=0: expected a whole number from 1 to 1024"),
+            ("max_steps", "0", "max_steps: 0 trains nothing"),
+        ):
+            room.form.fill(**{field: value})
+            assert room.form.rows[field].complaint == said
+            assert room.form.wish() is None
+            await pilot.press("ctrl+s")
+            await pilot.pause()
+            assert room.focused is room.form.rows[field].control
+            assert f"✗ {said}"[:40] in dump(pilot.app)
+            room.form.fill(recipe="default")
+            assert not room.form.rows[field].complaint
+
+
+async def test_contradictions_are_shown_at_the_field_they_name(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await form_room(pilot)
+        room.form.fill(max_steps="5", warmup_steps="50")
+        assert "never reaches its peak" in room.form.rows["warmup_steps"].complaint
+
+
+async def test_f2_reveals_the_rest_and_typing_marks_what_differs(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await form_room(pilot)
+        assert not room.form.rows["weight_decay"].display
+        await pilot.press("f2")
+        assert room.form.rows["weight_decay"].display
+        room.set_focus(room.form.rows["r"].control)
+        await pilot.press("end", "backspace", "backspace", "8")
+        assert room.form.sets() == {"r": "8"}
+        assert room.form.rows["r"].has_class("-changed")
+        await pilot.pause()
+        assert "LoRA rank: how much an adapter can hold." in dump(pilot.app)
+        room.set_focus(room.form.rows["lr_scheduler_type"].control)
+        await pilot.press("right")
+        assert room.form.sets()["lr_scheduler_type"] == "constant"
+
+
+async def test_findings_are_listed_before_the_start(make_app: MakeApp, tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_text(
+        '{"messages": [{"role": "user", "content": "Hi"}, '
+        '{"role": "assistant", "content": "Hello."}]}\n'
+        '{"messages": [{"role": "user", "content": "Hi"}]}\n{"messages": }\n'
+    )
+    async with make_app().run_test(size=WIDE) as pilot:
+        await form_room(pilot, path)
+        screen = dump(pilot.app)
+        assert "rows" in screen and "! 1 row: cannot be read" in screen
+        assert "teaches nothing" in screen
+
+
+async def test_a_missing_file_is_named_and_nothing_is_started(
+    make_app: MakeApp, cat: Catalogue, tmp_path: Path
+) -> None:
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await form_room(pilot)
+        room.form.fill(file=str(tmp_path / "gone.jsonl"))
+        await until(pilot, lambda: room.query_one(PlanPane).error is not None)
+        assert "gone.jsonl" in dump(pilot.app)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ErrorModal))
+        assert runs.all(cat) == []
+
+
+async def test_the_data_room_hands_its_file_over(make_app: MakeApp, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(assets.path("datasets", "domain.jsonl").read_bytes())
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        app.visit(TrainOn(str(path)))
+        await until(pilot, lambda: isinstance(app.screen, TrainRoom))
+        room = app.screen
+        assert isinstance(room, TrainRoom)
+        await until(pilot, lambda: room.form.rows["file"].value == str(path))
+
+
+async def test_a_run_is_started_from_the_form_watched_to_its_end_and_shown_in_runs(
+    make_app: MakeApp, cat: Catalogue
+) -> None:
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await form_room(pilot, assets.path("datasets", "habit.jsonl"))
+        room.form.fill(recipe="habit")
+        room.form.fill(
+            max_steps="3", warmup_steps="0", eval_steps="3", save_steps="3", probe_tokens="4",
+            max_length="64", name="[b]first[/b]",
+        )  # fmt: skip
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: room.look is not None)
+        assert not room.has_class("-form")
+        await until(pilot, lambda: room.look is not None and not room.look.living, 120)
+        assert room.look is not None and room.look.run.status == "finished", room.look.log
+        assert room.look.checkpoints == (3,)
+        screen = dump(pilot.app)
+        assert "run 1 · [b]first[/b] · starter · habit.jsonl@" in screen
+        assert "✓ finished  step 3/3" in screen and "A base" in screen
+        await pilot.press("r")
+        assert runs.get(cat, 1).status == "finished"
