@@ -53,8 +53,8 @@ def _nf4() -> dict[str, object]:
     weight = torch.randn(64, 64, generator=torch.Generator().manual_seed(0)).to(device)
     packed, state = functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
     back = functional.dequantize_4bit(packed, state)
-    error = float((back - weight).norm() / weight.norm())
-    return {"nf4": error < 0.15, "nf4_detail": f"round trip off by {error:.1%} on {device}"}
+    off = float((back - weight).norm() / weight.norm())
+    return {"nf4": off < 0.15, "nf4_detail": f"round trip off by {off:.1%} on {device}"}
 
 
 def _llama() -> dict[str, object]:
