@@ -76,24 +76,7 @@ def export(
         remove(plan.partial)
         exports.update(cat, record.id, status="failed", finished=time.time())
         raise
-    provenance = {
-        **finished.facts,
-        "kind": to,
-        "sha256": finished.sha256,
-        "created": record.created,
-    }
-    _write_sidecars(final, provenance, finished)
-    _add_proof(cat, final, plan.source.ref, finished, record.id)
-    return exports.update(
-        cat,
-        record.id,
-        path=str(final),
-        bytes=finished.bytes,
-        sha256=finished.sha256,
-        status="unproved" if finished.verdict == "fail" else "proved",
-        finished=time.time(),
-        provenance=provenance,
-    )
+    return _keep(cat, record, final, finished)
 
 
 def verify(
@@ -127,6 +110,28 @@ def verify(
     finished = run(job, cat.workspace.logs / f"{stamp}.log", on_event, cancel)
     same = [e.id for e in exports.all(cat) if e.sha256 == finished.sha256]
     return _add_proof(cat, target, source.ref, finished, same[0] if same else None)
+
+
+def _keep(cat: Catalogue, record: Export, final: Path, finished: Finished) -> Export:
+    """Write provenance and proof beside the export and into the catalogue."""
+    provenance = {
+        **finished.facts,
+        "kind": record.kind,
+        "sha256": finished.sha256,
+        "created": record.created,
+    }
+    _write_sidecars(final, provenance, finished)
+    _add_proof(cat, final, record.ref, finished, record.id)
+    return exports.update(
+        cat,
+        record.id,
+        path=str(final),
+        bytes=finished.bytes,
+        sha256=finished.sha256,
+        status="unproved" if finished.verdict == "fail" else "proved",
+        finished=time.time(),
+        provenance=provenance,
+    )
 
 
 def proof_of(cat: Catalogue, record: Export) -> Proof | None:

@@ -80,11 +80,7 @@ def write_gguf(
     for key, value_type, value in families.keys(merged.config, rows):
         _add(writer, f"{family.arch}.{key}", value_type, value)
     _add_vocabulary(writer, vocabulary)
-    for item in targets:
-        size, bytes_each = gguf.GGML_QUANT_SIZES[item.kind]
-        count = int(np.prod(item.shape)) // size * bytes_each
-        shape = list(item.shape)
-        writer.add_tensor_info(item.name, shape, np.dtype(np.float32), count, raw_dtype=item.kind)
+    _add_tensors(writer, targets)
     try:
         writer.write_header_to_file(target)
         writer.write_kv_data_to_file()
@@ -190,6 +186,15 @@ def _add(writer: gguf.GGUFWriter, key: str, value_type: str, value: int | float 
             writer.add_float32(key, float(value))
         case _:
             writer.add_string(key, str(value))
+
+
+def _add_tensors(writer: gguf.GGUFWriter, targets: list[_Target]) -> None:
+    """The list of tensors, which a GGUF file has before the first of them."""
+    for item in targets:
+        size, bytes_each = gguf.GGML_QUANT_SIZES[item.kind]
+        count = int(np.prod(item.shape)) // size * bytes_each
+        shape = list(item.shape)
+        writer.add_tensor_info(item.name, shape, np.dtype(np.float32), count, raw_dtype=item.kind)
 
 
 def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:

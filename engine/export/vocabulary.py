@@ -69,8 +69,8 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
             "(it knows BPE).",
             _MERGED,
         )
-    tokenizer = Tokenizer.from_file(str(path))
     renderer = Renderer.load(folder)
+    tokenizer = Tokenizer.from_file(str(path))
     special = _special(folder, renderer, tokenizer, model)
     add_bos, add_eos = _framing(tokenizer, special, renderer, path)
     added = {int(item["id"]): item for item in data.get("added_tokens", [])}
