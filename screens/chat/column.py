@@ -26,10 +26,10 @@ _WELCOME = (
 
 
 def stats(done: Done) -> str:
-    """`38 tokens · 61/s · first 0.12 s · ✓ end`."""
+    """`38 tok · 61/s · first 0.12 s · ✓ end`."""
     speed = f" · {done.tokens / done.seconds:,.0f}/s" if done.seconds > 0 else ""
     ends = {"turn end": "✓ end", "length": "✂ limit", "stopped": "■ stopped"}
-    words = f"{done.tokens:,} tokens{speed} · first {done.first_token_seconds:.2f} s"
+    words = f"{done.tokens:,} tok{speed} · first {done.first_token_seconds:.2f} s"
     return f"{words} · {ends[done.stop]}"
 
 

@@ -247,9 +247,10 @@ class ChatRoom(Room):
 
     def _done(self, done: Done) -> None:
         column = self._column(done.column)
-        if column is None or self._chat is None:
+        if column is not None:
+            column.finish(done)
+        if self._chat is None:
             return
-        column.finish(done)
         chats.add_turn(
             self.catalogue,
             self._chat,

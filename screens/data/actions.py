@@ -29,7 +29,7 @@ ACTIONS: tuple[Action, ...] = (
     _act("train", "T", "train", "Train on this file.", "workbench train FILE --model REF",
          show=True),
     _act("delete", "x", "delete row", "Take the row away; u brings it back."),
-    _act("open", "o", "open", "Open another dataset.", "workbench --open FILE"),
+    _act("open", "o", "open", "Open another dataset.", "workbench --open FILE", show=True),
     _act("model", "m", "model", "Choose the model whose template and tokens are shown.", _SHOW),
     _act("copy", "y", "copy", "Copy the row as JSON.", "workbench data show FILE --row N"),
     _act("goto", "g", "top", "Go to the first row.", palette=False),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textual.content import Content
+
 from engine.data.document import Document
 from engine.data.rows import Row
 from screens.safe import visible
@@ -29,7 +31,7 @@ class Count:
 def first_words(row: Row) -> str:
     """What a row is about: the user's first words, else its first text, else its error."""
     if row.error is not None:
-        return row.error
+        return f"✗ {row.error.removeprefix(f'line {row.number}: ')}"
     asked = next((turn.text for turn in row.turns if turn.role == "user"), None)
     if asked is None:
         asked = row.turns[0].text if row.turns else row.text
@@ -69,12 +71,12 @@ class RowList(LineList):
             return ()
         row = self.document.row(number)
         lead = "▸" if index == self.cursor else " "
-        words_width = max(0, width - gutter - 24)
-        words = visible(first_words(row))[:words_width]
+        words_width = max(0, width - gutter - 23)
+        words = _fitted(first_words(row), words_width)
         at = (lead, "accent"), (f"{number:>{gutter},}", "muted")
         if row.error is not None:
-            bad = (f"{'–':>7}{'–':>8}  ", "muted"), (f"✗ {words}"[: words_width + 3], "bad")
-            return *at, *bad, *self._marks(number, bad=True)
+            bad = (f"{'–':>7}{'–':>8}  ", "muted"), (words, "bad")
+            return *at, *bad, *self._marks(number)
         count = self.counts.get(number)
         tokens = f"{count.tokens:,}" if count else "·"
         turns = str(len(row.turns)) if row.turns else "–"
@@ -83,22 +85,18 @@ class RowList(LineList):
             *at,
             (f"{turns:>7}{tokens:>8}  ", "muted"),
             (words, tone),
-            (" " * max(0, words_width - _cells(words)), "plain"),
-            *self._marks(number, bad=False),
+            *self._marks(number),
         )
 
-    def _marks(self, number: int, *, bad: bool) -> Cells:
+    def _marks(self, number: int) -> Cells:
         count = self.counts.get(number)
         edited = self.document is not None and self.document.edited(number)
-        if bad:
-            return ((" ✎" if edited else "", "accent"),)
         return (
             ("  ✎" if edited else "   ", "accent"),
             (" !" if count and count.warning else "  ", "warn"),
         )
 
 
-def _cells(words: str) -> int:
-    from rich.cells import cell_len
-
-    return cell_len(words)
+def _fitted(words: str, width: int) -> str:
+    """Words in exactly `width` cells, with an ellipsis where some are left out."""
+    return Content(visible(words)).truncate(width, ellipsis=True, pad=True).plain

@@ -14,11 +14,6 @@ MakeApp = Callable[..., WorkbenchApp]
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "ws").create()
-
-
-@pytest.fixture
 def make_app(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> MakeApp:
     """Makes the application, whose top line shows neither this machine nor a random folder."""
     monkeypatch.setattr(WorkbenchApp, "place", "~/rules · 2 cores · 24 GB")

@@ -1,0 +1,280 @@
+"""The Data room on real files: looking, finding, editing, saving."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from textual.content import Content
+from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
+
+import assets
+from engine.data.rows import parse_row
+from engine.render.renderer import Renderer
+from screens.data.editor import EditModal
+from screens.data.fields import WHOLE, favourite, fields
+from screens.data.rowlist import RowList
+from screens.data.screen import DataRoom
+from screens.data.view import tokens_content, verdict
+from screens.widgets.modals import ChoiceModal, ErrorModal, PickModal
+from store.errors import Unsupported
+from tests.screens.conftest import MakeApp
+from tests.screens.dump import NARROW, WIDE, check_golden, dump, styled, until
+
+LINES = [
+    ("Be brief.", "Why is the sky blue?", "Air scatters blue light more than red."),
+    ("", "What's a poodle?", "A poodle is a dog with curly fur."),
+    ("", "Explain recursion to a child.", "Imagine a box that holds a smaller box."),
+]
+
+
+def row(system: str, asked: str, said: str) -> bytes:
+    turns = [{"role": "system", "content": system}] if system else []
+    turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+    return json.dumps({"messages": turns}, ensure_ascii=False).encode()
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """Three good rows, two that cannot be read, then 200 more."""
+    lines = [row(*line) for line in LINES]
+    lines += [b'{"messages": []}', b"not json at all"]
+    lines += [row("", f"What is {n} plus 1?", f"{n} plus 1 is {n + 1}.") for n in range(200)]
+    path = tmp_path / "rules.jsonl"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return path
+
+
+async def opened(pilot: Pilot[None]) -> DataRoom:
+    """The room, once its rows on screen are counted."""
+    room = pilot.app.screen
+    assert isinstance(room, DataRoom)
+    await until(pilot, lambda: room.document is not None and bool(room.rows.counts))
+    return room
+
+
+@pytest.mark.parametrize(("name", "size"), [("narrow", NARROW), ("wide", WIDE)])
+async def test_rows_row_and_tokens(
+    make_app: MakeApp, rules: Path, name: str, size: tuple[int, int]
+) -> None:
+    app = make_app(rules)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        await opened(pilot)
+        check_golden(f"data-{name}", dump(app))
+        await pilot.press("t")
+        await pilot.pause()
+        check_golden(f"data-tokens-{name}", dump(app))
+        await pilot.press("escape", "e")
+        await pilot.pause()
+        check_golden(f"data-edit-{name}", dump(app))
+
+
+async def test_trained_tokens_are_underlined_and_coloured(make_app: MakeApp, rules: Path) -> None:
+    app = make_app(rules)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        await opened(pilot)
+        await pilot.press("t")
+        await pilot.pause()
+        marks = styled(app, lambda style: "u" if style and style.underline else " ")
+        lines = dump(app).splitlines()
+        at = next(n for n, line in enumerate(lines) if "Air·scatters·blue" in line)
+        start = lines[at].index("Air·scatters")
+        assert marks.splitlines()[at][start : start + 12] == "u" * 12
+        asked = next(n for n, line in enumerate(lines) if "Why·is·the·sky" in line)
+        assert "u" not in marks.splitlines()[asked]
+
+
+def test_tokens_say_what_is_cut_and_what_is_trained() -> None:
+    renderer = Renderer.load(assets.path("starter"))
+    read = parse_row(1, row(*LINES[0]))
+    whole = renderer.render_row(read)
+    assert "BOS once ✓" in verdict(whole, 64).plain
+    assert "turn end trained ✓" in verdict(whole, 64).plain
+    cut = renderer.render_row(read, max_length=12)
+    assert f"✂ {cut.cut:,} tokens cut off here" in tokens_content(cut).plain
+    assert "cut at 12 !" in verdict(cut, 12).plain
+
+
+async def test_keys_move_and_find(make_app: MakeApp, rules: Path) -> None:
+    app = make_app(rules)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        room = await opened(pilot)
+        await pilot.press("j", "j", "k")
+        assert room.rows.number == 2
+        await pilot.press("G")
+        assert room.rows.number == 205
+        await pilot.press("ctrl+u")
+        assert room.rows.number < 205
+        await pilot.press("g", "exclamation_mark")
+        await until(pilot, lambda: room.rows.number == 4)
+        assert "expected at least one turn" in dump(app)
+        await pilot.press("exclamation_mark")
+        await until(pilot, lambda: room.rows.number == 5)
+        assert "not json at all" in dump(app)
+        await pilot.press("slash", *"WHAT IS 77", "enter")
+        await until(pilot, lambda: room.rows.number == 83)
+        await pilot.press("slash")
+        app.screen.query_one("#find", Input).value = "plus"
+        await pilot.press("enter")
+        await until(pilot, lambda: room.rows.number == 84)
+        await pilot.press("N")
+        await until(pilot, lambda: room.rows.number == 83)
+        await pilot.click(RowList, offset=(20, 3))
+        assert room.rows.number != 83
+
+
+async def edit(pilot: Pilot[None], new: str) -> None:
+    """Edit the favourite text of the row under the cursor."""
+    await pilot.press("e")
+    await until(pilot, lambda: isinstance(pilot.app.screen, PickModal))
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(pilot.app.screen, EditModal))
+    pilot.app.screen.query_one(TextArea).text = new
+    await pilot.press("ctrl+s")
+    await until(pilot, lambda: isinstance(pilot.app.screen, DataRoom))
+
+
+async def test_edit_save_undo_save_leaves_the_file_as_it_was(
+    make_app: MakeApp, rules: Path
+) -> None:
+    before = rules.read_bytes()
+    app = make_app(rules)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        room = await opened(pilot)
+        await edit(pilot, 'Because "air"\nscatters it.')
+        assert room.document is not None
+        assert room.document.unsaved == 1
+        assert "1 unsaved ✎" in dump(app)
+        assert rules.read_bytes() == before
+        await pilot.press("s")
+        await until(pilot, lambda: rules.read_bytes() != before and "unsaved" not in dump(app))
+        saved = json.loads(rules.read_bytes().split(b"\n")[0])
+        assert saved["messages"][2]["content"] == 'Because "air"\nscatters it.'
+        assert rules.read_bytes().split(b"\n")[1:] == before.split(b"\n")[1:]
+        await pilot.press("u", "s")
+        await until(pilot, lambda: rules.read_bytes() == before)
+        await pilot.press("ctrl+r")
+        await pilot.pause()
+        assert room.document.row(1).turns[2].text == 'Because "air"\nscatters it.'
+        await pilot.press("x")
+        await pilot.pause()
+        assert room.document.count == 204
+
+
+async def test_unsaved_edits_survive_and_are_spoken_of(make_app: MakeApp, rules: Path) -> None:
+    app = make_app(rules)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        await opened(pilot)
+        await edit(pilot, "Because.")
+        await pilot.press("ctrl+c")
+        await pilot.pause()
+        assert "1 unsaved edits of rules.jsonl are kept" in app._partings()[0]
+        app.exit()
+    assert app.farewell
+    again = make_app(rules)
+    async with again.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        room = await opened(pilot)
+        assert room.document is not None
+        assert room.document.unsaved == 1
+        assert room.document.row(1).turns[2].text == "Because."
+
+
+async def test_a_bad_row_is_repaired_as_json_and_nonsense_is_refused(
+    make_app: MakeApp, rules: Path
+) -> None:
+    app = make_app(rules)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        room = await opened(pilot)
+        await pilot.press("G", "g", "exclamation_mark")
+        await until(pilot, lambda: room.rows.number == 4)
+        await pilot.press("exclamation_mark")
+        await until(pilot, lambda: room.rows.number == 5)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, EditModal))
+        app.screen.query_one(TextArea).text = '{"messages": 3}'
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert isinstance(app.screen, EditModal)
+        assert "expected a list of turns" in dump(app)
+        app.screen.query_one(TextArea).text = row(*LINES[1]).decode()
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, DataRoom))
+        assert room.document is not None
+        assert room.document.row(5).error is None
+
+
+async def test_a_file_changed_outside_is_a_choice(make_app: MakeApp, rules: Path) -> None:
+    app = make_app(rules)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        room = await opened(pilot)
+        await edit(pilot, "Because.")
+        changed = rules.read_bytes().replace(b"Air scatters", b"Gas scatters")
+        rules.write_bytes(changed)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, ChoiceModal))
+        assert rules.read_bytes() == changed
+        await pilot.press("a")
+        await until(pilot, lambda: b"Because." in rules.read_bytes())
+        await until(pilot, lambda: isinstance(app.screen, DataRoom))
+        assert room.document is not None
+
+
+async def test_starter_datasets_are_copied_before_they_are_opened(make_app: MakeApp) -> None:
+    shipped = assets.path("datasets", "habit.jsonl")
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, PickModal))
+        await pilot.press(*"habit", "enter")
+        await pilot.pause()
+        room = await opened(pilot)
+        assert room.document is not None
+        assert room.document.path == app.workspace.root / "datasets" / "habit.jsonl"
+        assert room.document.path.read_bytes() == shipped.read_bytes()
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, PickModal))
+        await pilot.press(*"/no/such/file.jsonl", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ErrorModal))
+        assert "/no/such/file.jsonl" in dump(app)
+
+
+async def test_the_file_goes_to_the_train_room(make_app: MakeApp, rules: Path) -> None:
+    app = make_app(rules)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        await opened(pilot)
+        await pilot.press("T")
+        await until(pilot, lambda: app.current_mode == "train" and "rules.jsonl" in dump(app))
+
+
+def test_fields_have_places_that_the_document_can_set() -> None:
+    found = fields(parse_row(1, row(*LINES[0])))
+    assert [field.dotted for field in found] == [
+        "messages.0.content",
+        "messages.1.content",
+        "messages.2.content",
+        WHOLE,
+    ]
+    assert favourite(found).dotted == "messages.2.content"
+    alpaca = parse_row(1, b'{"instruction": "a", "input": "b", "output": "c"}')
+    assert [field.dotted for field in fields(alpaca)[:-1]] == ["instruction", "input", "output"]
+    assert [field.dotted for field in fields(parse_row(1, b"{"))] == [WHOLE]
+
+
+def test_the_editor_refuses_what_it_would_change_by_itself() -> None:
+    with pytest.raises(Unsupported, match="mixes line endings"):
+        EditModal(Content("x"), "one\r\ntwo\nthree")
+    with pytest.raises(Unsupported, match="mixes line endings"):
+        EditModal(Content("x"), "one\u2028two")
+    with pytest.raises(Unsupported, match="characters"):
+        EditModal(Content("x"), "x" * 70_000)
