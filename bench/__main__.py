@@ -18,7 +18,8 @@ def main() -> int:
     failed = 0
     for name in wanted:
         print(f"\n── {name} " + "─" * (60 - len(name)), flush=True)
-        failed += subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode != 0
+        done = subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False)
+        failed += done.returncode != 0
     return failed
 
 

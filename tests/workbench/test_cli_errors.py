@@ -76,8 +76,22 @@ CASES = [
     ("export alien --to gguf --type f16 --out x.gguf", "AlienForLM"),
     ("export starter --to gguf --type f16 --out nowhere/deep/x.gguf", "nowhere"),
     ("verify nowhere.gguf --against starter", "nowhere.gguf"),
-    ("verify fake.gguf --against starter", "fake.gguf"),
 ]
+
+
+def test_a_file_that_fails_its_proof_is_reported_whole(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["verify", str(place / "fake.gguf"), "--against", "starter"]
+    monkeypatch.setattr(
+        "sys.argv", ["workbench", *arguments, "--workspace", str(place / "ws"), "--json"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    answer = json.loads(capfd.readouterr().out)
+    assert ended.value.code == 2
+    assert answer["verdict"] == "fail"
+    assert answer["stages"][-1]["state"] == "fail"
 
 
 @pytest.mark.parametrize(("command", "named"), CASES, ids=[case for case, _ in CASES])
