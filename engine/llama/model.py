@@ -58,6 +58,8 @@ class LlamaModel:
         model_options = llama_cpp.llama_model_default_params()
         model_options.n_gpu_layers = gpu_layers
         model_options.check_tensors = True
+        # The AMX repacking crashes at batches over one token (ggml-org/llama.cpp#20824).
+        model_options.use_extra_bufts = False
         self._model = llama_cpp.llama_model_load_from_file(bytes(path), model_options)
         if not self._model:
             raise BadInput(
