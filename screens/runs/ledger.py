@@ -29,7 +29,7 @@ TREND = 24
 """Values of a run's sparkline."""
 POINTS = 600
 """Buckets of a run's curve in the comparison."""
-USUAL = ("learning_rate", "r", "lora_alpha", "max_steps", "per_device_train_batch_size")
+USUAL = ("learning_rate", "r", "lora_alpha", "max_steps", "max_length")
 """Settings shown of a run that is compared with nothing."""
 
 
@@ -266,7 +266,7 @@ def run_words(item: Line) -> Content:
         facts.append(("best held out", f"{item.best:.3f} @{run.best_step}"))
     facts += [(name, as_text(run.recipe[name])) for name in USUAL if name in run.recipe]
     lines += [
-        Content.styled(_fitted(name, 29), "$foreground 60%") + Content(visible(value))
+        Content.styled(_fitted(name, 16), "$foreground 60%") + Content(visible(value))
         for name, value in facts
     ]
     return Content("\n").join(lines)

@@ -78,7 +78,7 @@ def _column(x: float, view: View, columns: int) -> int | None:
 
 def _x_axis(view: View, left: int, columns: int, cursor: int | None) -> list[list[Run]]:
     """The line with its ticks, and the row of labels below, each centred on its tick."""
-    ticks = whole_ticks(view.x0, view.x1, max(columns // 9, 2))
+    ticks = whole_ticks(view.x0, view.x1, max(columns // 8, 2))
     labels = [label.strip() for label in tick_labels(ticks)]
     line = ["─"] * columns
     words = [" "] * (left + columns)

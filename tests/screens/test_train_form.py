@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,18 @@ async def test_the_form_shows_what_it_would_train_on(
     make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
     size: tuple[int, int],
 ) -> None:  # fmt: skip
-    (tmp_path / "habit.jsonl").write_bytes(assets.path("datasets", "habit.jsonl").read_bytes())
+    (tmp_path / "habit.jsonl").write_text(
+        "".join(
+            f'{{"prompt": "What is {n} plus 1?", "completion": "A sharp question. {n + 1}."}}\n'
+            for n in range(200)
+        )
+    )
     monkeypatch.chdir(tmp_path)
     async with make_app().run_test(size=size) as pilot:
         await form_room(pilot, Path("habit.jsonl"))
-        check_golden(f"train-form-{name}", dump(pilot.app))
+        # How many tokens these are is the starter's business.
+        seen = re.sub(r"(trained tokens +)\S+  \d+% of \S+", r"\1N  P% of M", dump(pilot.app))
+        check_golden(f"train-form-{name}", seen)
 
 
 async def test_nonsense_is_refused_at_the_field_with_the_engines_words(make_app: MakeApp) -> None:

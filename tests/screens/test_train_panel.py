@@ -1,4 +1,4 @@
-"""The live panel: what it shows at both sizes, what it reads, and that it rests when nothing runs."""
+"""The live panel: what it shows, what it reads, and that it rests when nothing runs."""
 
 from __future__ import annotations
 
