@@ -17,6 +17,8 @@ Conventions, for whoever writes a room:
   that names the key which fills it. `#main`/`#side` fold by the app's classes `-narrow` (< 100
   columns) and `-wide`.
 * `self.status = Content(...)` sets the left of the bottom line. Short; a sign before a colour.
+* The first frame waits for what a room imports at module level: what only a key or a worker needs
+  (SQLite, tokenizers, templates, modals) is imported there, and under `TYPE_CHECKING` for types.
 * Slow work (anything that may take more than 10 ms) goes into
   ``@work(thread=True, exclusive=True, group="rows", exit_on_error=False)``. The worker opens its
   own catalogue (``with self.open_catalogue() as cat:``), never touches a widget, and *posts
@@ -39,7 +41,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual import events
 from textual.app import App, ComposeResult
@@ -54,9 +56,11 @@ from textual.worker import Worker, WorkerState
 from screens.clipboard import copy
 from screens.widgets.statusline import StatusLine
 from screens.widgets.topline import TopLine
-from store.catalogue import Catalogue
 from store.errors import WorkbenchError
 from store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from store.catalogue import Catalogue
 
 T = TypeVar("T")
 
@@ -166,6 +170,8 @@ class Room(Screen[None]):
 
     def open_catalogue(self) -> Catalogue:
         """A catalogue for a worker thread; use it in a `with`."""
+        from store.catalogue import Catalogue
+
         return Catalogue.open(self.shell.workspace)
 
     def compose(self) -> ComposeResult:

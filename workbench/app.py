@@ -13,11 +13,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
-from textual.command import Provider
 from textual.message import Message
 from textual.screen import Screen
 
@@ -26,10 +25,14 @@ from screens.actions import APP_ACTIONS, ROOMS, bindings, room_actions
 from screens.base import OpenFile, Room, Shell, Visit
 from screens.theme import SIDES, WORKBENCH, quiet
 from screens.widgets.topline import TopLine, short_path
-from store.catalogue import Catalogue
 from store.errors import WorkbenchError
 from store.workspace import Workspace
 from workbench.workspace import find_workspace
+
+if TYPE_CHECKING:
+    from textual.command import Provider
+
+    from store.catalogue import Catalogue
 
 AGAIN_WITHIN = 2.0
 """Seconds within which the second ctrl+c leaves."""
@@ -103,6 +106,8 @@ class WorkbenchApp(Shell):
     @property
     def catalogue(self) -> Catalogue:
         if self._catalogue is None:
+            from store.catalogue import Catalogue
+
             self._catalogue = Catalogue.open(self.workspace)
         return self._catalogue
 

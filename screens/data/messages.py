@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.message import Message
 
-from engine.data.document import Document
-from engine.data.save import SaveReport
-from engine.render.renderer import Rendered, Renderer
-from screens.data.rowlist import Count
-from store.errors import Conflict
+if TYPE_CHECKING:
+    from engine.data.document import Document
+    from engine.data.save import SaveReport
+    from engine.render.renderer import Rendered, Renderer
+    from screens.data.rowlist import Count
+    from store.errors import Conflict
 
 
 class Grown(Message):

@@ -7,24 +7,24 @@ run in worker threads.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
-from engine.data.document import Document
-from engine.data.rows import Row
-from engine.models import refs
-from engine.render.renderer import Rendered, Renderer
-from engine.train import recipe
 from screens.base import Room
 from screens.data.messages import Counted, Loaded, Previewed
 from screens.data.rowlist import Count, RowList
 from screens.data.side import Side
 from screens.data.view import warning_of
 from screens.widgets.linelist import LineList
-from screens.widgets.modals import PickModal
 from store.errors import BadInput, WorkbenchError
+
+if TYPE_CHECKING:
+    from engine.data.document import Document
+    from engine.data.rows import Row
+    from engine.render.renderer import Rendered, Renderer
 
 SETTLE_SECONDS = 0.15
 """Rest of the cursor after which tokens are counted: scrolling costs no rendering."""
@@ -62,6 +62,10 @@ class Preview(Room):
 
     @work(thread=True, exclusive=True, group="renderer", exit_on_error=False)
     def _load(self, ref: str) -> None:
+        from engine.models import refs
+        from engine.render.renderer import Renderer
+        from engine.train import recipe
+
         with self.open_catalogue() as cat:
             folder = refs.resolve(cat, ref).renderer_folder
         if folder is None:
@@ -81,6 +85,9 @@ class Preview(Room):
         self.show_row()
 
     def action_model(self) -> None:
+        from engine.models import refs
+        from screens.widgets.modals import PickModal
+
         def chosen(ref: str | None) -> None:
             if ref is not None:
                 refs.parse(ref)

@@ -6,13 +6,16 @@ Knows how a row looks in one line. Asks the document only for rows on screen.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from engine.data.document import Document
-from engine.data.rows import Row
 from screens.safe import visible
 from screens.widgets.linelist import Cells, LineList
+
+if TYPE_CHECKING:
+    from engine.data.document import Document
+    from engine.data.rows import Row
 
 FIRST_WORDS = 400
 """Characters of a row's words that a line can ever need."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -18,21 +18,21 @@ from textual.content import Content
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from engine.data.document import Document
-from engine.data.rows import parse_row
 from screens.actions import bindings, room_actions
 from screens.base import OpenFile, Room, TrainOn, Visit
-from screens.data.fields import WHOLE, Field, favourite, fields
 from screens.data.messages import Grown, Saved, Sought
 from screens.data.preview import Preview
 from screens.data.rowlist import HEAD, RowList
-from screens.data.seek import Fits, has_words, is_bad, seek
 from screens.data.side import Side
 from screens.safe import line, text, visible
 from screens.widgets.linelist import LineList
-from screens.widgets.modals import Choice, ChoiceModal, PickModal, steady
 from screens.widgets.pane import EmptyState, Pane
 from store.errors import BadInput, Conflict
+
+if TYPE_CHECKING:
+    from engine.data.document import Document
+    from screens.data.fields import Field
+    from screens.data.seek import Fits
 
 LOOK_SECONDS = 0.1
 """How long a worker looks further into a file before it tells."""
@@ -58,7 +58,9 @@ class DataRoom(Preview, Room):
         with Pane(id="list"):
             yield Static(Content(f"{'#':>7}{HEAD}"), id="head")
             yield RowList()
-            yield steady(Input(placeholder="find words", id="find", compact=True))
+            find = Input(placeholder="find words", id="find", compact=True)
+            find.cursor_blink = False
+            yield find
         yield Side()
         with Container(classes="nothing"):
             yield EmptyState(
@@ -99,6 +101,8 @@ class DataRoom(Preview, Room):
         Raises:
             NotFound, BadInput: there is no such file, or it cannot be read.
         """
+        from engine.data.document import Document
+
         try:
             document = Document.open(self.catalogue, path, force=force)
         except Conflict as conflict:
@@ -141,6 +145,7 @@ class DataRoom(Preview, Room):
 
     def action_open(self) -> None:
         from screens.data import opening
+        from screens.widgets.modals import PickModal
 
         def chosen(value: str | None) -> None:
             if value is None:
@@ -243,6 +248,9 @@ class DataRoom(Preview, Room):
 
     def action_edit(self) -> None:
         """Choose a text of the row, then edit it."""
+        from screens.data.fields import favourite, fields
+        from screens.widgets.modals import PickModal
+
         assert self.document is not None
         row = self.document.row(self.rows.number)
         found = fields(row)
@@ -262,7 +270,9 @@ class DataRoom(Preview, Room):
         )
 
     def _edit(self, number: int, field: Field) -> None:
+        from engine.data.rows import parse_row
         from screens.data.editor import EditModal
+        from screens.data.fields import WHOLE
 
         assert self.document is not None
         whole = field.dotted == WHOLE
@@ -331,6 +341,8 @@ class DataRoom(Preview, Room):
     @work(thread=True, group="save", exit_on_error=False)
     def _save(self, path: Path, force: bool) -> None:
         """Save through a document of its own: the journal is in the catalogue, not in memory."""
+        from engine.data.document import Document
+
         try:
             with (
                 self.open_catalogue() as cat,
@@ -358,6 +370,7 @@ class DataRoom(Preview, Room):
 
     def _ask_about(self, conflict: Conflict, anyway: Callable[[], None]) -> None:
         """The file was changed underneath: say so, and let the person choose."""
+        from screens.widgets.modals import Choice, ChoiceModal
 
         def chosen(answer: str | None) -> None:
             if answer == "anyway":
@@ -378,6 +391,8 @@ class DataRoom(Preview, Room):
     def _find(self, event: Input.Submitted) -> None:
         self.remove_class("-finding")
         self.focus_on(self.rows)
+        from screens.data.seek import has_words
+
         if event.value:
             self._fits = (event.value, has_words(event.value))
             self._start_seek(*self._fits, 1)
@@ -391,6 +406,8 @@ class DataRoom(Preview, Room):
             self._start_seek(*self._fits, -1)
 
     def action_next_bad(self) -> None:
+        from screens.data.seek import is_bad
+
         self._start_seek("a row that cannot be read", is_bad, 1)
 
     def _start_seek(self, what: str, fits: Fits, step: int) -> None:
@@ -400,6 +417,8 @@ class DataRoom(Preview, Room):
 
     @work(thread=True, exclusive=True, group="seek", exit_on_error=False)
     def _seek(self, document: Document, start: int, step: int, what: str, fits: Fits) -> None:
+        from screens.data.seek import seek
+
         worker = get_current_worker()
         number = seek(document, start, step, fits, lambda: worker.is_cancelled)
         if not worker.is_cancelled:

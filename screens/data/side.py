@@ -5,16 +5,20 @@ Knows widgets. Does not know documents or renderers; the room hands it what to s
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from engine.data.rows import Row
-from engine.render.renderer import Rendered
 from screens.data.view import tokens_content, turns_content, verdict
 from screens.safe import line
 from screens.widgets.pane import Pane
+
+if TYPE_CHECKING:
+    from engine.data.rows import Row
+    from engine.render.renderer import Rendered
 
 
 class Side(Container):

@@ -5,11 +5,15 @@ Knows rows and renderings; builds `Content` and nothing else.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 
-from engine.data.rows import Row
-from engine.render.renderer import Rendered
 from screens.safe import LIMIT, clip, text, visible
+
+if TYPE_CHECKING:
+    from engine.data.rows import Row
+    from engine.render.renderer import Rendered
 
 MOST_TOKENS = 4_000
 """Tokens shown at most; more would only scroll."""
