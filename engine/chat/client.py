@@ -58,6 +58,7 @@ class ChatSession:
         self._links: dict[Launch, Link] = {}
         self._number = 0
         self._asked: int | None = None
+        self._stopping = False
 
     @classmethod
     def open(
@@ -105,7 +106,8 @@ class ChatSession:
         own rows alone. Leaving the iterator early stops the answers.
         """
         self._number += 1
-        number = self._number
+        self._asked = number = self._number
+        self._stopping = False
         pending: dict[Link, set[int]] = {}
         try:
             for launch in dict.fromkeys(self._launches):
@@ -122,7 +124,8 @@ class ChatSession:
                 )
                 link = self._send(launch, question)
                 pending[link] = {row.column for row in mine}
-            self._asked = number
+            if self._stopping:  # asked for while a worker was still starting
+                self.stop()
             yield from _merge(pending, number)
         finally:
             self._asked = None
@@ -136,6 +139,7 @@ class ChatSession:
         number = self._asked
         if number is None:
             return
+        self._stopping = True
         for link in list(self._links.values()):
             with suppress(WorkerDied):
                 link.send(protocol.Stop(number))
