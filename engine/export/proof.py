@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer, normalizers
@@ -30,6 +31,8 @@ Say = Callable[[Stage], None]
 MAX_POSITIONS = 4096
 GREEDY_PROMPTS = 4
 GREEDY_TOKENS = 48
+TIE_NATS = 0.02
+"""Two choices this close are a tie: rounding weights to 16 bits moves logits about as much."""
 _SHOWN = 60
 
 
@@ -212,27 +215,48 @@ class Proof:
         prompts = [turns for turns in prompts if turns][:GREEDY_PROMPTS]
         if not prompts:
             return
-        stops, differing, first = self._renderer.stop_ids, 0, 0
+        forks: list[_Fork] = []
         for number, turns in enumerate(prompts):
             self._say(Stage("greedy", "running", f"answer {number + 1} of {len(prompts)}"))
-            ids = self._renderer.render(turns, generation_prompt=True, spans=False).ids
-            length = min(GREEDY_TOKENS, self._length() - len(ids))
-            if length < 1:
-                continue
-            expected = reference.greedy(ids, stops, length)
-            found = candidate.greedy(turns, length)
-            if found != expected:
-                pairs = list(zip(expected, found, strict=False))
-                at = next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs)) + 1
-                first = min(first or at, at)
-                differing += 1
-        same = len(prompts) - differing
+            fork = self._fork(candidate, reference, turns)
+            forks += [fork] if fork is not None else []
+        same = len(prompts) - len(forks)
         text = f"{same} of {len(prompts)} greedy answers are the same token by token"
-        if differing:
-            text += f"; the first difference is at token {first}"
+        first = min((fork.token for fork in forks), default=0)
+        gap = max((fork.gap for fork in forks), default=0.0)
+        if forks:
+            text += (
+                f"; the first difference is at token {first}, "
+                f"between choices at most {gap:.2g} nats apart"
+            )
         exact = self._type.name in ("f32", "f16")
-        numbers = {"prompts": float(len(prompts)), "same": float(same), "first": float(first)}
-        self._decide("greedy", "warn" if differing and exact else "pass", text, **numbers)
+        numbers = {"prompts": len(prompts), "same": same, "first": first, "gap": gap}
+        self._decide("greedy", "warn" if exact and gap > TIE_NATS else "pass", text, **numbers)
+
+    def _fork(
+        self, candidate: Candidate, reference: Reference, turns: tuple[Turn, ...]
+    ) -> _Fork | None:
+        """Where two greedy answers part, or None where they are the same."""
+        ids = self._renderer.render(turns, generation_prompt=True, spans=False).ids
+        length = min(GREEDY_TOKENS, self._length() - len(ids))
+        if length < 1:
+            return None
+        expected = reference.greedy(ids, self._renderer.stop_ids, length)
+        found = candidate.greedy(turns, length)
+        pairs = list(zip(expected, found, strict=False))
+        at = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+        if at is None:
+            return None if len(expected) == len(found) else _Fork(len(pairs) + 1, math.inf)
+        logits = reference.logits([*ids, *expected[:at]])[-1]
+        return _Fork(at + 1, float(logits[expected[at]] - logits[found[at]]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fork:
+    """The first differing token, from 1, and by how much (nats) the trained model preferred its."""
+
+    token: int
+    gap: float
 
 
 def judge(numbers: dict[str, float], limits: ExportType) -> State:
