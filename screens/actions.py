@@ -41,6 +41,7 @@ class Action:
         show: whether it wants one of the eight places in the footer.
         when: the state in which the key means this, where it means something else in another;
             the room's `check_action` sees to it.
+        while_typing: a key which works even where text is typed.
         palette: whether the command palette lists it (movement does not belong there).
     """
 
@@ -53,6 +54,7 @@ class Action:
     show: bool = False
     palette: bool = True
     when: str = ""
+    while_typing: str = ""
 
     @property
     def method(self) -> str:
@@ -60,17 +62,33 @@ class Action:
         return self.id if self.id.startswith("app.") else self.id.split(".", 1)[1]
 
     @property
-    def binding(self) -> Binding:
-        """The key binding, with an id that a keymap can name."""
-        binding_id = re.sub(r"[^\w.]+", ".", self.id).strip(".")
-        return Binding(
-            self.key, self.method, self.label, show=self.show, id=binding_id, tooltip=self.tooltip
-        )
+    def bindings(self) -> list[Binding]:
+        """The key bindings, each with an id that a keymap can name."""
+        name = re.sub(r"[^\w.]+", ".", self.id).strip(".")
+        made = [
+            Binding(
+                self.key, self.method, self.label, show=self.show, id=name, tooltip=self.tooltip
+            )
+        ]
+        if self.while_typing:
+            made.append(
+                Binding(
+                    self.while_typing,
+                    self.method,
+                    self.label,
+                    show=False,
+                    priority=True,
+                    id=f"{name}.typing",
+                    tooltip=self.tooltip,
+                )
+            )
+        return made
 
     @property
     def keys(self) -> str:
         """The keys as a person reads them: `ctrl+d`, `?`, `j ↓`."""
-        return " ".join(display_key(key) for key in self.key.split(","))
+        keys = filter(None, (*self.key.split(","), self.while_typing))
+        return " ".join(display_key(key) for key in keys)
 
 
 _NAMES = {
@@ -102,10 +120,11 @@ APP_ACTIONS: tuple[Action, ...] = (
     *(
         Action(
             f"app.go('{room}')",
-            f"{place},alt+{place}",
+            str(place),
             f"Go to {label}",
             f"Show the {label} room.",
             EVERYWHERE,
+            while_typing=f"alt+{room[0]}",
         )
         for place, (room, label) in enumerate(ROOMS, 1)
     ),
@@ -147,4 +166,4 @@ def all_actions() -> tuple[Action, ...]:
 
 def bindings(actions: Sequence[Action]) -> list[Binding]:
     """Textual bindings for a class's `BINDINGS`."""
-    return [action.binding for action in actions]
+    return [binding for action in actions for binding in action.bindings]

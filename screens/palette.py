@@ -30,7 +30,8 @@ class ActionCommands(Provider):
     async def _run(self, action: Action) -> None:
         if action.screen != EVERYWHERE:
             await self.app.run_action(f"app.go('{action.screen}')")
-        await self.app.run_action(action.method, default_namespace=self.app.screen)
+        if not await self.app.run_action(action.method, default_namespace=self.app.screen):
+            self.app.notify(f"{title(action)}: nothing to do that with now.", markup=False)
 
     async def discover(self) -> Hits:
         here = self.app.current_mode

@@ -12,9 +12,12 @@ import subprocess
 import sys
 import termios
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from textual.events import Key
+from textual.widgets import TextArea
 
 from screens.actions import ROOMS
 from screens.base import Room
@@ -51,13 +54,25 @@ def test_rooms_are_imported_when_they_are_visited() -> None:
 
 async def test_keys_and_clicks_go_to_the_rooms(make_app: MakeApp) -> None:
     app = make_app()
+
+    def shows(room: str) -> bool:
+        return app.current_mode == room
+
     async with app.run_test(size=WIDE) as pilot:
         for place, (room, _) in enumerate(ROOMS, 1):
-            app.set_focus(None)
-            await pilot.press(f"alt+{place}")
-            await pilot.pause()
+            app.screen.set_focus(None)
+            await pilot.press(str(place))
+            await until(pilot, partial(shows, room))
             assert isinstance(app.screen, Room)
-            assert room == app.screen.ROOM
+        for room, _ in ROOMS:
+            app.post_message(Key(f"alt+{room[0]}", room[0]))
+            await until(pilot, partial(shows, room))
+        await app.action_go("chat")
+        app.screen.query_one(TextArea).focus()
+        await pilot.press("1", "x")
+        assert app.screen.query_one(TextArea).text == "1x"
+        app.post_message(Key("alt+r", "r"))
+        await until(pilot, partial(shows, "runs"))
         await pilot.click("TopLine", offset=(3, 0))
         await until(pilot, lambda: app.current_mode == "data")
 
