@@ -28,6 +28,9 @@ from transformers import AutoModelForCausalLM
 from engine.models.folder import describe, read_json
 from store.errors import BadInput, NotFound, Unsupported
 
+# Its remark about optional kernels would be the last line of many a log.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
 BASE = "__base__"
 BF16_PARAMETERS = 50_000_000
 """On a CPU a smaller model answers in float32: bfloat16 makes it no faster there."""
@@ -73,7 +76,7 @@ class Base:
         # NF4 is taken of the weights in the dtype that training loaded; else nothing is lost by
         # loading what we compute in.
         load = _DTYPES[dtype] if quantization else self.dtype
-        self._plain = _load(folder, load)
+        self._plain = _read(folder, load)
         if quantization == "nf4":
             _through_nf4(self._plain, double_quantization)
         self._plain.to(device=self.device, dtype=self.dtype).eval().requires_grad_(False)
@@ -128,7 +131,6 @@ class Base:
         return name, self._seal(name, weights)
 
     def _load(self, folder: Path, name: str) -> None:
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         from peft import PeftModel
 
         try:
@@ -182,7 +184,7 @@ class Base:
         return logits
 
 
-def _load(folder: Path, dtype: torch.dtype) -> Any:
+def _read(folder: Path, dtype: torch.dtype) -> Any:
     """Every weight from the folder's files: transformers would make up those that are missing."""
     try:
         model, found = AutoModelForCausalLM.from_pretrained(

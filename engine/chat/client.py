@@ -207,7 +207,10 @@ def _merge(pending: dict[Link, set[int]], number: int) -> Iterator[Event]:
         for link in pending:
             selector.register(link, selectors.EVENT_READ, link)
         while any(pending.values()):
-            for key, _ in selector.select():
+            ready = selector.select(timeout=0.5)
+            if not ready and any(link.closed for link in pending):
+                return  # closed by another thread, which a selector does not notice
+            for key, _ in ready:
                 source: Link = key.data
                 try:
                     events = list(source.receive())

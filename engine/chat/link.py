@@ -101,6 +101,7 @@ class Link:
     def __init__(self, launch: Launch, connection: socket.socket) -> None:
         self.launch = launch
         self.ready: Ready | None = None
+        self.closed = False
         self._socket = connection
         self._sending = threading.Lock()
         self._buffer = bytearray()
@@ -196,6 +197,7 @@ class Link:
 
     def close(self) -> None:
         """Say good-bye; harmless when the worker is gone already."""
+        self.closed = True
         with suppress(WorkerDied):
             self.send(Close())
         self._socket.close()

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -39,6 +39,8 @@ MAX_QUEUED = 64
 MAX_UNREAD = 32 * 1024 * 1024
 """Bytes a client may leave unread before it is dropped."""
 FIRST_CLIENT_SECONDS = 60.0
+TEMPLATE_SECONDS = 20.0
+"""Longest that a chat template may run: a sandbox does not stop endless loops."""
 
 
 class Backend(Protocol):
@@ -270,3 +272,21 @@ class Server:
         except WorkbenchError as error:
             say(Failed(job.request.id, error.message, error.hint))
         self._from_model(self._finish, job)
+
+
+@contextlib.contextmanager
+def deadline(seconds: float, what: str) -> Iterator[None]:
+    """End the process, saying why in its log, if the body takes longer."""
+
+    def end() -> None:
+        sys.stderr.write(f"error: {what} ran longer than {seconds:.0f} s\n")
+        sys.stderr.flush()
+        os._exit(75)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from engine.chat.protocol import (
     Started,
 )
 from engine.chat.sampling import Sampler
-from engine.chat.server import Say, Server
+from engine.chat.server import TEMPLATE_SECONDS, Say, Server, deadline
 from engine.data.rows import Turn
 from engine.render.renderer import Renderer, StreamDecoder
 from store.errors import BadInput, Unsupported, WorkbenchError
@@ -170,9 +171,10 @@ class _Answering:
         context = self._backend.base.context or sys.maxsize
         try:
             adapter = self._backend.adapter(row.model)
-            prompt = self._backend.renderer.render(
-                row.turns, generation_prompt=True, spans=False
-            ).ids
+            with deadline(TEMPLATE_SECONDS, "the chat template"):
+                prompt = self._backend.renderer.render(
+                    row.turns, generation_prompt=True, spans=False
+                ).ids
             if not 0 < len(prompt) < context:
                 raise BadInput(
                     f"the conversation has {len(prompt):,} tokens; this model holds {context:,}",
@@ -249,6 +251,7 @@ def _device(lock: str) -> str:
 
 def main() -> None:
     """Serve the base described by the JSON object given as the only argument."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     spec = json.loads(sys.argv[1])
     server = Server(
         Path(spec["socket"]),

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import codecs
 import json
-import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,7 @@ from engine.chat.protocol import (
     StopReason,
 )
 from engine.chat.sampling import Sampler
-from engine.chat.server import Say, Server
+from engine.chat.server import TEMPLATE_SECONDS, Say, Server, deadline
 from engine.data.rows import Turn
 from engine.llama import protocol
 from engine.llama.model import LlamaModel
@@ -42,7 +39,6 @@ from engine.render.template import ChatTemplate, TemplateRefused
 from store.errors import BadInput
 
 CHAT_CONTEXT = 8192
-TEMPLATE_SECONDS = 20.0
 
 
 class LlamaBackend:
@@ -120,7 +116,7 @@ class LlamaBackend:
             self._template = self._model.template()
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
-            with _deadline(TEMPLATE_SECONDS, "the chat template"):
+            with deadline(TEMPLATE_SECONDS, "the chat template"):
                 return self._template.render(messages, generation_prompt=generation_prompt).text
         except TemplateRefused as error:
             raise BadInput(
@@ -204,23 +200,6 @@ class LlamaBackend:
                     raise BadInput("the comparison was stopped", "Start it again.")
         out.flush()
         return protocol.LogitsWritten(ask.id, positions, vocabulary)
-
-
-@contextmanager
-def _deadline(seconds: float, what: str) -> Iterator[None]:
-    """End the process if the body takes longer: a sandbox does not stop endless loops."""
-
-    def end() -> None:
-        print(f"error: {what} ran longer than {seconds:.0f} s", file=sys.stderr, flush=True)
-        os._exit(75)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def main() -> None:

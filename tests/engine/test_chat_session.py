@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -160,6 +161,25 @@ def test_leaving_early_frees_the_worker(session: ChatSession) -> None:
             break
     after = _done(session.ask(QUESTION, Sampling(max_tokens=3)))
     assert {len(d.ids) for d in after.values()} == {3}
+
+
+def test_closing_from_another_thread_ends_the_answer(
+    house: Catalogue, session: ChatSession
+) -> None:
+    with ChatSession.open(house, ["starter", "run:1@1", "run:1@2"], keep=True) as other:
+        assert other._launches[0].socket == session._launches[0].socket
+        talking, ended = threading.Event(), threading.Event()
+
+        def talk() -> None:
+            for _ in other.ask(QUESTION, ENDLESS):
+                talking.set()
+            ended.set()
+
+        threading.Thread(target=talk, daemon=True).start()
+        assert talking.wait(60)
+        other.close()
+        assert ended.wait(60)
+    assert len(_done(session.ask(QUESTION, Sampling(max_tokens=2)))) == 3
 
 
 def test_a_row_that_cannot_be_asked_fails_alone(session: ChatSession) -> None:
