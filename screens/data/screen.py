@@ -19,8 +19,9 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from screens.actions import bindings, room_actions
-from screens.base import OpenFile, Room, TrainOn, Visit
-from screens.data.messages import Grown, Saved, Sought
+from screens.base import OpenFile, TrainOn, Visit
+from screens.data.finding import Finding
+from screens.data.messages import Grown, Saved
 from screens.data.preview import Preview
 from screens.data.rowlist import HEAD, RowList
 from screens.data.side import Side
@@ -32,13 +33,12 @@ from store.errors import BadInput, Conflict
 if TYPE_CHECKING:
     from engine.data.document import Document
     from screens.data.fields import Field
-    from screens.data.seek import Fits
 
 LOOK_SECONDS = 0.1
 """How long a worker looks further into a file before it tells."""
 
 
-class DataRoom(Preview, Room):
+class DataRoom(Finding, Preview):
     """The list of rows, and the row beside it."""
 
     ROOM = "data"
@@ -52,7 +52,6 @@ class DataRoom(Preview, Room):
     def __init__(self) -> None:
         super().__init__()
         self.document: Document | None = None
-        self._fits: tuple[str, Fits] | None = None
 
     def compose_room(self) -> ComposeResult:
         with Pane(id="list"):
@@ -127,7 +126,7 @@ class DataRoom(Preview, Room):
         self.load_renderer()
         if not document.complete:
             self._grow(document)
-        self._tell()
+        self.tell()
 
     @work(thread=True, exclusive=True, group="grow", exit_on_error=False)
     def _grow(self, document: Document) -> None:
@@ -141,7 +140,7 @@ class DataRoom(Preview, Room):
     def _grown(self, event: Grown) -> None:
         if event.document is self.document:
             self.rows.count = event.document.count
-            self._tell()
+            self.tell()
 
     def action_open(self) -> None:
         from screens.data import opening
@@ -171,7 +170,7 @@ class DataRoom(Preview, Room):
 
     # What is on screen
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
         """Title of the list and the status line."""
         document = self.document
         if document is None:
@@ -213,7 +212,7 @@ class DataRoom(Preview, Room):
         self.remove_class("-finding", "-reading")
         if self.document is not None:
             self.focus_on(self.rows)
-            self._tell()
+            self.tell()
 
     def action_goto(self) -> None:
         self.rows.action_top()
@@ -307,7 +306,7 @@ class DataRoom(Preview, Room):
         self.rows.cursor = number - 1
         self.rows.forget()
         self.show_row()
-        self._tell()
+        self.tell()
 
     def action_delete(self) -> None:
         assert self.document is not None
@@ -358,7 +357,7 @@ class DataRoom(Preview, Room):
         if document is None:
             return
         if event.conflict is not None:
-            self._tell()
+            self.tell()
             self._ask_about(event.conflict, self._save_anyway)
         elif event.report is not None:
             self.open_file(document.path, self.rows.number)
@@ -380,56 +379,3 @@ class DataRoom(Preview, Room):
         question = text(conflict.message) + text(f"\n{conflict.hint}", "$text-muted")
         modal = ChoiceModal("The file was changed outside", question, choices)
         self.app.push_screen(modal, self.guarded(chosen))
-
-    # Finding
-
-    def action_find(self) -> None:
-        self.add_class("-finding")
-        self.focus_on(self.query_one("#find", Input))
-
-    @on(Input.Submitted, "#find")
-    def _find(self, event: Input.Submitted) -> None:
-        self.remove_class("-finding")
-        self.focus_on(self.rows)
-        from screens.data.seek import has_words
-
-        if event.value:
-            self._fits = (event.value, has_words(event.value))
-            self._start_seek(*self._fits, 1)
-
-    def action_find_next(self) -> None:
-        if self._fits is not None:
-            self._start_seek(*self._fits, 1)
-
-    def action_find_previous(self) -> None:
-        if self._fits is not None:
-            self._start_seek(*self._fits, -1)
-
-    def action_next_bad(self) -> None:
-        from screens.data.seek import is_bad
-
-        self._start_seek("a row that cannot be read", is_bad, 1)
-
-    def _start_seek(self, what: str, fits: Fits, step: int) -> None:
-        assert self.document is not None
-        self.status = Content.styled("looking … esc stops", "$accent")
-        self._seek(self.document, self.rows.number + step, step, what, fits)
-
-    @work(thread=True, exclusive=True, group="seek", exit_on_error=False)
-    def _seek(self, document: Document, start: int, step: int, what: str, fits: Fits) -> None:
-        from screens.data.seek import seek
-
-        worker = get_current_worker()
-        number = seek(document, start, step, fits, lambda: worker.is_cancelled)
-        if not worker.is_cancelled:
-            self.post_message(Sought(what, number))
-
-    @on(Sought)
-    def _sought(self, event: Sought) -> None:
-        self._tell()
-        if event.number is None:
-            self.say(f"Nowhere: {visible(event.what)}")
-            return
-        self.rows.found = event.number
-        self.rows.cursor = event.number - 1
-        self.rows.forget()

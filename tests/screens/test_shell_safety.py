@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from textual.strip import Strip
 
 from engine.chat.protocol import Done
 from screens import safe
+from screens.actions import ROOMS
 from screens.chat.screen import ChatRoom
 from screens.chat.stream import Streamed, Told
 from screens.data.screen import DataRoom
@@ -34,6 +36,7 @@ HOSTILE = {
     "lone surrogate": "\ud800",
     "long line": "x" * 200_000,
 }
+ROOT = Path(__file__).parents[2]
 SGR = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -134,3 +137,33 @@ async def test_a_hostile_answer_is_only_text(make_app: MakeApp, payload: str) ->
         await pilot.pause()
         assert app.is_running
         assert "Chat" in dump(app)
+
+
+def test_no_widget_is_given_text_that_could_be_markup() -> None:
+    """Where Textual reads markup, only literals and `Content` may go; see `screens.safe`."""
+    reads_markup = {"Static", "Label", "Button", "Option", "TabPane", "Collapsible", "update"}
+    found: list[str] = []
+    for path in sorted(ROOT.glob("screens/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func).rsplit(".", 1)[-1]
+            plain = any(word.arg == "markup" for word in node.keywords)
+            formatted = any(isinstance(arg, ast.JoinedStr) for arg in node.args)
+            literal = all(isinstance(arg, ast.Constant) for arg in node.args)
+            if (name in reads_markup and formatted and not plain) or (
+                name == "notify" and not literal and not plain
+            ):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)[:80]}")
+    assert found == []
+
+
+@pytest.mark.parametrize("theme", ["textual-light", "nord", "ansi-dark", "dracula"])
+async def test_every_room_lives_with_another_theme(make_app: MakeApp, theme: str) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        app.theme = theme
+        for room, label in ROOMS:
+            await app.action_go(room)
+            await pilot.pause()
+            assert label in dump(app)
