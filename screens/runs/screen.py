@@ -49,6 +49,16 @@ class Looked(Message):
         self.ledger = ledger
 
 
+class Worded(Message):
+    """A run was given another note or name."""
+
+    def __init__(self, run_id: int, note: str | None = None, name: str | None = None) -> None:
+        super().__init__()
+        self.run_id = run_id
+        self.note = note
+        self.name = name
+
+
 class RunsRoom(ChartRoom):
     """All runs of the workspace."""
 
@@ -125,9 +135,10 @@ class RunsRoom(ChartRoom):
     def _look(self, wanted: list[tuple[int, str]]) -> None:
         try:
             with self.open_catalogue() as cat:
-                self.post_message(Looked(read_ledger(cat, wanted)))
+                ledger = read_ledger(cat, wanted)
         finally:
-            self._looking = False
+            self._looking = False  # before the message: its handler may ask for the next look
+        self.post_message(Looked(ledger))
 
     @on(Looked)
     def _looked(self, event: Looked) -> None:
@@ -271,8 +282,7 @@ class RunsRoom(ChartRoom):
 
             def noted(text: str | None) -> None:
                 if text is not None:
-                    runs.note(self.catalogue, run.id, text.strip())
-                    self._look_now()
+                    self.post_message(Worded(run.id, note=text.strip()))
 
             modal = LineModal(f"Note on run {run.id}", value=run.note, placeholder="what you saw")
             self.app.push_screen(modal, noted)
@@ -283,8 +293,7 @@ class RunsRoom(ChartRoom):
 
             def named(text: str | None) -> None:
                 if text is not None:
-                    runs.rename(self.catalogue, run.id, text.strip())
-                    self._look_now()
+                    self.post_message(Worded(run.id, name=text.strip()))
 
             modal = LineModal(
                 f"Name of run {run.id}",
@@ -292,6 +301,14 @@ class RunsRoom(ChartRoom):
                 check=lambda text: None if text.strip() else "A name needs a letter or two.",
             )
             self.app.push_screen(modal, named)
+
+    @on(Worded)
+    def _worded(self, event: Worded) -> None:
+        if event.note is not None:
+            runs.note(self.catalogue, event.run_id, event.note)
+        if event.name is not None:
+            runs.rename(self.catalogue, event.run_id, event.name)
+        self._look_now()
 
     def action_down(self) -> None:
         self.listing.move(1)

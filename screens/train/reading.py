@@ -58,6 +58,19 @@ class Look:
         return self.run.status in words.ALIVE
 
 
+def stamp(cat: Catalogue, run_id: int) -> tuple[int, ...]:
+    """Changes whenever a run wrote something: what was seen with the same stamp still holds."""
+    folder = cat.workspace.run_dir(run_id)
+    found: list[int] = []
+    for name in ("run.db", "run.db-wal", "train.log"):
+        try:
+            seen = (folder / name).stat()
+        except FileNotFoundError:
+            continue
+        found += [seen.st_mtime_ns, seen.st_size]
+    return tuple(found)
+
+
 def look(
     cat: Catalogue,
     run_id: int,

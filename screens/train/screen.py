@@ -1,7 +1,7 @@
 """The Train room: the form that starts a run, and the live panel of the run that is shown.
 
-Knows which of the two is on screen and when to look again. Does not train: the engine's client
-does, in processes of their own, and what they measured is read from the run database.
+Knows which of the two is on screen and what the keys ask of the engine. Does not train: the
+engine's client does, in processes of their own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
@@ -24,10 +24,8 @@ from screens.train import choices
 from screens.train.form import RunForm, Wish
 from screens.train.panel import RunPanel
 from screens.train.plan import Plan, PlanPane, make_plan
-from screens.train.reading import Look, look
+from screens.train.watch import WatchRoom
 from screens.widgets import words
-from screens.widgets.chart import LossChart
-from screens.widgets.chartkeys import ChartRoom
 from screens.widgets.field import Pick
 from screens.widgets.modals import PickModal
 from screens.widgets.pane import Pane
@@ -36,8 +34,6 @@ from store.catalogue import Catalogue
 from store.errors import WorkbenchError
 from store.runs import Run
 
-LOOK_EVERY = 0.25
-"""Seconds between looks at a run that runs; at one that waits, four times as long."""
 PLAN_AFTER = 0.3
 """Seconds after the last change of the form until its plan is made."""
 
@@ -45,19 +41,21 @@ _FORM_ONLY = frozenset({"start", "more"})
 _OWN = frozenset(action.method for action in room_actions("train"))
 
 
-class Looked(Message):
-    """A worker looked at a run."""
+class Chosen(Message):
+    """A value was picked for a field of the form."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, field: str, value: str) -> None:
         super().__init__()
-        self.look = look
+        self.field = field
+        self.value = value
 
 
 class Planned(Message):
-    """A worker counted what the form would train on; `error` is why it cannot."""
+    """A worker counted what a wish would train on; `error` is why it cannot."""
 
-    def __init__(self, plan: Plan | None, error: WorkbenchError | None = None) -> None:
+    def __init__(self, wish: Wish, plan: Plan | None, error: WorkbenchError | None = None) -> None:
         super().__init__()
+        self.wish = wish
         self.plan = plan
         self.error = error
 
@@ -70,7 +68,7 @@ class Started(Message):
         self.run = run
 
 
-class TrainRoom(ChartRoom):
+class TrainRoom(WatchRoom):
     """Describe a run, start it, watch it."""
 
     ROOM = "train"
@@ -80,11 +78,7 @@ class TrainRoom(ChartRoom):
 
     def __init__(self) -> None:
         super().__init__()
-        self.run_id: int | None = None
-        self.others: list[int] = []
-        self._looking = False
-        self._look_again = False
-        self._timer: Timer | None = None
+        self._wished: Wish | None = None
         self._plan_timer: Timer | None = None
 
     def compose_room(self) -> ComposeResult:
@@ -109,15 +103,6 @@ class TrainRoom(ChartRoom):
     def form(self) -> RunForm:
         return self.query_one(RunForm)
 
-    @property
-    def panel(self) -> RunPanel:
-        return self.query_one(RunPanel)
-
-    @property
-    def look(self) -> Look | None:
-        """The newest look at the run that is shown."""
-        return self.panel.look if self.run_id is not None else None
-
     # -- which half is shown -----------------------------------------------------------------
 
     def receive(self, visit: Visit) -> None:
@@ -131,17 +116,14 @@ class TrainRoom(ChartRoom):
         """Describe a run."""
         self.set_class(True, "-form")
         self.focus_on(self.form.rows["file"].control)
-        self._say_status()
+        self.said_status()
         self.refresh_bindings()
 
     def attach(self, run_id: int) -> None:
         """Show a run and follow it while it lives."""
-        if run_id != self.run_id:
-            self.others.clear()
-        self.run_id = run_id
         self.set_class(False, "-form")
         self.focus_on(self.chart)
-        self._look_now()
+        self.watch_run(run_id)
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -161,74 +143,7 @@ class TrainRoom(ChartRoom):
             return status in ("paused", "stopped", "failed", "lost")
         return True
 
-    # -- looking -----------------------------------------------------------------------------
-
-    def _look_now(self) -> None:
-        """Ask a worker for a look, one at a time; a wish that comes meanwhile is kept."""
-        if self.run_id is None:
-            return
-        if self._looking:
-            self._look_again = True
-            return
-        self._looking, self._look_again = True, False
-        points = max(self.chart.size.width, 40) * 4
-        self._look(self.run_id, self.chart.window, points, tuple(self.others))
-
-    @work(thread=True, group="look", exit_on_error=False)
-    def _look(
-        self,
-        run_id: int,
-        window: tuple[float, float] | None,
-        points: int,
-        others: tuple[int, ...],
-    ) -> None:
-        try:
-            with self.open_catalogue() as cat:
-                seen = look(cat, run_id, window=window, points=points, others=others)
-            self.post_message(Looked(seen))
-        finally:
-            self._looking = False
-
-    @on(Looked)
-    def _looked(self, event: Looked) -> None:
-        seen = event.look
-        if seen.run.id != self.run_id:
-            self._look_now()
-            return
-        before = self.look.run.status if self.look else None
-        self.panel.show(seen)
-        self._say_status()
-        if before != seen.run.status:
-            self.refresh_bindings()
-        self._follow(seen)
-        if self._look_again:
-            self._look_now()
-
-    def _follow(self, seen: Look | None) -> None:
-        """Look again soon while the run lives and the room is on screen; else not at all."""
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer = None
-        if seen is not None and seen.living and self.is_current:
-            pause = LOOK_EVERY if seen.run.status == "running" else LOOK_EVERY * 4
-            self._timer = self.set_timer(pause, self._look_now)
-
-    def on_screen_suspend(self, _event: events.ScreenSuspend) -> None:
-        self._follow(None)
-
-    def on_screen_resume(self, event: events.ScreenResume) -> None:
-        super().on_screen_resume(event)
-        self._look_now()
-
-    @on(LossChart.Zoomed)
-    def _zoomed(self, _event: LossChart.Zoomed) -> None:
-        self._look_now()
-
-    @on(LossChart.Pointed)
-    def _pointed(self, event: LossChart.Pointed) -> None:
-        self.panel.point(event.x)
-
-    def _say_status(self) -> None:
+    def said_status(self) -> None:
         if self.look is None:
             self.status = Content.styled("no run yet", "$foreground 60%")
             return
@@ -251,6 +166,7 @@ class TrainRoom(ChartRoom):
     def _plan_now(self) -> None:
         wish = self.form.wish()
         pane = self.query_one(PlanPane)
+        self._wished = wish
         if wish is None:
             pane.plan = None
             return
@@ -261,12 +177,14 @@ class TrainRoom(ChartRoom):
     def _plan(self, wish: Wish) -> None:
         try:
             with self.open_catalogue() as cat:
-                self.post_message(Planned(make_plan(cat, wish)))
+                self.post_message(Planned(wish, make_plan(cat, wish)))
         except WorkbenchError as error:
-            self.post_message(Planned(None, error))
+            self.post_message(Planned(wish, None, error))
 
     @on(Planned)
     def _planned(self, event: Planned) -> None:
+        if event.wish != self._wished:
+            return
         pane = self.query_one(PlanPane)
         pane.counting = False
         pane.error = event.error
@@ -288,14 +206,17 @@ class TrainRoom(ChartRoom):
 
         def chosen(value: str | None) -> None:
             if value is not None:
-                if field == "file":
-                    value = str(Path(value).expanduser())
-                self.form.fill(**{field: value})
+                self.post_message(Chosen(field, value))
 
         modal = PickModal(
             title, items, current=self.form.rows[field].value, placeholder=free, free=True
         )
         self.app.push_screen(modal, chosen)
+
+    @on(Chosen)
+    def _chosen(self, event: Chosen) -> None:
+        value = str(Path(event.value).expanduser()) if event.field == "file" else event.value
+        self.form.fill(**{event.field: value})
 
     def action_more(self) -> None:
         self.form.toggle_more()
@@ -370,7 +291,7 @@ class TrainRoom(ChartRoom):
                 self.others.remove(number)
             else:
                 self.others.append(number)
-            self._look_now()
+            self.look_now()
 
         items = choices.run_names(self.catalogue, self.run_id)
         if not items:

@@ -29,7 +29,11 @@ async def form_room(pilot: Pilot[Any], file: Path | None = None) -> TrainRoom:
     assert isinstance(room, TrainRoom)
     if file is not None:
         room.form.fill(file=str(file))
-    await until(pilot, lambda: room.query_one(PlanPane).plan is not None)
+    pane = room.query_one(PlanPane)
+    await until(pilot, lambda: pane.plan is not None and not pane.counting)
+    if file is not None:
+        await until(pilot, lambda: bool(room._wished and room._wished.file == str(file)))
+        await until(pilot, lambda: not pane.counting)
     return room
 
 
@@ -173,3 +177,12 @@ async def test_a_run_is_started_from_the_form_watched_to_its_end_and_shown_in_ru
         assert "✓ finished  step 3/3" in screen and "A base" in screen
         await pilot.press("r")
         assert runs.get(cat, 1).status == "finished"
+
+
+async def test_a_recipe_that_does_not_exist_is_said_in_words(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await form_room(pilot)
+        room.set_focus(room.form.rows["recipe"].control)
+        await pilot.press("enter", "h", "a", "b", "i", "t", "x", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ErrorModal))
+        assert "did you mean 'habit'?" in dump(pilot.app)
