@@ -66,9 +66,13 @@ async def test_the_form_shows_what_it_would_train_on(
             for n in range(200)
         )
     )
+    (tmp_path / "mine.toml").write_text("r = 8\nlearning_rate = 1e-3\nwarmup_steps = 10\n")
     monkeypatch.chdir(tmp_path)
     async with make_app().run_test(size=size) as pilot:
-        await form_room(pilot, Path("habit.jsonl"))
+        room = await form_room(pilot, Path("habit.jsonl"))
+        room.form.fill(recipe="mine.toml")
+        await until(pilot, lambda: bool(room._wished and room._wished.recipe.r == 8))
+        await until(pilot, lambda: not room.query_one(PlanPane).counting)
         # How many tokens these are is the starter's business.
         seen = re.sub(r"(trained tokens +)\S+  \d+% of \S+", r"\1N  P% of M", dump(pilot.app))
         check_golden(f"train-form-{name}", seen)

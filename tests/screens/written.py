@@ -15,6 +15,7 @@ import psutil
 
 from engine.train import client
 from engine.train import recipe as recipes
+from engine.train.recipe import Recipe
 from store import exports, runs
 from store.catalogue import Catalogue
 from store.rundb import RunWriter
@@ -77,7 +78,8 @@ def write_run(
     data: str = "habit.jsonl",
 ) -> Run:
     """One run with every kind of record, by the process that calls this."""
-    settings = recipes.as_dict(recipes.load("habit")) | {"max_steps": total} | (recipe or {})
+    settings = recipes.as_dict(Recipe(learning_rate=3e-3, max_length=512))
+    settings |= {"max_steps": total} | (recipe or {})
     me = psutil.Process()
     run = runs.create(
         cat,
