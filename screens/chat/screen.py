@@ -52,7 +52,7 @@ class ChatRoom(Room):
         self._session: ChatSession | None = None
         self._chat: int | None = None
         self._position = 0
-        self._active = 0
+        self._active = 1
         self._stopping = False
         self._answering: list[Column] = []
         self._where = ""

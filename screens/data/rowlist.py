@@ -63,13 +63,23 @@ class RowList(LineList):
         """Number of the row under the cursor."""
         return self.cursor + 1
 
+    @property
+    def number_width(self) -> int:
+        """Cells that row numbers take."""
+        return max(6, len(f"{self.count:,}") + 1)
+
+    @property
+    def head(self) -> str:
+        """The names of the columns, above them."""
+        return f" {'#':>{self.number_width}}{HEAD}"
+
     def on_screen(self) -> tuple[int, int]:
         """First row on screen and how many rows are."""
         return self.scroll_offset.y + 1, self.size.height
 
     def cells(self, index: int, width: int) -> Cells:
         number = index + 1
-        gutter = max(6, len(f"{self.count:,}") + 1)
+        gutter = self.number_width
         if self.document is None:
             return ()
         row = self.document.row(number)

@@ -23,7 +23,7 @@ from screens.base import OpenFile, TrainOn, Visit
 from screens.data.finding import Finding
 from screens.data.messages import Grown, Saved
 from screens.data.preview import Preview
-from screens.data.rowlist import HEAD, RowList
+from screens.data.rowlist import RowList
 from screens.data.side import Side
 from screens.safe import line, text, visible
 from screens.widgets.linelist import LineList
@@ -55,7 +55,7 @@ class DataRoom(Finding, Preview):
 
     def compose_room(self) -> ComposeResult:
         with Pane(id="list"):
-            yield Static(Content(f"{'#':>7}{HEAD}"), id="head")
+            yield Static(id="head")
             yield RowList()
             find = Input(placeholder="find words", id="find", compact=True)
             find.cursor_blink = False
@@ -181,6 +181,7 @@ class DataRoom(Finding, Preview):
         if document.unsaved:
             title += Content.styled(f" · {document.unsaved:,} unsaved ✎", "$accent")
         self.query_one("#list", Pane).title_is(title)
+        self.query_one("#head", Static).update(Content(self.rows.head))
         if not document.complete:
             self.status = Content.styled(f"reading {document.progress:.0%}", "$accent")
         elif document.unsaved:

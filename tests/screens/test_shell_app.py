@@ -73,6 +73,11 @@ async def test_keys_and_clicks_go_to_the_rooms(make_app: MakeApp) -> None:
         assert app.screen.query_one(TextArea).text == "1x"
         app.post_message(Key("alt+r", "r"))
         await until(pilot, partial(shows, "runs"))
+        await app.action_go("chat")
+        width = app.size.width
+        await pilot.click("StatusLine", offset=(width - 4, 0))
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press("escape")
         await pilot.click("TopLine", offset=(3, 0))
         await until(pilot, lambda: app.current_mode == "data")
 
