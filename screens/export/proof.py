@@ -138,7 +138,6 @@ def error_words(error: WorkbenchError) -> Content:
 class ExportList(LineList):
     """Past exports: name, type, size, verdict, age."""
 
-    DEFAULT_CSS = "ExportList > .line--muted { color: $foreground 60%; }"
     RIGHT: ClassVar[int] = 9 + 6 + 10 + 12 + 12
 
     def __init__(self) -> None:

@@ -142,7 +142,6 @@ class RunList(LineList):
     RunList {
         & > .line--side-a { color: $side-a; text-style: bold; }
         & > .line--side-b { color: $side-b; text-style: bold; }
-        & > .line--muted { color: $foreground 60%; }
     }
     """
 
