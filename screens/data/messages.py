@@ -26,9 +26,10 @@ class Grown(Message):
 class Loaded(Message):
     """The renderer of the chosen model is ready; `max_length` is the default recipe's."""
 
-    def __init__(self, ref: str, renderer: Renderer, max_length: int) -> None:
+    def __init__(self, ref: str, label: str, renderer: Renderer, max_length: int) -> None:
         super().__init__()
         self.ref = ref
+        self.label = label
         self.renderer = renderer
         self.max_length = max_length
 

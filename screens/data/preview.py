@@ -41,6 +41,7 @@ class Preview(Room):
     def __init__(self) -> None:
         super().__init__()
         self.model_ref = "starter"
+        self._label = "starter"
         self.renderer: Renderer | None = None
         self.max_length = 0
         self._rendered: tuple[int, Rendered | None, str] | None = None
@@ -67,18 +68,21 @@ class Preview(Room):
         from engine.train import recipe
 
         with self.open_catalogue() as cat:
-            folder = refs.resolve(cat, ref).renderer_folder
+            model = refs.resolve(cat, ref)
+        folder = model.renderer_folder
         if folder is None:
             raise BadInput(
                 f"model '{ref}': a GGUF file has no tokenizer that can be shown",
                 "Choose the model it was made from.",
             )
         renderer = Renderer.load(folder)
-        self.post_message(Loaded(ref, renderer, recipe.load("default").max_length))
+        length = recipe.load("default").max_length
+        self.post_message(Loaded(ref, model.label, renderer, length))
 
     @on(Loaded)
     def _loaded(self, event: Loaded) -> None:
         self.model_ref = event.ref
+        self._label = event.label
         self.renderer = event.renderer
         self.max_length = event.max_length
         self.forget_tokens()
@@ -155,7 +159,7 @@ class Preview(Room):
             _, rendered, reason = self._rendered
         self.side.show(row, rendered, edited=self.document.edited(row.number))
         if self.side.tokens_shown:
-            self.side.show_tokens(rendered, self.max_length, self.model_ref, reason)
+            self.side.show_tokens(rendered, self.max_length, self._label, reason)
 
     def _on_screen(self) -> range:
         assert self.document is not None

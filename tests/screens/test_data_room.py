@@ -9,6 +9,7 @@ import pytest
 from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import assets
 from engine.data.rows import parse_row
@@ -47,6 +48,31 @@ def rules(tmp_path: Path) -> Path:
     return path
 
 
+TEMPLATE = """{{ bos_token }}{% for message in messages %}<|{{ message.role }}|>
+{% if message.role == "assistant" %}{% generation %}{{ message.content }}<|end|>{% endgeneration %}
+{% else %}{{ message.content }}<|end|>
+{% endif %}{% endfor %}"""
+
+
+@pytest.fixture
+def bytes_model(tmp_path: Path) -> Path:
+    """A model folder whose tokens are bytes, so that dumps do not depend on the shipped model."""
+    special = ["<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    known = {token: number for number, token in enumerate([*special, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=known, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(special)
+    folder = tmp_path / "bytes"
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    config = {"bos_token": "<|bos|>", "eos_token": "<|end|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
 async def opened(pilot: Pilot[None]) -> DataRoom:
     """The room, once its rows on screen are counted."""
     room = pilot.app.screen
@@ -57,11 +83,14 @@ async def opened(pilot: Pilot[None]) -> DataRoom:
 
 @pytest.mark.parametrize(("name", "size"), [("narrow", NARROW), ("wide", WIDE)])
 async def test_rows_row_and_tokens(
-    make_app: MakeApp, rules: Path, name: str, size: tuple[int, int]
+    make_app: MakeApp, rules: Path, bytes_model: Path, name: str, size: tuple[int, int]
 ) -> None:
-    app = make_app(rules)
+    app = make_app()
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
+        assert isinstance(app.screen, DataRoom)
+        app.screen.model_ref = str(bytes_model)
+        app.screen.open_file(rules)
         await opened(pilot)
         check_golden(f"data-{name}", dump(app))
         await pilot.press("t")
