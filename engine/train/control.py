@@ -22,6 +22,7 @@ from store.errors import Conflict, NoSpace, NotFound
 from store.workspace import Workspace
 
 POLL_S = 0.5
+HEARTBEAT_S = 5.0
 Ending = Literal["stopped", "paused"]
 
 
@@ -47,17 +48,26 @@ class Control:
         self._catalogue = Catalogue.open(workspace)
         self._run_id = run_id
         self._next_poll = 0.0
+        self._next_beat = 0.0
 
     def listen_for_signals(self) -> None:
         """Take SIGTERM and SIGINT as a wish to save and stop."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
-    def poll(self) -> bool:
-        """Look for new commands, at most twice a second. True when it did look."""
+    def heartbeat_due(self) -> bool:
+        """True every five seconds: time to say that the process lives."""
+        now = time.monotonic()
+        due = now >= self._next_beat
+        if due:
+            self._next_beat = now + HEARTBEAT_S
+        return due
+
+    def poll(self) -> None:
+        """Look for new commands, at most twice a second."""
         now = time.monotonic()
         if now < self._next_poll:
-            return False
+            return
         self._next_poll = now + POLL_S
         try:
             for command_id, command in runs.pending_commands(self._catalogue, self._run_id):
@@ -67,8 +77,7 @@ class Control:
                 else:
                     self.ending = "paused" if command == "pause" else "stopped"
         except (Conflict, NoSpace, NotFound):
-            return True  # Busy, full or moved away: training goes on, the next poll tries again.
-        return True
+            return  # Busy, full or moved away: training goes on, the next poll tries again.
 
     def check(self) -> None:
         """Poll, and raise `StopRequested` if the run should end."""
@@ -85,14 +94,14 @@ class Control:
 
 @contextmanager
 def device_lock(
-    workspace: Workspace, control: Control, on_wait: Callable[[], None]
+    workspace: Workspace, control: Control, heartbeat: Callable[[], None]
 ) -> Iterator[None]:
     """Hold the device; wait while another run has it, still listening.
 
     The kernel drops the lock with the process, so a killed run never blocks the queue.
 
     Args:
-        on_wait: called about every half second of waiting.
+        heartbeat: called every few seconds of waiting.
     Raises:
         StopRequested: asked to stop while waiting.
     """
@@ -105,7 +114,8 @@ def device_lock(
                 break
             except BlockingIOError:
                 control.check()
-                on_wait()
+                if control.heartbeat_due():
+                    heartbeat()
                 time.sleep(POLL_S / 2)
         yield
     finally:

@@ -57,8 +57,11 @@ class Recipe:
         "How the rate falls after warm-up.",
         choices=("linear", "cosine", "constant", "constant_with_warmup"),
     )
-    warmup_steps: int = _setting(
-        0, "Steps over which the rate rises from zero to its peak.", low=0, high=1_000_000
+    warmup_steps: float = _setting(
+        0.0,
+        "Steps over which the rate rises to its peak; below 1 it is a share of all steps.",
+        low=0,
+        high=1_000_000,
     )
     weight_decay: float = _setting(0.0, "Decay of adapter weights.", low=0.0, high=10.0)
     max_grad_norm: float = _setting(
@@ -282,11 +285,11 @@ def validate(recipe: Recipe) -> None:
     """
     if recipe.max_steps == 0:
         raise BadInput("max_steps: 0 trains nothing", "Use -1 to count epochs, or 1 and more.")
-    if 0 < recipe.max_steps <= recipe.warmup_steps:
+    if 1 <= recipe.max_steps <= recipe.warmup_steps:
         raise BadInput(
-            f"warmup_steps={recipe.warmup_steps}: the rate never reaches its peak in "
+            f"warmup_steps={recipe.warmup_steps:g}: the rate never reaches its peak in "
             f"max_steps={recipe.max_steps}",
-            "Make warmup_steps smaller, about a tenth of max_steps.",
+            "Make warmup_steps smaller; 0.1 is a tenth of all steps.",
         )
     if not recipe.target_modules:
         raise BadInput("target_modules: no layer named", "Use all-linear, or q_proj,v_proj.")

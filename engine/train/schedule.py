@@ -44,7 +44,8 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         """Decide what follows this step."""
         del args, kwargs
         step, last = state.global_step, state.global_step >= self._total
-        if self._control.poll():
+        self._control.poll()
+        if self._control.heartbeat_due():
             self._recorder.writer.heartbeat()
         ending = self._control.ending is not None
         control.should_evaluate = self.wants_evaluation(step) or self.wants_probes(step)

@@ -27,7 +27,7 @@ from trl import SFTConfig, SFTTrainer
 
 from engine.train import checkpoints
 from engine.train.batches import Batch, Collator, EpochLoader, evaluation_batches, training_loader
-from engine.train.control import Control, StopRequested
+from engine.train.control import POLL_S, Control
 from engine.train.examples import Example
 from engine.train.failures import is_disk_full
 from engine.train.loading import (
@@ -106,6 +106,7 @@ class WorkbenchTrainer(SFTTrainer):  # type: ignore[misc]
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002 - the hook's signature
         """Write the checkpoint whole, waiting for room on a full disk."""
         parts, step = self.ours, self.state.global_step
+        waiting = False
         while True:
             try:
                 saved = checkpoints.write(
@@ -119,21 +120,28 @@ class WorkbenchTrainer(SFTTrainer):  # type: ignore[misc]
             except OSError as error:
                 if not is_disk_full(error):
                     raise
-                self._wait_for_room(step)
+                self._wait_for_room(step, announce=not waiting)
+                waiting = True
+        if waiting:
+            parts.recorder.writer.event("disk", f"saved step {step}: there is room again", "warn")
+            parts.recorder.writer.state("running", step=step)
         parts.recorder.saved(saved, parts.recipe.save_total_limit)
         parts.recorder.mark()
 
-    def _wait_for_room(self, step: int) -> None:
-        """Say that the disk is full, and wait; a stop ends the run without this checkpoint."""
+    def _wait_for_room(self, step: int, *, announce: bool) -> None:
+        """Say once that the disk is full, and wait; a stop ends the run without this checkpoint."""
         parts = self.ours
-        reason = f"The disk is full: cannot save step {step}. Make room and training goes on."
-        parts.recorder.writer.event("disk_full", reason, level="error", step=step)
-        parts.recorder.writer.state("paused", step=step, reason=reason)
-        time.sleep(_RETRY_S)
-        parts.control.poll()
-        if parts.control.ending is not None:
-            raise StopRequested(parts.control.ending)
-        parts.recorder.writer.state("running", step=step)
+        if announce:
+            reason = f"The disk is full: cannot save step {step}. Make room and training goes on."
+            parts.recorder.writer.event("disk_full", reason, level="error", step=step)
+            parts.recorder.writer.state("paused", step=step, reason=reason)
+        waited = 0.0
+        while waited < _RETRY_S:
+            parts.control.check()
+            time.sleep(POLL_S)
+            waited += POLL_S
+        if parts.control.heartbeat_due():
+            parts.recorder.writer.heartbeat()
 
     def _files(self) -> Iterator[tuple[str, bytes]]:
         """The files of a checkpoint, under the names that transformers resumes from.

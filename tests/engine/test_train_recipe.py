@@ -98,6 +98,11 @@ def test_warm_up_longer_than_the_run_is_refused() -> None:
         recipes.with_sets(Recipe(), ["max_steps=5", "warmup_steps=5"])
 
 
+def test_a_shipped_recipe_may_be_cut_to_one_step() -> None:
+    for name, _ in recipes.names():
+        assert recipes.with_sets(recipes.load(name), ["max_steps=1"]).max_steps == 1
+
+
 MODEL = ModelFolder(Path("m"), "LlamaForCausalLM", 4_000_000, 1, 1, 256, 5, 1024)
 CPU = Machine("Linux", "3.11", "cpu", 8, 1 << 34, cpu_bf16=True, gpus=())
 
