@@ -12,6 +12,7 @@ from textual.theme import Theme
 SIDES = {"side-a": "#4C9BE8", "side-b": "#E8924C"}
 """Blue and orange of equal weight, readable on dark and on light ground."""
 
+
 def quiet(variables: dict[str, str]) -> str:
     """The colour of `$text-muted`: Textual's is a share of "auto", which in a line of mixed styles
     comes out as bright as the rest, so it is mixed here once from the theme's own two colours."""
