@@ -25,9 +25,7 @@ WIDE = (140, 45)
 
 def strips(app: App[Any]) -> list[Strip]:
     """The strips of the whole screen, modals over what lies below them."""
-    rendered = app.screen._compositor.render_update(
-        full=True, screen_stack=app._background_screens
-    )
+    rendered = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
     assert isinstance(rendered, LayoutUpdate)
     return [Strip.join(pieces) for pieces in rendered.strips]
 
