@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 BUSY_MS = 5000
+WAL_FIXED = (3, 51, 3)
+"""First SQLite without the WAL-reset corruption bug (sqlite.org/changes.html)."""
 
 
 class _HideHeavy:

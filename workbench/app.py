@@ -122,9 +122,9 @@ class WorkbenchApp(Shell):
 
     @work(thread=True, group="machine", exit_on_error=False)
     def _look_at_machine(self) -> None:
-        from engine.machine.facts import machine
+        from engine.machine.facts import this_machine
 
-        self.post_message(DeviceKnown(machine(self.workspace.root).device()))
+        self.post_message(DeviceKnown(this_machine().words()))
 
     @on(DeviceKnown)
     def _device_known(self, event: DeviceKnown) -> None:

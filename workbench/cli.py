@@ -7,41 +7,66 @@ ours. Does not know what they do (see `workbench.commands`).
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from store.errors import WorkbenchError
-from workbench.commands import chat, check, data, demo, doctor, export, train
 from workbench.output import WorkspaceOption, complain
+
+COMMANDS = {
+    "data": ("data", "Look at a JSONL file, edit its rows, save them."),
+    "train": ("train", "Train an adapter on a file."),
+    "runs": ("train", "List the runs, newest first."),
+    "show": ("train", "Everything about one run."),
+    "log": ("train", "What a run wrote."),
+    "stop": ("train", "Let a run save a checkpoint and end."),
+    "resume": ("train", "Go on with a run that ended early."),
+    "chat": ("chat", "Ask one or more models a question."),
+    "check": ("check", "Count the answers that pass a suite."),
+    "export": ("export", "Write a model as one file or folder, and prove it."),
+    "verify": ("export", "Prove a file or folder again."),
+    "doctor": ("doctor", "What this machine has, and what that allows."),
+    "demo": ("demo", "Teach, check, chat and export, in a few minutes."),
+}
+"""Every command: its module in `workbench.commands`, and its line in the help."""
+
+
+class LazyCommands(TyperGroup):
+    """Commands whose modules are imported when they are called, so that help is quick."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the hook's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"workbench.commands.{COMMANDS[cmd_name][0]}")
+        command = vars(module)[cmd_name if cmd_name != "data" else "app"]
+        if isinstance(command, typer.Typer):
+            return typer.main.get_command(command)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(cmd_name)(command)
+        return typer.main.get_command(alone)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+
 
 app = typer.Typer(
     name="workbench",
+    cls=LazyCommands,
     help="Look at data, fine-tune on exactly what you saw, chat base against adapter, export a "
     "proved GGUF. Without a command: the application.",
-    no_args_is_help=False,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data.app, name="data")
-for command in (
-    train.train,
-    train.runs,
-    train.show,
-    train.log,
-    train.stop,
-    train.resume,
-    chat.chat,
-    check.check,
-    export.export,
-    export.verify,
-    doctor.doctor,
-    demo.demo,
-):
-    app.command()(command)
 
 
 @app.callback(invoke_without_command=True)

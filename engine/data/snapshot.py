@@ -174,8 +174,8 @@ def _bound(marks: dict[int, int], fraction: float) -> int:
     bound = int(fraction * 2**64)
     if fraction and marks:
         low, high = min(marks.values()), max(marks.values())
-        if low < high:
-            bound = min(max(bound, low + 1), high)
+        # Rows that all say the same are trained on: what is left over is nothing to evaluate by.
+        bound = min(max(bound, low + 1), high)
     return bound
 
 

@@ -1,125 +1,135 @@
-"""What the machine has, as far as it can be told without importing torch.
+"""What the machine has, without importing torch: cores, memory, bf16 on the CPU, NVIDIA devices.
 
-Knows processors, memory, disk, SQLite and the name of a GPU. Does not know what torch makes of
-them (see `engine.machine.worker`).
+Knows /proc, psutil and the CUDA driver library. Does not know whether torch can use any of it;
+workers check that and say so.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import ctypes
+import functools
+import importlib.metadata
 import platform
-import shutil
 import sqlite3
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
-from store.errors import WorkerDied
-
-WAL_FIXED = (3, 51, 3)
-"""First SQLite without the WAL-reset corruption bug (sqlite.org/changes.html, 3.51.3)."""
+LIBRARIES = [
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "bitsandbytes",
+    "accelerate",
+    "datasets",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One graphics processor; memory in bytes."""
+    """One NVIDIA device. `memory` in bytes; `capability` as major, minor."""
 
     name: str
     memory: int
-    used: int
+    capability: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Facts that are cheap to read; memory and disk in bytes."""
+    """The facts that a run keeps about where it ran. `memory` in bytes."""
 
     system: str
     python: str
-    processor: str
+    cpu: str
     cores: int
     memory: int
-    disk_free: int
-    sqlite: str
-    sqlite_wal_safe: bool
+    cpu_bf16: bool
     gpus: tuple[Gpu, ...]
 
-    def device(self) -> str:
-        """A few words for the top line, e.g. `2 cores · 23 GB` or `H200 12/141 GB`."""
+    def words(self) -> str:
+        """A few words for the top line, e.g. `2 cores · 24 GB`, or the GPU and its memory."""
         if self.gpus:
-            gpu = self.gpus[0]
-            return f"{gpu.name} {gpu.used / 1e9:.0f}/{gpu.memory / 1e9:.0f} GB"
+            return f"{self.gpus[0].name} · {self.gpus[0].memory / 2**30:.0f} GB"
         return f"{self.cores} cores · {self.memory / 2**30:.0f} GB"
 
+    @property
+    def device(self) -> str:
+        """Where a run goes: `cuda` with a device and a torch built for it, else `cpu`."""
+        return "cuda" if self.gpus and not _version("torch").endswith("+cpu") else "cpu"
+
     def as_dict(self) -> dict[str, object]:
-        """Plain values, for a run's record."""
-        return asdict(self)
+        """For the record, as JSON values."""
+        return {**asdict(self), "device": self.device}
 
 
-def machine(disk: Path) -> Machine:
-    """Read the facts; `disk` is a path on the file system of interest."""
+@functools.cache
+def this_machine() -> Machine:
+    """Look once and remember."""
+    cpu, flags = _cpu()
     return Machine(
-        system=platform.platform(terse=True),
+        system=platform.platform(),
         python=platform.python_version(),
-        processor=_processor(),
-        cores=psutil.cpu_count(logical=False) or os.cpu_count() or 1,
+        cpu=cpu,
+        cores=psutil.cpu_count(logical=False) or psutil.cpu_count() or 1,
         memory=psutil.virtual_memory().total,
-        disk_free=shutil.disk_usage(disk).free,
-        sqlite=sqlite3.sqlite_version,
-        sqlite_wal_safe=sqlite3.sqlite_version_info >= WAL_FIXED,
-        gpus=_gpus(),
+        cpu_bf16=bool({"avx512_bf16", "amx_bf16"} & flags),
+        gpus=tuple(_gpus()),
     )
 
 
-def probe(timeout: float = 120.0) -> dict[str, object]:
-    """Ask a worker what torch, bitsandbytes and llama.cpp can do here.
-
-    Raises:
-        WorkerDied: it ended without an answer.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "engine.machine.worker"],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    lines = done.stdout.strip().splitlines()
-    if done.returncode != 0 or not lines:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise WorkerDied(
-            f"the probe of torch ended with code {done.returncode}: {last}",
-            "Run `make run` again to complete the installation.",
-        )
-    answer: dict[str, object] = json.loads(lines[-1])
-    return answer
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide what a run computes."""
+    found = {name: _version(name) for name in LIBRARIES}
+    found["python"] = platform.python_version()
+    found["sqlite"] = sqlite3.sqlite_version
+    return {name: version for name, version in found.items() if version}
 
 
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _gpus() -> tuple[Gpu, ...]:
-    """NVIDIA processors by `nvidia-smi`; none where there is no such program."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return ()
-    query = [program, "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits"]
+@functools.cache
+def _version(name: str) -> str:
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True)
-    except (subprocess.SubprocessError, OSError):
-        return ()
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _cpu() -> tuple[str, set[str]]:
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return platform.processor() or platform.machine(), set()
+    name, flags = platform.machine(), set[str]()
+    for line in info.read_text().split("\n\n")[0].splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            name = value.strip()
+        elif key.strip() == "flags":
+            flags = set(value.split())
+    return name, flags
+
+
+def _gpus() -> list[Gpu]:
+    """Ask the CUDA driver directly; an empty list where there is none."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return []
+    count = ctypes.c_int()
+    if cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return []
     found = []
-    for line in done.stdout.splitlines():
-        parts = [part.strip() for part in line.split(",")]
-        if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
-            found.append(Gpu(parts[0], int(parts[1]) * 2**20, int(parts[2]) * 2**20))
-    return tuple(found)
+    for index in range(count.value):
+        device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+        name, memory = ctypes.create_string_buffer(128), ctypes.c_size_t()
+        cuda.cuDeviceGet(ctypes.byref(device), index)
+        cuda.cuDeviceGetName(name, 128, device)
+        cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+        # 75 and 76: CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR.
+        cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, device)
+        cuda.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)
+        found.append(Gpu(name.value.decode(), memory.value, (major.value, minor.value)))
+    return found

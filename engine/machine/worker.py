@@ -8,18 +8,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from importlib.metadata import version
 
 import torch
+
+from engine.machine.facts import this_machine
 
 
 def main() -> None:
     """Print the facts as the last line of standard output."""
     facts = {**_torch(), **_nf4(), **_llama()}
-    facts["versions"] = {
-        name: version(name)
-        for name in ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers")
-    }
     sys.stdout.write(json.dumps(facts) + "\n")
 
 
@@ -30,17 +27,8 @@ def _torch() -> dict[str, object]:
         "cuda": cuda,
         "gpu": torch.cuda.get_device_name(0) if cuda else None,
         "threads": torch.get_num_threads(),
-        "bf16": torch.cuda.is_bf16_supported() if cuda else _cpu_bf16(),
+        "bf16": torch.cuda.is_bf16_supported() if cuda else this_machine().cpu_bf16,
     }
-
-
-def _cpu_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware."""
-    try:
-        flags = open("/proc/cpuinfo", encoding="utf-8", errors="replace").read()  # noqa: SIM115
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _nf4() -> dict[str, object]:

@@ -5,7 +5,6 @@ Knows how a reference becomes paths. Does not load anything and does not talk to
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import assets
+from engine.train import checkpoints
 from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, NotFound
@@ -174,7 +174,7 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
         label=f"{run.name} @{step}",
         base=base.base,
         base_ref=base.ref,
-        adapter=cat.workspace.run_dir(run.id) / "checkpoints" / f"step-{step:06d}",
+        adapter=checkpoints.folder(cat.workspace.run_dir(run.id), step),
         run_id=run.id,
         step=step,
         quantization="nf4" if recipe.get("load_in_4bit") else None,
@@ -184,11 +184,5 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
 
 
 def _steps(cat: Catalogue, run_id: int) -> list[int]:
-    """Steps of the complete checkpoints of a run: those with a readable manifest."""
-    found = []
-    for manifest in cat.workspace.run_dir(run_id).glob("checkpoints/step-*/manifest.json"):
-        try:
-            found.append(int(json.loads(manifest.read_text())["step"]))
-        except (ValueError, KeyError, TypeError, OSError):
-            continue
-    return sorted(found)
+    """Steps of the complete checkpoints of a run, in order."""
+    return sorted(saved.step for saved in checkpoints.complete(cat.workspace.run_dir(run_id)))

@@ -11,11 +11,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from engine.chat.client import free_device
 from engine.data.findings import preflight
 from engine.data.snapshot import load as load_part
 from engine.data.snapshot import take
 from engine.jobs import process
-from engine.jobs.machine import Machine, this_machine, versions
+from engine.machine.facts import Machine, this_machine, versions
 from engine.models import refs
 from engine.models.folder import ModelFolder, describe, weights_sha256
 from engine.render import Renderer
@@ -235,6 +236,8 @@ def _need_room(cat: Catalogue, model: ModelFolder, recipe: Recipe) -> None:
 def _launch(cat: Catalogue, run_id: int, recipe: Recipe) -> Run:
     run_dir = cat.workspace.run_dir(run_id)
     runs.clear_commands(cat, run_id)
+    if this_machine().device == "cuda":
+        free_device(cat.workspace)
     threads = str(recipe.threads)
     started = process.spawn(
         process.python_module(_MODULE, str(run_dir.resolve())),

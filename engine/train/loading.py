@@ -40,7 +40,7 @@ def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
             bnb_4bit_compute_dtype=dtype,
         )
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        model, found = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             quantization_config=quantization,
@@ -48,13 +48,21 @@ def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
+            output_loading_info=True,
         )
     except (ValueError, KeyError, OSError, SafetensorError) as error:
         raise BadInput(
             f"{folder}: {error}", "Use a model folder that transformers knows."
         ) from error
+    absent = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
+    if absent:  # transformers would make them up.
+        raise BadInput(
+            f"{folder}: {len(absent)} weights are missing or of another shape, e.g. {absent[0]}",
+            "Copy the weight files from the model again.",
+        )
     guard_quantised(model)
-    return model
+    loaded: PreTrainedModel = model
+    return loaded
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

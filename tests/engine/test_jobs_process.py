@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.jobs import machine, process
+from engine.jobs import process
+from engine.machine import facts as machine
 
 
 def until_gone(started: process.Process) -> None:
@@ -70,7 +71,7 @@ def test_a_finished_child_is_not_alive_although_nobody_waited(tmp_path: Path) ->
 
 def test_the_machine_is_described_without_torch() -> None:
     code = (
-        "import sys; from engine.jobs.machine import this_machine, versions; m = this_machine()\n"
+        "import sys; from engine.machine.facts import this_machine, versions; m = this_machine()\n"
         "assert m.cores >= 1 and m.memory > 1 << 28 and m.device in ('cpu', 'cuda')\n"
         "assert versions()['torch'] and 'torch' not in sys.modules"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.jobs.machine import Machine
+from engine.machine.facts import Machine
 from engine.models.folder import ModelFolder
 from engine.train import recipe as recipes
 from engine.train.client import resolve

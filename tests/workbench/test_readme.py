@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import typer
-
-from workbench.cli import app
+from workbench.cli import COMMANDS, LazyCommands
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def commands() -> set[str]:
     """Every command as it is typed, e.g. `data show`."""
-    group = typer.main.get_command(app)
     found = set()
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name in COMMANDS:
+        command = LazyCommands().get_command(None, name)
         inner = getattr(command, "commands", None)
         found |= {f"{name} {sub}" for sub in inner} if inner else {name}
     return found

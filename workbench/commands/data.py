@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from store.catalogue import Catalogue
 
 app = typer.Typer(
-    help="Look at a JSONL file, edit it with undo, and save it.", no_args_is_help=True
+    help="Look at a JSONL file, edit it with undo, and save it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A JSONL file.", show_default=False)]

@@ -7,16 +7,25 @@ from workbench.output import JsonOption, WorkspaceOption, emit
 
 def doctor(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
     """Print what the machine has and what that allows."""
-    from engine.machine.facts import machine, probe
+    import shutil
+    import sqlite3
+
+    from engine.machine.facts import this_machine
+    from engine.machine.probe import probe
+    from store.sqlite import WAL_FIXED
     from workbench.workspace import find_workspace
 
     place = find_workspace(workspace)
-    here = machine(place.root)
+    here = this_machine()
+    free = shutil.disk_usage(place.root).free
+    wal_safe = sqlite3.sqlite_version_info >= WAL_FIXED
     heavy = probe()
     terminal = _terminal()
     facts = {
         "workspace": str(place.root),
         "machine": here.as_dict(),
+        "disk_free": free,
+        "sqlite": {"version": sqlite3.sqlite_version, "wal_reset_fixed": wal_safe},
         "libraries": heavy,
         "terminal": terminal,
     }
@@ -26,9 +35,9 @@ def doctor(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
         (
             True,
             "processor",
-            f"{here.processor} · {here.cores} cores · {here.memory / 2**30:.0f} GB",
+            f"{here.cpu} · {here.cores} cores · {here.memory / 2**30:.0f} GB",
         ),
-        (here.disk_free > 2 * 2**30, "disk", f"{here.disk_free / 1e9:.0f} GB free in {place.root}"),
+        (free > 2 * 2**30, "disk", f"{free / 1e9:.0f} GB free in {place.root}"),
         (
             bool(here.gpus),
             "GPU",
@@ -44,10 +53,10 @@ def doctor(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
             else f"missing: {heavy['llama_detail']}",
         ),
         (
-            here.sqlite_wal_safe,
+            wal_safe,
             "SQLite",
-            here.sqlite
-            + ("" if here.sqlite_wal_safe else ": WAL-reset bug, avoided by one writer per file"),
+            sqlite3.sqlite_version
+            + ("" if wal_safe else ": WAL-reset bug, avoided by one writer per file"),
         ),
         (bool(terminal["colours"]), "terminal", str(terminal["text"])),
     ]
