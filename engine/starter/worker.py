@@ -37,10 +37,11 @@ class Recipe:
     layers: int = 5
     heads: int = 8
     kv_heads: int = 4
-    steps: int = 2000
+    steps: int = 1200
     tokens_per_step: int = 4096
-    learning_rate: float = 3e-3
-    warmup: int = 100
+    muon_rate: float = 0.02
+    adam_rate: float = 3e-3
+    warmup: int = 40
     weight_decay: float = 0.05
     nf4_from: float = 0.5  # from this share on, every other step sees its weights through NF4
     seed: int = 7
@@ -167,21 +168,22 @@ def batches(encoder: Encoder, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]
 
 
 def _rate(step: int, recipe: Recipe) -> float:
-    """The learning rate at ``step``: linear warm-up, then a cosine down to nothing."""
+    """The share of the learning rates at ``step``: warm-up, then a cosine down to nothing."""
     if step < recipe.warmup:
-        return recipe.learning_rate * (step + 1) / recipe.warmup
+        return (step + 1) / recipe.warmup
     done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    return 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+def _optimisers(model: LlamaForCausalLM, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon (Jordan et al., 2024) for the layers' matrices, AdamW for embeddings and norms."""
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    known = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in known]
+    return (
+        torch.optim.Muon(matrices, lr=recipe.muon_rate, weight_decay=recipe.weight_decay),
+        torch.optim.AdamW(rest, lr=recipe.adam_rate, betas=(0.9, 0.98), weight_decay=0.0),
+    )
 
 
 def _gradients(
@@ -202,14 +204,16 @@ def train(tokenizer: Tokenizer, recipe: Recipe) -> Trained:
     """
     torch.set_num_threads(1)
     model = build_model(recipe, tokenizer).train()
-    optimiser = _optimiser(model, recipe)
+    optimisers = _optimisers(model, recipe)
+    peaks = [group["lr"] for optimiser in optimisers for group in optimiser.param_groups]
     source = batches(Encoder(tokenizer), recipe)
     losses: list[float] = []
     tokens, started = 0, time.perf_counter()
     with ThreadPoolExecutor(recipe.threads) as pool:
         for step in range(recipe.steps):
-            for group in optimiser.param_groups:
-                group["lr"] = _rate(step, recipe)
+            groups = [group for optimiser in optimisers for group in optimiser.param_groups]
+            for group, peak in zip(groups, peaks, strict=True):
+                group["lr"] = peak * _rate(step, recipe)
             rough = step % 2 == 1 and step >= recipe.nf4_from * recipe.steps
             exact = through_nf4(model) if rough else {}
             drawn = [next(source) for _ in range(recipe.threads)]
@@ -222,7 +226,8 @@ def train(tokenizer: Tokenizer, recipe: Recipe) -> Trained:
             for parameter, shares in zip(model.parameters(), gradients, strict=True):
                 parameter.grad = torch.stack(shares).sum(0) / count
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
+            for optimiser in optimisers:
+                optimiser.step()
             losses.append(sum(part[1] for part in parts) / count)
             tokens += sum(ids.numel() for ids, _ in drawn)
             if step % 50 == 49 or step == recipe.steps - 1:
