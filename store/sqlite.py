@@ -1,4 +1,4 @@
-"""How the house opens and writes SQLite: one door for the catalogue, one helper for writes.
+"""How the house connects to and writes SQLite: one helper for writes.
 
 Knows pragmas, transactions and what SQLite's error codes mean for a person. Does not know any
 table (see `store.migrations`) and nothing of run databases but the error texts (see `store.rundb`).
@@ -30,7 +30,6 @@ __all__ = [
     "explain_or_none",
     "file_of",
     "from_json",
-    "open_catalogue",
     "path_text",
     "rows",
     "storable",
@@ -88,50 +87,6 @@ def connect(path: Path, *, any_thread: bool = False) -> Database:
     except sqlite3.Error as error:
         raise explain(error, path) from error
     return Database(connection, execute_plugins=False)
-
-
-def open_catalogue(path: Path) -> Database:
-    """Open (and where needed create or migrate) the catalogue at `path`.
-
-    Rollback journal and `synchronous=FULL`: rarely written, precious, and free of every WAL trap.
-
-    Raises:
-        WorkbenchError: not a database, no room, no rights, or written by a newer Workbench.
-    """
-    from store.migrations import migrate_catalogue
-
-    _touch_private(path)
-    db = connect(path)
-    try:
-        db.execute("PRAGMA journal_mode=DELETE").fetchall()
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute("PRAGMA foreign_keys=ON")
-        db.execute(f"PRAGMA busy_timeout={BUSY_MS}").fetchall()
-        migrate_catalogue(db)
-    except sqlite3.Error as error:
-        db.close()
-        raise explain(error, path) from error
-    except WorkbenchError:
-        db.close()
-        raise
-    return db
-
-
-def _touch_private(path: Path) -> None:
-    """Create a missing file readable by its owner alone.
-
-    Only with O_EXCL: opening and closing an existing database outside SQLite would drop the POSIX
-    locks that other connections of this process hold on it.
-    """
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise BadInput(
-            f"{path}: cannot create the database ({error.strerror})",
-            "Name a workspace folder you may write to: --workspace DIR.",
-        ) from error
 
 
 @contextlib.contextmanager
