@@ -9,10 +9,8 @@ from __future__ import annotations
 import functools
 import sqlite3
 
-from sqlite_utils.migrations import Migrations
-
 from store.errors import Unsupported
-from store.sqlite import Database, file_of, write
+from store.sqlite import Database, Migrations, file_of, write
 
 CATALOGUE = Migrations("catalogue")
 RUN = Migrations("run")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Database",
+    "Migrations",
     "connect",
     "error_code",
     "explain",
@@ -64,6 +65,7 @@ _hide = _HideHeavy()
 sys.meta_path.insert(0, _hide)
 try:
     from sqlite_utils.db import Database
+    from sqlite_utils.migrations import Migrations
 finally:
     sys.meta_path.remove(_hide)
 

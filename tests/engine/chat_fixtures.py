@@ -147,13 +147,12 @@ def make_gguf(base: Path, path: Path, **changes: Any) -> Path:
 
 def add_run(cat: Any, model: str, checkpoints: dict[int, Path], **recipe: Any) -> str:
     """A finished run in the catalogue whose checkpoints are the given adapters; its reference."""
-    import shutil
-
+    from engine.train import checkpoints as saved
     from store import runs
 
     run = runs.create(cat, model=model, dataset="none.jsonl", recipe=recipe, seed=0)
     for step, adapter in checkpoints.items():
-        folder = cat.workspace.run_dir(run.id) / "checkpoints" / f"step-{step:06d}"
-        shutil.copytree(adapter, folder)
-        (folder / "manifest.json").write_text(json.dumps({"step": step}))
+        found = [file for file in sorted(adapter.iterdir()) if file.name != saved.MANIFEST]
+        files = [(file.name, file.read_bytes()) for file in found]
+        saved.write(cat.workspace.run_dir(run.id), step, files, {})
     return f"run:{run.id}"

@@ -20,6 +20,7 @@ from engine.export import client
 from engine.export.stages import Stage
 from engine.models.folder import file_sha256, weights_sha256
 from engine.render.renderer import Renderer
+from engine.train import checkpoints
 from store import exports, runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NoSpace, NotFound, Unsupported, WorkerDied
@@ -84,9 +85,9 @@ def make_run(cat: Catalogue, base: Path, *, nf4: bool) -> int:
     )
     cat.db.execute("PRAGMA foreign_keys=OFF")
     cat.db.execute("UPDATE runs SET snapshot = 'abc' WHERE id = ?", [run.id])
-    step = cat.workspace.run_dir(run.id) / "checkpoints" / "step-000004"
-    random_adapter(base, step)
-    (step / "manifest.json").write_text(json.dumps({"step": 4}))
+    adapter = random_adapter(base, cat.workspace.root / "adapter")
+    files = [(file.name, file.read_bytes()) for file in sorted(adapter.iterdir())]
+    checkpoints.write(cat.workspace.run_dir(run.id), 4, files, {})
     return run.id
 
 
