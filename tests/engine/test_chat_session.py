@@ -40,8 +40,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     root = tmp_path_factory.mktemp("house")
     starter = assets.path("starter")
     made = {
-        1: make_adapter(starter, root / "a1", seed=1, scale=0.3),
-        2: make_adapter(starter, root / "a2", seed=2, scale=0.3),
+        1: make_adapter(starter, root / "a1", seed=1, scale=1.0),
+        2: make_adapter(starter, root / "a2", seed=2, scale=1.0),
         3: make_adapter(starter, root / "a3", scale=0),
     }
     with Catalogue.open(Workspace(root / "ws")) as cat:
