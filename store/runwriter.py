@@ -22,10 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import psutil
-
 from store import metrics as lod
 from store.errors import NoSpace, WorkbenchError
+from store.identity import start_of
 from store.migrations import migrate_run
 from store.sqlite import Database, connect, explain, explain_or_none, storable, write
 from store.writerlock import WriterLock
@@ -277,7 +276,7 @@ class RunWriter:
 
     def _load(self) -> None:
         """Read back what is known and sign the state row as this process."""
-        me = psutil.Process()
+        me = os.getpid()
         sql = (
             "INSERT INTO state (id, status, step, pid, process_started, heartbeat) "
             "VALUES (1, 'queued', 0, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
@@ -285,7 +284,7 @@ class RunWriter:
             "heartbeat = excluded.heartbeat"
         )
         with write(self.db) as db:
-            db.execute(sql, [me.pid, me.create_time(), time.time()])
+            db.execute(sql, [me, start_of(me), time.time()])
         self._keys = dict(self.db.execute("SELECT name, id FROM keys").fetchall())
         newest = "SELECT key, max(step) FROM metrics WHERE key = ? GROUP BY key"
         self._newest = {}

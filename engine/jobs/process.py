@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 import engine
 from store.errors import NoSpace, WorkerDied
+from store.identity import start_of
 
 # Only these travel to a worker: secrets in the environment (HF_TOKEN, cloud keys) never do.
 _KEPT = frozenset(
@@ -51,7 +50,7 @@ _KEPT = frozenset(
     ]
 )
 _KEPT_PREFIXES = ("LC_", "XDG_", "NVIDIA_", "KMP_", "PYTORCH_", "BNB_")
-_START_TOLERANCE_S = 1.5
+_START_TOLERANCE_S = 0.05
 
 # Children of this process, kept so that a finished one can be reaped and told from a living one.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -63,7 +62,7 @@ class Process:
 
     Attributes:
         pid: process id.
-        started: start time, Unix seconds.
+        started: start time in seconds, as `store.identity` counts.
     """
 
     pid: int
@@ -111,15 +110,17 @@ def spawn(argv: Sequence[str], log_path: Path, env: Mapping[str, str] | None = N
     finally:
         os.close(log)
     _children[child.pid] = child
-    try:
-        return Process(child.pid, psutil.Process(child.pid).create_time())
-    except psutil.NoSuchProcess as error:
-        raise WorkerDied(f"the worker ended at once (log: {log_path})", "Read the log.") from error
+    started = start_of(child.pid)
+    if started is None:
+        raise WorkerDied(f"the worker ended at once (log: {log_path})", "Read the log.")
+    return Process(child.pid, started)
 
 
 def this_process() -> Process:
     """The identity of the running process."""
-    return Process(os.getpid(), psutil.Process().create_time())
+    started = start_of(os.getpid())
+    assert started is not None
+    return Process(os.getpid(), started)
 
 
 def alive(pid: int | None, started: float | None) -> bool:
@@ -130,12 +131,8 @@ def alive(pid: int | None, started: float | None) -> bool:
     if child is not None and child.poll() is not None:
         del _children[pid]
         return False
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < _START_TOLERANCE_S
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    now = start_of(pid)
+    return now is not None and abs(now - started) < _START_TOLERANCE_S
 
 
 def terminate(pid: int | None, started: float | None) -> bool:

@@ -103,11 +103,12 @@ def complete(run_dir: Path) -> list[Checkpoint]:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """The manifest in a folder; None where there is none that can be read."""
+    """The manifest in a folder; None where there is none that can be read and names its step."""
     try:
-        return msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError):
         return None
+    return manifest if manifest.step == _step_of(path) else None
 
 
 def verify(path: Path) -> list[str]:
@@ -115,8 +116,25 @@ def verify(path: Path) -> list[str]:
     manifest = read_manifest(path)
     if manifest is None:
         return [f"{path.name}: {MANIFEST} is missing or damaged"]
+    return _altered(path, manifest.files)
+
+
+def altered_adapter(path: Path) -> list[str]:
+    """What is wrong with the files of a checkpoint that answers are made from.
+
+    Empty for a folder without a manifest, such as an adapter from elsewhere.
+    """
+    if not (path / MANIFEST).is_file():
+        return []
+    manifest = read_manifest(path)
+    if manifest is None:
+        return [f"{path.name}: {MANIFEST} is damaged"]
+    return _altered(path, {n: r for n, r in manifest.files.items() if n.startswith("adapter_")})
+
+
+def _altered(path: Path, files: dict[str, FileRecord]) -> list[str]:
     problems = []
-    for name, record in manifest.files.items():
+    for name, record in files.items():
         file = path / name
         if not file.is_file():
             problems.append(f"{path.name}/{name} is missing")
@@ -139,7 +157,8 @@ def newest_intact(run_dir: Path) -> tuple[Checkpoint | None, list[str]]:
         problems.append(f"{partial.name}: an interrupted save, removed")
         shutil.rmtree(partial)
     known = {checkpoint.path: checkpoint for checkpoint in complete(run_dir)}
-    for path in sorted((run_dir / "checkpoints").glob("step-*"), reverse=True):
+    folders = [path for path in (run_dir / "checkpoints").glob("step-*") if path.is_dir()]
+    for path in sorted(folders, key=_step_of, reverse=True):
         wrong = verify(path)
         if not wrong:
             return known[path], problems
@@ -164,6 +183,12 @@ def prune(run_dir: Path, limit: int) -> list[int]:
     for checkpoint in doomed:
         shutil.rmtree(checkpoint.path)
     return [checkpoint.step for checkpoint in doomed]
+
+
+def _step_of(path: Path) -> int:
+    """The step that a folder is named after; -1 where it is named after none."""
+    digits = path.name.removeprefix("step-")
+    return int(digits) if digits.isdecimal() else -1
 
 
 def _write_file(path: Path, data: bytes) -> None:

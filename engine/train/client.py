@@ -6,10 +6,15 @@ in `worker`, in a process of its own session that outlives this one.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from engine.chat.client import free_device
 from engine.data.findings import preflight
@@ -18,7 +23,7 @@ from engine.data.snapshot import take
 from engine.jobs import process
 from engine.machine.facts import Machine, this_machine, versions
 from engine.models import refs
-from engine.models.folder import ModelFolder, describe, weights_sha256
+from engine.models.folder import ModelFolder, describe, file_sha256, weights_sha256
 from engine.render import Renderer
 from engine.train import spec as specs
 from engine.train.progress import Progress, follow
@@ -114,6 +119,8 @@ def start(
             recipe=as_dict(resolved),
             device=this_machine().device,
             versions=versions(),
+            template_sha256=renderer.template_sha256,
+            tokenizer_sha256=file_sha256(base.base / "tokenizer.json"),
         ),
     )
     return _launch(cat, run.id, resolved)
@@ -147,8 +154,14 @@ def resolve(recipe: Recipe, model: ModelFolder, machine: Machine) -> Recipe:
 
 
 def stop(cat: Catalogue, run_id: int) -> Run:
-    """Ask a run to save and end."""
-    return _ask(cat, run_id, "stop")
+    """Ask a run to save and end; by a signal where the catalogue cannot be written."""
+    try:
+        return _ask(cat, run_id, "stop")
+    except (Conflict, NoSpace):
+        run = refresh(cat, run_id)
+        if not process.terminate(run.pid, run.process_started):
+            raise
+        return run
 
 
 def pause(cat: Catalogue, run_id: int) -> Run:
@@ -167,21 +180,61 @@ def resume(cat: Catalogue, run_id: int) -> Run:
     Raises:
         Conflict: the run is alive, or already finished.
     """
-    run = refresh(cat, run_id)
-    if is_alive(run):
-        raise Conflict(
-            f"run {run_id} is {run.status} in process {run.pid}",
-            f"Watch it: workbench show {run_id}. Stop it: workbench stop {run_id}.",
-        )
-    if run.status == "finished":
-        raise Conflict(
-            f"run {run_id} has finished all its {run.total_steps} steps",
-            "Start a new run with more steps: workbench train FILE --set max_steps=N.",
-        )
-    spec = specs.read(cat.workspace.run_dir(run_id))
-    if not Path(spec.base).is_dir():
-        raise NotFound(f"{spec.base}: the base of run {run_id} is gone", "Put the folder back.")
-    return _launch(cat, run_id, spec.settings)
+    runs.get(cat, run_id)
+    run_dir = cat.workspace.run_dir(run_id)
+    with _alone(run_dir):
+        run = refresh(cat, run_id)
+        if is_alive(run):
+            raise Conflict(
+                f"run {run_id} is {run.status} in process {run.pid}",
+                f"Watch it: workbench show {run_id}. Stop it: workbench stop {run_id}.",
+            )
+        if run.status == "finished":
+            raise Conflict(
+                f"run {run_id} has finished all its {run.total_steps} steps",
+                "Start a new run with more steps: workbench train FILE --set max_steps=N.",
+            )
+        return _launch(cat, run_id, _found_again(cat, run, specs.read(run_dir)).settings)
+
+
+@contextmanager
+def _alone(run_dir: Path) -> Iterator[None]:
+    """Let one program at a time look whether a run lives and start it.
+
+    Raises:
+        NotFound: the run's folder is gone.
+    """
+    try:
+        handle = os.open(run_dir / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"{run_dir}: the run's folder is gone", "Put it back, or start a new run."
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _found_again(cat: Catalogue, run: Run, spec: Spec) -> Spec:
+    """The spec with paths that are there, where the workspace or the base was moved.
+
+    Whether the base is still the same one is for the job to see, by its hash.
+    """
+    root, snapshot = cat.workspace.root.resolve(), spec.snapshot
+    if not Path(snapshot.path).is_dir() or Path(spec.workspace) != root:
+        snapshot = replace(snapshot, path=str(root / "snapshots" / snapshot.sha256))
+    base = spec.base
+    if not Path(base).is_dir():
+        found = refs.resolve(cat, run.model).base
+        if found is None:
+            raise NotFound(f"{base}: the base of run {run.id} is gone", "Put the folder back.")
+        base = str(found)
+    moved = msgspec.structs.replace(spec, workspace=str(root), snapshot=snapshot, base=base)
+    if moved != spec:
+        specs.write(cat.workspace.run_dir(run.id), moved)
+    return moved
 
 
 def _base(cat: Catalogue, text: str) -> refs.Model:

@@ -18,11 +18,12 @@ from typing import Literal
 
 from store import runs
 from store.catalogue import Catalogue
-from store.errors import Conflict, NoSpace, NotFound
+from store.errors import BadInput, Conflict, NoSpace, NotFound
 from store.workspace import Workspace
 
 POLL_S = 0.5
 HEARTBEAT_S = 5.0
+BUSY_MS = 50
 Ending = Literal["stopped", "paused"]
 
 
@@ -45,8 +46,10 @@ class Control:
     def __init__(self, workspace: Workspace, run_id: int) -> None:
         self.ending: Ending | None = None
         self.checkpoint = False
-        self._catalogue = Catalogue.open(workspace)
+        self._workspace = workspace
+        self._catalogue: Catalogue | None = None
         self._run_id = run_id
+        self._heard: set[int] = set()
         self._next_poll = 0.0
         self._next_beat = 0.0
 
@@ -70,14 +73,28 @@ class Control:
             return
         self._next_poll = now + POLL_S
         try:
-            for command_id, command in runs.pending_commands(self._catalogue, self._run_id):
-                runs.take_command(self._catalogue, command_id)
-                if command == "checkpoint":
-                    self.checkpoint = True
-                else:
-                    self.ending = "paused" if command == "pause" else "stopped"
-        except (Conflict, NoSpace, NotFound):
+            catalogue = self._opened()
+            for command_id, command in runs.pending_commands(catalogue, self._run_id):
+                # Obeyed before it is ticked off, for a full disk must not make a run deaf.
+                if command_id not in self._heard:
+                    self._heard.add(command_id)
+                    self._obey(command)
+                runs.take_command(catalogue, command_id)
+        except (Conflict, NoSpace, NotFound, BadInput):
             return  # Busy, full or moved away: training goes on, the next poll tries again.
+
+    def _opened(self) -> Catalogue:
+        """The catalogue, opened when it can be; a busy one is never waited for long."""
+        if self._catalogue is None:
+            self._catalogue = Catalogue.open(self._workspace)
+            self._catalogue.db.execute(f"PRAGMA busy_timeout={BUSY_MS}").fetchall()
+        return self._catalogue
+
+    def _obey(self, command: runs.Command) -> None:
+        if command == "checkpoint":
+            self.checkpoint = True
+        else:
+            self.ending = "paused" if command == "pause" else "stopped"
 
     def check(self) -> None:
         """Poll, and raise `StopRequested` if the run should end."""
@@ -86,7 +103,8 @@ class Control:
             raise StopRequested(self.ending)
 
     def close(self) -> None:
-        self._catalogue.close()
+        if self._catalogue is not None:
+            self._catalogue.close()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.ending = self.ending or "stopped"

@@ -26,7 +26,8 @@ class Spec(msgspec.Struct, frozen=True):
     Attributes:
         recipe: resolved: `dtype` is never `auto`, `threads` never 0.
         snapshot: the frozen data.
-        base: folder of base weights, and their hash when the run began.
+        base: folder of base weights, and their hash when the run began; likewise of its template
+            and tokenizer (None in runs that did not write them down).
         device: `cuda` or `cpu`.
     """
 
@@ -38,6 +39,8 @@ class Spec(msgspec.Struct, frozen=True):
     recipe: dict[str, bool | int | float | str | list[str]]
     device: str
     versions: dict[str, str]
+    template_sha256: str | None = None
+    tokenizer_sha256: str | None = None
 
     @property
     def settings(self) -> Recipe:

@@ -19,6 +19,7 @@ from store.rundb import RunReader, RunState
 from store.runs import Run, Status
 
 LIVE: tuple[Status, ...] = ("queued", "running", "paused")
+_OPEN: tuple[Status, ...] = (*LIVE, "lost")
 
 
 @overload
@@ -33,7 +34,8 @@ def refresh(cat: Catalogue, run_id: int | None = None) -> Run | list[Run]:
     """Bring the catalogue's rows up to date with the runs themselves.
 
     Args:
-        run_id: one run; None looks at every run that can still change.
+        run_id: one run; None looks at every run that can still change. A lost one can: what was
+            taken for dead may write again.
     Returns:
         That run, or all of them, newest first.
     Raises:
@@ -41,7 +43,7 @@ def refresh(cat: Catalogue, run_id: int | None = None) -> Run | list[Run]:
     """
     if run_id is not None:
         return _refreshed(cat, runs.get(cat, run_id))
-    return [_refreshed(cat, run) if run.status in LIVE else run for run in runs.all(cat)]
+    return [_refreshed(cat, run) if run.status in _OPEN else run for run in runs.all(cat)]
 
 
 def is_alive(run: Run) -> bool:
@@ -65,11 +67,15 @@ def _refreshed(cat: Catalogue, run: Run) -> Run:
     with reader(cat, run.id) as run_db:
         state = run_db.state()
         changes = _facts(run_db, state) if state is not None else {}
-    if alive and (state is None or state.pid != run.pid):
+    if not alive and state is not None and process.alive(state.pid, state.process_started):
+        # Who started it was killed before it could write down whom it had started.
+        changes |= {"pid": state.pid, "process_started": state.process_started}
+    elif alive and (state is None or state.pid != run.pid):
         changes["status"] = "queued"  # Started again, and not yet come to its first word.
     elif not alive and changes.get("status", run.status) in ("queued", "running"):
         changes["status"] = "lost"
-        changes["reason"] = _lost_reason(cat, run.id)
+        known = run.reason if run.status == "lost" else None
+        changes["reason"] = known or _lost_reason(cat, run.id)
     elif not alive and changes.get("status") == "paused" and changes.get("reason"):
         changes["status"] = "lost"  # It was waiting for room on the disk when it died.
     changed = {name: value for name, value in changes.items() if value != _value(run, name)}

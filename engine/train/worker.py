@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.models.folder import weights_sha256
+from engine.models.folder import file_sha256, weights_sha256
+from engine.render import Renderer
 from engine.train import checkpoints
 from engine.train import spec as specs
 from engine.train.control import Control, StopRequested, device_lock
@@ -34,6 +36,7 @@ _NOTES_LISTED = 50
 
 def main(arguments: list[str]) -> int:
     """Run the job of one run folder; 0 where it ended as it was asked to."""
+    os.umask(0o077)
     run_dir = Path(arguments[0]).resolve()
     spec = specs.read(run_dir)
     workspace = Workspace(Path(spec.workspace))
@@ -62,11 +65,7 @@ def _train(spec: Spec, recorder: Recorder, control: Control) -> str:
     """Set up, train, and say how it ended: finished, stopped or paused."""
     began = time.perf_counter()
     resume = _find_start(recorder)
-    if resume is not None and weights_sha256(Path(spec.base)) != spec.base_sha256:
-        raise Conflict(
-            f"{spec.base}: the base weights are not those this run was started with",
-            "Put the old weights back, or start a new run.",
-        )
+    _same_base(spec)
     control.check()
     trainer = _set_up(spec, recorder, control)
     control.check()
@@ -82,6 +81,26 @@ def _train(spec: Spec, recorder: Recorder, control: Control) -> str:
     ending = "finished" if done else control.ending or "stopped"
     recorder.writer.event(ending, f"{ending} at step {trainer.state.global_step}")
     return ending
+
+
+def _same_base(spec: Spec) -> None:
+    """See that the base is what was recorded when the run was made, perhaps hours ago.
+
+    Raises:
+        Conflict: naming what changed.
+    """
+    base = Path(spec.base)
+    found = {
+        "weights": (spec.base_sha256, weights_sha256(base)),
+        "chat template": (spec.template_sha256, Renderer.load(base).template_sha256),
+        "tokenizer": (spec.tokenizer_sha256, file_sha256(base / "tokenizer.json")),
+    }
+    for what, (recorded, now) in found.items():
+        if recorded is not None and recorded != now:
+            raise Conflict(
+                f"{base}: the base's {what} changed since this run was started",
+                "Put the old files back, or start a new run.",
+            )
 
 
 def _find_start(recorder: Recorder) -> checkpoints.Checkpoint | None:
@@ -108,7 +127,6 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
         Unsupported: the device that the run was made for is not there.
     """
     from engine.data import snapshot as snapshots
-    from engine.render import Renderer
     from engine.train.examples import encode
 
     recipe = spec.settings

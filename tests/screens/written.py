@@ -11,13 +11,12 @@ import random
 import sqlite3
 from pathlib import Path
 
-import psutil
-
 from engine.train import client
 from engine.train import recipe as recipes
 from engine.train.recipe import Recipe
 from store import exports, runs
 from store.catalogue import Catalogue
+from store.identity import start_of
 from store.rundb import RunWriter
 from store.runs import Run
 from store.sqlite import write
@@ -80,7 +79,6 @@ def write_run(
     """One run with every kind of record, by the process that calls this."""
     settings = recipes.as_dict(Recipe(learning_rate=3e-3, max_length=512))
     settings |= {"max_steps": total} | (recipe or {})
-    me = psutil.Process()
     run = runs.create(
         cat,
         model="starter",
@@ -91,7 +89,7 @@ def write_run(
         note=note,
         status=status,
         pid=os.getpid(),
-        process_started=me.create_time(),
+        process_started=start_of(os.getpid()),
     )
     folder = cat.workspace.run_dir(run.id)
     folder.mkdir(parents=True)
