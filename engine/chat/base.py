@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from engine.models.folder import describe, read_json
+from engine.train import checkpoints
 from store.errors import BadInput, NotFound, Unsupported
 
 # Its remark about optional kernels would be the last line of many a log.
@@ -123,6 +124,11 @@ class Base:
         """
         weights = folder / "adapter_model.safetensors"
         _check_adapter(folder, weights)
+        if wrong := checkpoints.altered_adapter(folder):
+            raise BadInput(
+                f"{folder}: {wrong[0]}",
+                "Choose another checkpoint; `workbench resume` writes damaged ones again.",
+            )
         found = weights.stat()
         key = f"{folder.resolve()}\0{found.st_ino}\0{found.st_size}\0{found.st_mtime_ns}"
         name = "a" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -30,6 +30,7 @@ from engine.export.proof import Proof
 from engine.export.stages import Finished, Job, Message, Refused, Stage, worst
 from engine.models.folder import file_sha256, weights_sha256
 from engine.render.renderer import Renderer
+from engine.train import checkpoints
 from store.errors import Conflict, NoSpace, WorkbenchError
 
 _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama-cpp-python")
@@ -93,6 +94,11 @@ class Work:
         text = f"{folder}: the base's {' and '.join(changed)} changed since the training"
         if changed and self._job.do == "export":
             raise Conflict(f"{text}.", "Restore the base model that the run was trained on.")
+        if source.adapter and (wrong := checkpoints.altered_adapter(Path(source.adapter))):
+            raise Conflict(
+                f"{source.adapter}: {wrong[0]}.",
+                "Choose another checkpoint; `workbench resume` writes damaged ones again.",
+            )
         known = "as recorded by the run" if source.base_sha256 else "no record to compare with"
         self._decide(Stage("base", "fail" if changed else "pass", text if changed else known))
         adapter = Path(source.adapter) / WEIGHTS if source.adapter else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -156,14 +157,14 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
     if cat is None or ref.run_id is None:
         raise BadInput(f"model '{ref.text}': runs need a workspace", "Give --workspace DIR.")
     run = runs.get(cat, ref.run_id)
-    steps = _steps(cat, run.id)
+    saved = checkpoints.complete(cat.workspace.run_dir(run.id))
+    steps = [checkpoint.step for checkpoint in saved]
     if not steps:
         raise NotFound(
             f"run:{run.id}: no checkpoint yet (the run is {run.status})",
             "Wait for the first checkpoint, or resume the run.",
         )
-    preferred = (ref.step, run.promoted_step, run.best_step, steps[-1])
-    step = next(s for s in preferred if s is not None)
+    step = ref.step if ref.step is not None else _preferred(run, saved)
     if step not in steps:
         listed = ", ".join(str(s) for s in steps)
         raise NotFound(f"run:{run.id}@{step}: no such checkpoint", f"There are: {listed}.")
@@ -181,6 +182,18 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
         double_quantization=bool(recipe.get("bnb_4bit_use_double_quant", True)),
         dtype=str(recipe.get("dtype", "float32")),
     )
+
+
+def _preferred(run: runs.Run, saved: Sequence[checkpoints.Checkpoint]) -> int:
+    """The promoted step, else the lowest held-out loss, else the newest.
+
+    Read off the checkpoints that are there: the catalogue may not have heard of the newest yet,
+    and `run:ID` must not mean one thing before someone looks at the run and another after.
+    """
+    if run.promoted_step in [checkpoint.step for checkpoint in saved]:
+        return run.promoted_step
+    measured = [(c.eval_loss, c.step) for c in saved if c.eval_loss is not None]
+    return min(measured)[1] if measured else saved[-1].step
 
 
 def _steps(cat: Catalogue, run_id: int) -> list[int]:
