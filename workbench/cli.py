@@ -6,16 +6,19 @@ ours. Does not know what they do (see `workbench.commands`).
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from store.errors import WorkbenchError
 from workbench.output import WorkspaceOption, complain
+
+_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 COMMANDS = {
     "data": ("data", "Look at a JSONL file, edit its rows, save them."),
@@ -94,7 +97,11 @@ def root(
 def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except typer.TyperException as error:
+        _misused(error.format_message())
+        sys.exit(2)
     except WorkbenchError as error:
         complain(error.message, error.hint)
         sys.exit(2)
@@ -103,9 +110,31 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _THE_DISK:
+            _our_fault(error)
+        complain(f"{error.filename or 'the disk'}: {error.strerror}", "Make room, then try again.")
+        sys.exit(2)
     except Exception as error:  # noqa: BLE001 - the last door: no stack trace on a screen
-        complain(f"a fault of ours: {type(error).__name__}: {error}", f"Report it with {_keep()}")
-        sys.exit(1)
+        _our_fault(error)
+
+
+def _misused(message: str) -> None:
+    """Say what is wrong with the arguments; the help itself where that is what was asked for."""
+    if "\n" in message:
+        sys.stderr.write(f"{message}\n")
+        return
+    words = sys.argv[1:3] if sys.argv[1:2] == ["data"] else sys.argv[1:2]
+    named = [word for word in words if not word.startswith("-")]
+    if message.startswith("No such command"):
+        named.pop()
+    known = " ".join(["workbench", *named]) if named and named[0] in COMMANDS else "workbench"
+    complain(message, f"Options and arguments: {known} --help")
+
+
+def _our_fault(error: Exception) -> NoReturn:
+    complain(f"a fault of ours: {type(error).__name__}: {error}", f"Report it with {_keep()}")
+    sys.exit(1)
 
 
 def _keep() -> str:

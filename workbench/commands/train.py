@@ -193,7 +193,7 @@ def _finish(cat: Catalogue, run: Run, detach: bool, json: bool) -> None:
         )
     emit(_result(cat, found), json, [] if failed else words)
     if failed:
-        raise typer.Exit(1)
+        raise typer.Exit(2)
 
 
 def _followed(cat: Catalogue, run: Run, json: bool) -> bool:
