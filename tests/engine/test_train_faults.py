@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -145,7 +146,7 @@ def test_a_base_that_changes_in_the_queue_is_named(
     base = tmp_path / "base"
     shutil.copytree(starter, base)
     data = small_data(tmp_path)
-    changed = {
+    changed: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
         "model.safetensors": ("weights", lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])),
         "tokenizer.json": ("tokenizer", lambda raw: raw + b"\n"),
         "chat_template.jinja": ("chat template", lambda raw: raw + b" "),
@@ -283,7 +284,7 @@ def test_what_reaches_the_model_is_what_the_preview_shows(cat: Catalogue, tmp_pa
         trainer = _set_up(specs.read(folder), Recorder(writer, folder), control)
         listed = [event.text for event in client.reader(cat, run.id).events()]
 
-        def watch(_module: object, _args: object, given: dict[str, object]) -> None:
+        def watch(_module: object, _args: object, given: dict[str, Any]) -> None:
             batch = (given[name].tolist() for name in ("input_ids", "labels", "attention_mask"))
             for ids, labels, seen in zip(*batch, strict=True):
                 n = sum(seen)
@@ -306,8 +307,9 @@ def test_what_reaches_the_model_is_what_the_preview_shows(cat: Catalogue, tmp_pa
     assert any("line 7" in text and "no token" in text for text in listed)
 
 
-def test_errors_name_both_lines(monkeypatch: pytest.MonkeyPatch, capfd: object) -> None:
-    assert isinstance(capfd, pytest.CaptureFixture)
+def test_wrong_arguments_are_met_in_two_lines(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     for arguments in (["train"], ["train", "x", "--bogus"], ["bogus"], ["data", "show", "x"]):
         monkeypatch.setattr("sys.argv", ["workbench", *arguments])
         with pytest.raises(SystemExit) as stopped:
