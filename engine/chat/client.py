@@ -26,6 +26,7 @@ from engine.data.rows import Turn
 from engine.llama.client import MODULE as LLAMA_MODULE
 from engine.llama.client import llama_spec
 from engine.models.folder import weight_files
+from engine.models.hashes import known_weights_sha256
 from engine.models.refs import Model, resolve
 from store.catalogue import Catalogue
 from store.errors import Conflict, WorkbenchError, WorkerDied
@@ -75,10 +76,11 @@ class ChatSession:
             keep: let workers started here stay until they have been idle for a while.
             on_event: hears `Loading`, `Ready` and `Sealed`.
         Raises:
-            Conflict: a seal is broken; nothing is asked.
+            Conflict: a seal is broken, or a run's base changed since; nothing is asked.
             WorkbenchError: a reference or a worker refuses, or a worker died.
         """
         models = [resolve(cat, ref) for ref in refs]
+        _same_bases(cat.workspace, models)
         session = cls(models, launches(cat.workspace, models), keep)
         try:
             for launch in dict.fromkeys(session._launches):
@@ -189,6 +191,17 @@ class ChatSession:
             raise Conflict(
                 f"{model.ref}: the seal is broken: {sealed.detail}",
                 "Choose another checkpoint; this column would not be what it says.",
+            )
+
+
+def _same_bases(workspace: Workspace, models: Sequence[Model]) -> None:
+    for model in models:
+        if model.base is None or model.base_sha256 is None:
+            continue
+        if known_weights_sha256(workspace, model.base) != model.base_sha256:
+            raise Conflict(
+                f"{model.ref}: the weights in {model.base} changed since it was trained on them",
+                "Put the old weights back: on others the adapter is not what was trained.",
             )
 
 

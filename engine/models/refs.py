@@ -50,6 +50,7 @@ class Model:
         gguf: file for llama.cpp.
         quantization: how training loaded the base (`nf4`, or None for dense weights).
         dtype: precision in which the base is loaded.
+        base_sha256: what the base's weights were when the run began; None without a run.
     """
 
     ref: str
@@ -63,6 +64,7 @@ class Model:
     quantization: Literal["nf4"] | None = None
     double_quantization: bool = True
     dtype: str = "float32"
+    base_sha256: str | None = None
 
     @property
     def renderer_folder(self) -> Path | None:
@@ -181,6 +183,7 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
         quantization="nf4" if recipe.get("load_in_4bit") else None,
         double_quantization=bool(recipe.get("bnb_4bit_use_double_quant", True)),
         dtype=str(recipe.get("dtype", "float32")),
+        base_sha256=run.base_sha256,
     )
 
 

@@ -23,7 +23,8 @@ from engine.data.snapshot import take
 from engine.jobs import process
 from engine.machine.facts import Machine, this_machine, versions
 from engine.models import refs
-from engine.models.folder import ModelFolder, describe, file_sha256, weights_sha256
+from engine.models.folder import ModelFolder, describe, file_sha256
+from engine.models.hashes import known_weights_sha256
 from engine.render import Renderer
 from engine.train import spec as specs
 from engine.train.progress import Progress, follow
@@ -89,7 +90,7 @@ def start(
     snapshot = take(cat, Path(file), eval_fraction=resolved.test_size, seed=resolved.seed)
     _refuse_what_teaches_nothing(Path(file), snapshot, renderer, resolved)
     _need_room(cat, described, resolved)
-    base_sha256 = weights_sha256(base.base)
+    base_sha256 = known_weights_sha256(cat.workspace, base.base)
     run = runs.create(
         cat,
         model=base.ref,

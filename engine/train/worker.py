@@ -16,7 +16,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.models.folder import file_sha256, weights_sha256
+from engine.models.folder import file_sha256
+from engine.models.hashes import known_weights_sha256
 from engine.render import Renderer
 from engine.train import checkpoints
 from engine.train import spec as specs
@@ -91,7 +92,7 @@ def _same_base(spec: Spec) -> None:
     """
     base = Path(spec.base)
     found = {
-        "weights": (spec.base_sha256, weights_sha256(base)),
+        "weights": (spec.base_sha256, known_weights_sha256(Workspace(Path(spec.workspace)), base)),
         "chat template": (spec.template_sha256, Renderer.load(base).template_sha256),
         "tokenizer": (spec.tokenizer_sha256, file_sha256(base / "tokenizer.json")),
     }
