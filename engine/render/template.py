@@ -25,6 +25,17 @@ MAX_TEMPLATE_CHARS = 256_000
 """Longest template that is rendered: real ones are under 20,000 characters."""
 
 Message = dict[str, Any]
+# What the expressions of a template can raise by themselves.
+_ITS_FAULT = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass
@@ -93,6 +104,10 @@ class ChatTemplate:
         self._environment = _environment()
         try:
             self._template = self._environment.from_string(source)
+        except RecursionError as error:
+            raise BadInput(
+                "chat template: nested too deeply", "Use the template that came with the model."
+            ) from error
         except jinja2.TemplateSyntaxError as error:
             raise BadInput(
                 f"chat template, line {error.lineno}: {error.message}",
@@ -116,8 +131,8 @@ class ChatTemplate:
                 **self._special_tokens,
             ):
                 tracker.pieces.append(piece)
-        except (jinja2.TemplateError, TypeError, KeyError, ValueError) as error:
-            raise TemplateRefused(str(error)) from error
+        except _ITS_FAULT as error:
+            raise TemplateRefused(str(error) or type(error).__name__) from error
         return TemplateText("".join(tracker.pieces), tuple(tracker.blocks))
 
 

@@ -7,6 +7,7 @@ without a last word is lost. Does not know how runs are started.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, overload
 
@@ -15,6 +16,7 @@ from engine.train import checkpoints
 from engine.train import spec as specs
 from store import runs
 from store.catalogue import Catalogue
+from store.errors import Conflict, NoSpace
 from store.rundb import RunReader, RunState
 from store.runs import Run, Status
 
@@ -79,7 +81,12 @@ def _refreshed(cat: Catalogue, run: Run) -> Run:
     elif not alive and changes.get("status") == "paused" and changes.get("reason"):
         changes["status"] = "lost"  # It was waiting for room on the disk when it died.
     changed = {name: value for name, value in changes.items() if value != _value(run, name)}
-    return runs.update(cat, run.id, **changed) if changed else run
+    if not changed:
+        return run
+    try:
+        return runs.update(cat, run.id, **changed)
+    except (NoSpace, Conflict):
+        return replace(run, **changed)  # A cache that cannot be written hides nothing.
 
 
 def _facts(run_db: RunReader, state: RunState) -> dict[str, Any]:

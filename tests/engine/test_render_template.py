@@ -131,6 +131,25 @@ def test_a_bomb_of_a_template_is_refused(starter: Path, tmp_path: Path) -> None:
         with_template(starter, tmp_path / "broken", "{% for %}")
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ 1 / 0 }}",
+        "{{ messages[99].content.x }}",
+        "{{ [1].pop() + range(10 ** 9) | length }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{{ '%d' % 'x' }}",
+        "{{ (10.0 ** 400) }}",
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+    ],
+)
+def test_whatever_a_template_raises_is_its_own_fault(
+    source: str, starter: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="chat template"):
+        with_template(starter, tmp_path / "bad", source).render(TALK)
+
+
 def test_a_folder_without_a_fast_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match=r"tokenizer\.json"):
         Renderer.load(tmp_path)

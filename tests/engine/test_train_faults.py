@@ -109,7 +109,7 @@ def test_a_clock_that_is_set_makes_nobody_another(
     assert (run.status, client.is_alive(run)) == ("queued", True)
 
 
-def test_a_catalogue_that_stays_locked_keeps_nobody_from_stopping(
+def test_a_locked_catalogue_keeps_nobody_from_stopping_or_seeing(
     cat: Catalogue, queued: Run
 ) -> None:
     other = sqlite3.connect(cat.workspace.catalogue_path, isolation_level=None)
@@ -119,10 +119,13 @@ def test_a_catalogue_that_stays_locked_keeps_nobody_from_stopping(
         client.stop(cat, queued.id)
         while client.is_alive(queued):
             time.sleep(0.02)
+        # Seen although it cannot be written down: a cache hides nothing.
+        assert client.refresh(cat, queued.id).status == "stopped"
+        assert runs.get(cat, queued.id).status == "queued"
     finally:
         other.execute("ROLLBACK")
         other.close()
-    assert client.refresh(cat, queued.id).status == "stopped"
+    assert client.refresh(cat, queued.id) == runs.get(cat, queued.id)
 
 
 def test_a_wish_is_obeyed_where_it_cannot_be_ticked_off(cat: Catalogue) -> None:
