@@ -27,6 +27,8 @@ COMMANDS = {
     "show": ("train", "Everything about one run."),
     "log": ("train", "What a run wrote."),
     "stop": ("train", "Let a run save a checkpoint and end."),
+    "pause": ("train", "Let a run save a checkpoint and let go of the device."),
+    "checkpoint": ("train", "Let a run save a checkpoint now and go on."),
     "resume": ("train", "Go on with a run that ended early."),
     "chat": ("chat", "Ask one or more models a question."),
     "check": ("check", "Count the answers that pass a suite."),

@@ -32,7 +32,7 @@ from store.catalogue import Catalogue
 from store.errors import Conflict, WorkbenchError
 from store.runs import Run
 from store.workspace import Workspace
-from tests.engine.train_fixtures import ended, small_data, small_recipe, wait
+from tests.engine.train_fixtures import ended, losses, small_data, small_recipe, wait
 from workbench.cli import app, main
 
 TINY = ("max_steps=2", "save_steps=1", "eval_steps=1", "probe_tokens=0", "warmup_steps=0")
@@ -387,3 +387,30 @@ def test_an_adapter_is_not_put_on_another_base(
     weights.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
     with pytest.raises(Conflict, match="changed since it was trained"):
         ChatSession.open(cat, ["starter", f"run:{run.id}"], keep=False)
+
+
+def test_saved_and_paused_by_command(cat: Catalogue, tmp_path: Path) -> None:
+    endless = ("max_steps=100000", "save_steps=100000", "eval_steps=100000", "test_size=0")
+    recipe = small_recipe(*endless, "probe_tokens=0", "save_total_limit=1")
+    run = client.start(cat, small_data(tmp_path), "starter", recipe)
+    wait(cat, run.id, lambda r: r.step >= 1)
+
+    def told(*words: str) -> dict[str, Any]:
+        arguments = [*words, str(run.id), "--workspace", str(cat.workspace.root), "--json"]
+        found: dict[str, Any] = json.loads(CliRunner().invoke(app, arguments).stdout)
+        return found
+
+    asked = told("checkpoint")
+    (saved,) = asked["checkpoints"]
+    assert (asked["status"], asked["steps"] >= saved["step"]) == ("running", True)
+    paused = told("pause")
+    assert (paused["status"], paused["reason"]) == ("paused", None)
+    (kept,) = checkpoints.complete(cat.workspace.run_dir(run.id))
+    assert kept.step == paused["steps"] > saved["step"]
+    client.resume(cat, run.id)
+    until_heard(cat, run)
+    again = wait(cat, run.id, lambda r: r.step > kept.step)
+    client.stop(cat, run.id)
+    stopped = wait(cat, run.id, ended)
+    assert (again.status, stopped.status) == ("running", "stopped")
+    assert [step for step, _ in losses(cat, run.id)] == list(range(1, stopped.step + 1))

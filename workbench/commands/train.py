@@ -1,4 +1,4 @@
-"""`workbench train`, `runs`, `show`, `log`, `stop` and `resume`: training from the command line.
+"""`workbench train`, `runs`, `show`, `log`, `stop`, `pause`, `checkpoint` and `resume`.
 
 A run belongs to the machine: leaving a command never stops it.
 """
@@ -14,6 +14,8 @@ import typer
 from workbench.output import JsonOption, WorkspaceOption, complain, emit, say, table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from store.catalogue import Catalogue
     from store.runs import Run
 
@@ -142,18 +144,58 @@ def log(
 def stop(run: RunArgument, workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
     """Let a run save a checkpoint and end; `resume` goes on from there."""
     from engine.train import client
+
+    _end(client.stop, run, workspace, json)
+
+
+def pause(run: RunArgument, workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
+    """Let a run save a checkpoint and let go of the device; `resume` goes on from there."""
+    from engine.train import client
+
+    _end(client.pause, run, workspace, json)
+
+
+def checkpoint(
+    run: RunArgument, workspace: WorkspaceOption = None, json: JsonOption = False
+) -> None:
+    """Let a run save a checkpoint after its step and go on."""
+    from engine.train import client
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
     with Catalogue.open(find_workspace(workspace)) as cat:
-        found = client.stop(cat, _number(run))
+        number = _number(run)
+        with client.reader(cat, number) as run_db:
+            before = max((saved.step for saved in run_db.checkpoints()), default=-1)
+            found = client.checkpoint_now(cat, number)
+            newest = before
+            deadline = time.monotonic() + _STOP_S
+            while newest == before and client.is_alive(found) and time.monotonic() < deadline:
+                time.sleep(0.1)
+                newest = max((saved.step for saved in run_db.checkpoints()), default=-1)
+        found = client.refresh(cat, found.id)
+        done = f"saved step {newest}" if newest > before else "has not saved one yet"
+        emit(_result(cat, found), json, f"run {found.id} {done}")
+
+
+def _end(
+    ask: Callable[[Catalogue, int], Run], run: str, workspace: Path | None, json: bool
+) -> None:
+    """Ask a run to end in one way or the other, and wait a while until it has."""
+    from engine.train import client
+    from store.catalogue import Catalogue
+    from workbench.workspace import find_workspace
+
+    with Catalogue.open(find_workspace(workspace)) as cat:
+        found = ask(cat, _number(run))
         deadline = time.monotonic() + _STOP_S
         while client.is_alive(found) and time.monotonic() < deadline:
             time.sleep(0.1)
             found = client.refresh(cat, found.id)
-        found = client.refresh(cat, found.id)
-    still = "is still finishing its step" if found.status in client.LIVE else f"is {found.status}"
-    hint = f"; go on with: workbench resume {found.id}" if found.status == "stopped" else ""
+        found, alive = client.refresh(cat, found.id), client.is_alive(found)
+    still = "is still finishing its step" if alive else f"is {found.status}"
+    goes_on = found.status in ("stopped", "paused") and not alive
+    hint = f"; go on with: workbench resume {found.id}" if goes_on else ""
     emit(_summary(found), json, f"run {found.id} {still} at step {found.step}{hint}")
 
 
