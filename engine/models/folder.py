@@ -51,8 +51,11 @@ def weight_files(folder: Path) -> list[Path]:
         raise NotFound(f"{folder}: no such folder", "Check the path of the model.")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(read_json(index).get("weight_map", {}).values()))
-        files = [folder / Path(str(name)).name for name in names]
+        where = read_json(index).get("weight_map")
+        if not isinstance(where, dict) or not where:
+            raise _wrong(index, "weight_map", "tensor names to file names")
+        names = sorted(set(map(str, where.values())))
+        files = [folder / Path(name).name for name in names]
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise NotFound(
@@ -89,18 +92,48 @@ def describe(folder: Path) -> ModelFolder:
             f"{config_path}: 'auto_map' asks to run code from the model folder",
             "Use a model that transformers knows by itself; remote code is never run.",
         )
+    _refuse_kernels(config, config_path)
     architectures = config.get("architectures") or ["unknown"]
+    if not isinstance(architectures, list) or not isinstance(architectures[0], str):
+        raise _wrong(config_path, "architectures", "a list of names")
     sizes = [math.prod(shape) for file in files for shape in tensor_shapes(file).values()]
     return ModelFolder(
         path=folder,
-        architecture=str(architectures[0]),
+        architecture=architectures[0],
         parameters=sum(sizes),
         bytes=sum(file.stat().st_size for file in files),
-        vocabulary=int(config.get("vocab_size", 0)),
-        hidden=int(config.get("hidden_size", 0)),
-        layers=int(config.get("num_hidden_layers", 0)),
-        context=int(config.get("max_position_embeddings", 0)),
+        vocabulary=_count(config, "vocab_size", config_path),
+        hidden=_count(config, "hidden_size", config_path),
+        layers=_count(config, "num_hidden_layers", config_path),
+        context=_count(config, "max_position_embeddings", config_path),
     )
+
+
+def _refuse_kernels(config: dict[str, Any], path: Path) -> None:
+    """Refuse an attention that is code to be fetched (as in CVE-2026-4372).
+
+    Raises:
+        Unsupported: naming the key.
+    """
+    for key, value in config.items():
+        if "implementation" in key and isinstance(value, str) and "/" in value:
+            raise Unsupported(
+                f"{path}: '{key}' asks to run code from {value!r}",
+                "Remove that key; remote code is never run.",
+            )
+
+
+def _count(config: dict[str, Any], key: str, path: Path) -> int:
+    value = config.get(key)
+    if value is None:
+        return 0
+    if not isinstance(value, int) or value < 0:
+        raise _wrong(path, key, "a whole number")
+    return value
+
+
+def _wrong(path: Path, key: str, expected: str) -> BadInput:
+    return BadInput(f"{path}: key {key}: expected {expected}", "Copy the file again.")
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -121,7 +154,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             header = json.loads(file.read(length))
             entries = {name: e for name, e in header.items() if name != "__metadata__"}
             return {name: tuple(int(n) for n in e["shape"]) for name, e in entries.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise broken from error
 
 
@@ -147,8 +180,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not JSON ({error})", "Copy the file again.") from error
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror})", "Copy the file again."
+        ) from error
     if not isinstance(value, dict):
         raise BadInput(f"{path}: expected a JSON object", "Copy the file again.")
     return value

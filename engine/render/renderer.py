@@ -333,7 +333,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(
             f"{path}: not JSON ({error})", "Copy the file from the model again."
         ) from error
@@ -356,7 +356,13 @@ def _special_tokens(config: dict[str, Any]) -> dict[str, str]:
 def _template_source(folder: Path, config: dict[str, Any]) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise BadInput(
+                f"{path}: not UTF-8 text (byte {error.start})",
+                "Copy the file from the model again.",
+            ) from error
     value = config.get("chat_template")
     if isinstance(value, list):
         named = {item.get("name"): item.get("template") for item in value if isinstance(item, dict)}
