@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,12 +18,16 @@ import jinja2
 from jinja2 import nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from store.errors import BadInput
 
 MAX_TEMPLATE_CHARS = 256_000
 """Longest template that is rendered: real ones are under 20,000 characters."""
+
+RENDER_SECONDS = 10.0
+"""Longest that the loops of one rendering may take: a sandbox does not stop endless ones."""
 
 Message = dict[str, Any]
 # What the expressions of a template can raise by themselves.
@@ -42,6 +47,7 @@ _ITS_FAULT = (
 class _Tracker:
     """Where generation blocks lie in the text rendered so far, in characters."""
 
+    deadline: float = field(default_factory=lambda: time.monotonic() + RENDER_SECONDS)
     pieces: list[str] = field(default_factory=list)
     blocks: list[tuple[int, int]] = field(default_factory=list)
 
@@ -103,7 +109,7 @@ class ChatTemplate:
         self._special_tokens = special_tokens
         self._environment = _environment()
         try:
-            self._template = self._environment.from_string(source)
+            self._template = _compiled(self._environment, source)
         except RecursionError as error:
             raise BadInput(
                 "chat template: nested too deeply", "Use the template that came with the model."
@@ -136,11 +142,31 @@ class ChatTemplate:
         return TemplateText("".join(tracker.pieces), tuple(tracker.blocks))
 
 
+def _compiled(environment: ImmutableSandboxedEnvironment, source: str) -> jinja2.Template:
+    """The template, with every loop looking at the clock."""
+    tree = environment.parse(source)
+    for loop in list(tree.find_all(nodes.For)):
+        loop.iter = nodes.Filter(loop.iter, "_watched", [], [], None, None, lineno=loop.lineno)
+    code = environment.compile(tree)
+    return jinja2.Template.from_code(environment, code, environment.make_globals(None))
+
+
+@jinja2.pass_context
+def _watched(context: Context, items: Iterable[object]) -> Iterator[object]:
+    tracker = context.environment.globals["_tracker"]
+    assert isinstance(tracker, _Tracker)
+    for item in items:
+        if time.monotonic() > tracker.deadline:
+            raise jinja2.TemplateError(f"it runs longer than {RENDER_SECONDS:.0f} s")
+        yield item
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, loopcontrols]
     )
     environment.filters["tojson"] = _to_json
+    environment.filters["_watched"] = _watched
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return environment

@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from engine.data.rows import Turn, parse_row
-from engine.render import Renderer
+from engine.render import Renderer, template
 from store.errors import BadInput, Unsupported
 
 TALK = [
@@ -129,6 +130,30 @@ def test_a_bomb_of_a_template_is_refused(starter: Path, tmp_path: Path) -> None:
         hostile.render(TALK)
     with pytest.raises(BadInput, match="line 1"):
         with_template(starter, tmp_path / "broken", "{% for %}")
+
+
+def test_a_template_that_never_ends_is_ended(
+    starter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template, "RENDER_SECONDS", 0.05)
+    inner = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    called = "{% macro f(n) %}{% for a in range(n) %}{{ f(n) }}{% endfor %}{% endmacro %}{{ f(2) }}"
+    for source in (inner, called):
+        with pytest.raises(BadInput, match="chat template"):
+            with_template(starter, tmp_path / str(len(source)), source).render(TALK)
+
+
+def test_what_loops_know_of_themselves_stays_so(starter: Path, tmp_path: Path) -> None:
+    source = (
+        "{% for m in messages if m.role != 'system' %}{{ loop.index }}/{{ loop.length }}"
+        "{{ '!' if loop.last else loop.nextitem.role }}{% else %}none{% endfor %}"
+        "{% for k, v in {'a': 1}.items() %}{{ k }}{{ v }}{% endfor %}"
+        "{% for x in nothing %}x{% else %}empty{% endfor %}"
+    )
+    shown = with_template(starter, tmp_path / "loops", source).render(TALK).text
+    plain = ImmutableSandboxedEnvironment().from_string(source)
+    messages = [{"role": turn.role, "content": turn.text} for turn in TALK]
+    assert shown == plain.render(messages=messages) != ""
 
 
 @pytest.mark.parametrize(
