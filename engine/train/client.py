@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -292,18 +292,10 @@ def _launch(cat: Catalogue, run_id: int, recipe: Recipe) -> Run:
     runs.clear_commands(cat, run_id)
     if this_machine().device == "cuda":
         free_device(cat.workspace)
-    threads = str(recipe.threads)
     started = process.spawn(
         process.python_module(_MODULE, str(run_dir.resolve())),
         run_dir / specs.LOG,
-        {
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            # Threads that spin while they wait make a busy machine many times slower.
-            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONFAULTHANDLER": "1",
-        },
+        job_environment(recipe.threads, os.environ),
     )
     return runs.update(
         cat,
@@ -314,6 +306,24 @@ def _launch(cat: Catalogue, run_id: int, recipe: Recipe) -> Run:
         reason=None,
         finished=None,
     )
+
+
+def job_environment(threads: int, ours: Mapping[str, str]) -> dict[str, str]:
+    """What a training process finds in its environment beyond the scrubbed one.
+
+    Args:
+        ours: this process's environment.
+    """
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        # Threads that spin while they wait make a busy machine many times slower.
+        "OMP_WAIT_POLICY": ours.get("OMP_WAIT_POLICY", "PASSIVE"),
+        # The trainer would split a batch over every GPU it sees, which 4-bit weights do not bear.
+        "CUDA_VISIBLE_DEVICES": ours.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONFAULTHANDLER": "1",
+    }
 
 
 def _ask(cat: Catalogue, run_id: int, command: runs.Command) -> Run:
