@@ -18,6 +18,7 @@ FILE = "spec.json"
 CHECKPOINTS = "checkpoints"
 LOG = "train.log"
 DATABASE = "run.db"
+RESERVE = "reserve"
 
 
 class Spec(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from engine.train.trainer import WorkbenchTrainer
 
 _NOTES_LISTED = 50
+_RESERVE_BYTES = 1 << 20
 
 
 def main(arguments: list[str]) -> int:
@@ -46,6 +47,7 @@ def main(arguments: list[str]) -> int:
     with RunWriter.open(run_dir / specs.DATABASE) as writer:
         writer.state("queued")
         try:
+            _keep_room(run_dir)
             with device_lock(workspace, control, writer.heartbeat):
                 writer.state(_train(spec, Recorder(writer, run_dir), control))
         except StopRequested as stop:
@@ -59,7 +61,21 @@ def main(arguments: list[str]) -> int:
             raise
         finally:
             control.close()
+            _say_last_words(writer, run_dir)
     return 0
+
+
+def _keep_room(run_dir: Path) -> None:
+    """Hold a little of the disk, to be given back when last words find it full."""
+    with (run_dir / specs.RESERVE).open("wb") as file:
+        file.write(bytes(_RESERVE_BYTES))
+
+
+def _say_last_words(writer: RunWriter, run_dir: Path) -> None:
+    """Write what waits in memory, how the run ended included, into the room that was held."""
+    writer.flush()
+    (run_dir / specs.RESERVE).unlink(missing_ok=True)
+    writer.flush()
 
 
 def _train(spec: Spec, recorder: Recorder, control: Control) -> str:

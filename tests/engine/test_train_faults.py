@@ -422,3 +422,46 @@ def test_a_job_sees_one_gpu() -> None:
         told = client.job_environment(2, {"CUDA_VISIBLE_DEVICES": ours})
         assert (told["CUDA_VISIBLE_DEVICES"], told["OMP_NUM_THREADS"]) == (theirs, "2")
     assert client.job_environment(1, {})["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+_ON_A_FULL_DISK = """
+import fcntl, os, sys, time
+from pathlib import Path
+from engine.train import client
+from store.catalogue import Catalogue
+from store.workspace import Workspace
+from tests.engine.train_fixtures import ended, small_data, small_recipe, wait
+
+disk = Path(sys.argv[1])
+with Catalogue.open(Workspace(disk / "ws")) as cat, (disk / "ws/device.lock").open("w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    run = client.start(cat, small_data(disk), "starter", small_recipe())
+    reserve = cat.workspace.run_dir(run.id) / "reserve"
+    while not reserve.exists() or reserve.stat().st_size < 1 << 20:
+        assert client.is_alive(run)
+        time.sleep(0.02)
+    with (disk / "filler").open("wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(bytes(4096))
+        except OSError:
+            pass
+    client.stop(cat, run.id)
+    print(wait(cat, run.id, ended).status)
+"""
+
+
+def test_stopped_on_a_full_disk_it_says_so(tmp_path: Path) -> None:
+    mounted = f"mount -t tmpfs -o size=100m none {tmp_path} && exec "
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*inside, f"{mounted} true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    script = f'{mounted} "$0" -c "$1" "$2"'
+    told = subprocess.run(
+        [*inside, script, sys.executable, _ON_A_FULL_DISK, str(tmp_path)],
+        env=process.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stdout == "stopped\n", told.stderr
