@@ -15,6 +15,12 @@ import typer
 
 from store.visible import visible
 
+# What a terminal obeys or is misled by and JSON need not escape, as escapes: the same values.
+_ESCAPED = {
+    code: f"\\u{code:04x}"
+    for code in (*range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F))
+} | {code: f"\\u{code:04x}" for code in range(0x2066, 0x206A)}
+
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option(
@@ -32,7 +38,8 @@ def emit(obj: Mapping[str, object], json: bool, text: str | Iterable[str] = "") 
     if json:
         import msgspec
 
-        sys.stdout.write(msgspec.json.encode(obj).decode("utf-8", "surrogateescape") + "\n")
+        line = msgspec.json.encode(obj).decode("utf-8", "surrogateescape")
+        sys.stdout.write(line.translate(_ESCAPED) + "\n")
         return
     lines = [text] if isinstance(text, str) else text
     for line in lines:
