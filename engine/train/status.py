@@ -69,7 +69,7 @@ def _refreshed(cat: Catalogue, run: Run) -> Run:
     with reader(cat, run.id) as run_db:
         state = run_db.state()
         changes = _facts(run_db, state) if state is not None else {}
-    if not alive and state is not None and process.alive(state.pid, state.process_started):
+    if not alive and state is not None and _goes_on(state):
         # Who started it was killed before it could write down whom it had started.
         changes |= {"pid": state.pid, "process_started": state.process_started}
     elif alive and (state is None or state.pid != run.pid):
@@ -87,6 +87,11 @@ def _refreshed(cat: Catalogue, run: Run) -> Run:
         return runs.update(cat, run.id, **changed)
     except (NoSpace, Conflict):
         return replace(run, **changed)  # A cache that cannot be written hides nothing.
+
+
+def _goes_on(state: RunState) -> bool:
+    """Whether the process that wrote last is there and has not written its end."""
+    return state.status in LIVE and process.alive(state.pid, state.process_started)
 
 
 def _facts(run_db: RunReader, state: RunState) -> dict[str, Any]:
