@@ -115,6 +115,8 @@ class Shell(App[None]):
     workspace: Workspace
     device: reactive[str] = reactive("")
     """The device in a few words, for the top line; empty until known."""
+    running: reactive[Content] = reactive(Content(""))
+    """What trains now, for the bottom line; empty while nothing does."""
 
     @property
     def place(self) -> str:
@@ -128,6 +130,10 @@ class Shell(App[None]):
 
     def visit(self, visit: Visit) -> None:
         """Go to a room and hand it something."""
+        raise NotImplementedError
+
+    def look_at_runs(self) -> None:
+        """Something was started: look at what runs, and go on looking while it does."""
         raise NotImplementedError
 
     def show_error(self, error: WorkbenchError) -> None:
@@ -150,6 +156,9 @@ class Room(Screen[None]):
     """The mode's name, as in `screens.actions.ROOMS`."""
     TITLE_WORDS: ClassVar[str] = ""
     """One sentence for the head of the help screen."""
+
+    TELLS_RUNS: ClassVar[bool] = False
+    """Whether the room's own status says what runs."""
 
     status: reactive[Content] = reactive(Content(""))
     """Left part of the bottom line."""
@@ -190,6 +199,15 @@ class Room(Screen[None]):
     def watch_status(self, status: Content) -> None:
         for line in self.query(StatusLine):
             line.status = status
+
+    def tell_running(self) -> None:
+        """Say in the bottom line what runs, unless the room's own status does."""
+        for line in self.query(StatusLine):
+            line.running = Content("") if self.TELLS_RUNS else self.shell.running
+
+    def shows_run(self, _run_id: int) -> bool:
+        """Whether the room shows this run, so that its end need not be announced."""
+        return False
 
     def say(self, content: Content | str, *, bad: bool = False) -> None:
         """A toast. A `str` is shown as it is: markup is not interpreted."""
@@ -250,3 +268,4 @@ class Room(Screen[None]):
 
     def on_screen_resume(self, _event: events.ScreenResume) -> None:
         self.refresh_bindings()
+        self.tell_running()

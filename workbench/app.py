@@ -7,6 +7,7 @@ and no engine: leaving it ends nothing but the window.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -19,10 +20,11 @@ from textual import on, work
 from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
+from textual.timer import Timer
 
 from screens import safe
 from screens.actions import APP_ACTIONS, ROOMS, bindings, room_actions
-from screens.base import OpenFile, Room, Shell, Visit
+from screens.base import OpenFile, Room, Shell, ShowRun, Visit
 from screens.theme import SIDES, WORKBENCH, quiet
 from screens.widgets.topline import TopLine, short_path
 from store.errors import WorkbenchError
@@ -32,6 +34,7 @@ from workbench.workspace import find_workspace
 if TYPE_CHECKING:
     from textual.command import Provider
 
+    from screens.beat import Beat
     from store.catalogue import Catalogue
 
 AGAIN_WITHIN = 2.0
@@ -66,6 +69,14 @@ class DeviceKnown(Message):
         self.words = words
 
 
+class Heard(Message):
+    """A worker looked at what runs."""
+
+    def __init__(self, beat: Beat) -> None:
+        super().__init__()
+        self.beat = beat
+
+
 class WorkbenchApp(Shell):
     """Data, Train, Chat, Runs and Export in one terminal."""
 
@@ -89,6 +100,8 @@ class WorkbenchApp(Shell):
         self._file = file
         self._catalogue: Catalogue | None = None
         self._asked_to_leave = -AGAIN_WITHIN
+        self._alive: tuple[int, ...] | None = None  # ids of the runs at the newest beat
+        self._next_beat: Timer | None = None
         self.farewell: list[str] = []
         self.fault: Exception | None = None
         self.register_theme(WORKBENCH)
@@ -118,6 +131,7 @@ class WorkbenchApp(Shell):
             loop.add_signal_handler(number, self.exit)
         if self._file is not None:
             self.visit(OpenFile(self._file))
+        self.call_after_refresh(self.look_at_runs)
         self.call_after_refresh(self._look_at_machine)
 
     @work(thread=True, group="machine", exit_on_error=False)
@@ -125,6 +139,8 @@ class WorkbenchApp(Shell):
         from engine.machine.facts import this_machine
 
         self.post_message(DeviceKnown(this_machine().words()))
+        for room, _ in ROOMS:  # the first visit of a room shall not wait for its imports
+            import_module(f"screens.{room}.screen")
 
     @on(DeviceKnown)
     def _device_known(self, event: DeviceKnown) -> None:
@@ -136,8 +152,54 @@ class WorkbenchApp(Shell):
             self._catalogue = None
 
     def watch_device(self) -> None:
-        for top in self.screen.query(TopLine):
-            top.place = self.place
+        for room in self._rooms():
+            for top in room.query(TopLine):
+                top.place = self.place
+
+    # What runs
+
+    def look_at_runs(self) -> None:
+        if self._next_beat is not None:
+            self._next_beat.stop()
+            self._next_beat = None
+        self._listen(self._alive or ())
+
+    @work(thread=True, exclusive=True, group="beat", exit_on_error=False)
+    def _listen(self, before: tuple[int, ...]) -> None:
+        from screens.beat import listen
+
+        # What keeps the catalogue from being read is said by the room that needs it.
+        with contextlib.suppress(WorkbenchError):
+            self.post_message(Heard(listen(self.workspace, before)))
+
+    @on(Heard)
+    def _heard(self, event: Heard) -> None:
+        """Say what runs, and what has ended; who comes back while a run goes on sees it."""
+        from screens.beat import EVERY, alive_words, end_words
+
+        beat = event.beat
+        before, self._alive = self._alive, tuple(run.id for run in beat.alive)
+        self.running = alive_words(beat.alive)
+        for run in beat.ended:
+            said, bad = end_words(run)
+            if run.id in (before or ()) and not self._shows(run.id):
+                self.notify(said, severity="error" if bad else "information", markup=False)
+        if beat.alive:
+            if self._next_beat is not None:
+                self._next_beat.stop()
+            self._next_beat = self.set_timer(EVERY, self.look_at_runs)
+            untouched = self.current_mode == self.DEFAULT_MODE and len(self.screen_stack) == 1
+            if before is None and untouched and self._file is None:
+                self.visit(ShowRun(beat.alive[0].id))
+
+    def _shows(self, run_id: int) -> bool:
+        """Whether a run is on screen."""
+        room = self.screen_stack[0]
+        return isinstance(room, Room) and room.shows_run(run_id)
+
+    def watch_running(self) -> None:
+        for room in self._rooms():
+            room.tell_running()
 
     @property
     def place(self) -> str:
@@ -176,6 +238,7 @@ class WorkbenchApp(Shell):
     async def action_go(self, room: str) -> None:
         """Show a room; a modal over the one shown now stays there."""
         await self.switch_mode(room)
+        self.look_at_runs()
 
     def action_help(self) -> None:
         """The keys of the room that is shown."""
@@ -198,8 +261,12 @@ class WorkbenchApp(Shell):
 
     def _partings(self) -> list[str]:
         """What the rooms have to say to a person who leaves."""
-        rooms = (stack[0] for stack in self._screen_stacks.values() if stack)
-        return [room.parting for room in rooms if isinstance(room, Room) and room.parting]
+        return [room.parting for room in self._rooms() if room.parting]
+
+    def _rooms(self) -> list[Room]:
+        """The rooms that were visited."""
+        bottoms = (stack[0] for stack in self._screen_stacks.values() if stack)
+        return [room for room in bottoms if isinstance(room, Room)]
 
     def exit(self, *arguments: Any, **named: Any) -> None:
         """Leave; what is kept for the next time is said on the terminal."""

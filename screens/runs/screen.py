@@ -63,6 +63,7 @@ class RunsRoom(ChartRoom):
     """All runs of the workspace."""
 
     ROOM = "runs"
+    TELLS_RUNS = True
     TITLE_WORDS = (
         "Every run with its loss. Compare two, go on with one, hand one to chat or export."
     )
@@ -270,6 +271,7 @@ class RunsRoom(ChartRoom):
         with self.open_catalogue() as cat:
             client.resume(cat, run_id)
             self.post_message(Looked(read_ledger(cat, [])))
+        self.app.call_from_thread(self.shell.look_at_runs)
 
     def action_stop(self) -> None:
         if self.current is not None:
@@ -306,6 +308,8 @@ class RunsRoom(ChartRoom):
     def _worded(self, event: Worded) -> None:
         if event.note is not None:
             runs.note(self.catalogue, event.run_id, event.note)
+            if len(self.listing.chosen) == 2:  # the comparison hides it
+                self.say(f"The note on run {event.run_id} is kept.")
         if event.name is not None:
             runs.rename(self.catalogue, event.run_id, event.name)
         self._look_now()

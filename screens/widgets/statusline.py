@@ -57,6 +57,8 @@ class StatusLine(Widget):
 
     ALLOW_SELECT = False
     status: reactive[Content] = reactive(Content(""))
+    running: reactive[Content] = reactive(Content(""))
+    """What trains now, before the room's own status."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +73,8 @@ class StatusLine(Widget):
     def render(self) -> Content:
         width = self.size.width
         keys = live_keys(self.screen)
-        status = Content(" ") + self.status
+        both = [part for part in (self.running, self.status) if part.plain]
+        status = Content(" ") + Content(" · ").join(both)
         least = min(status.cell_length, max(18, width // 4))
         kept = self.fit(keys, width - least - 3)
         parts: list[Content] = []

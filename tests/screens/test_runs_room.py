@@ -122,7 +122,7 @@ async def test_stop_reaches_the_job_and_resume_of_a_dead_run_says_what_is_missin
         assert room.check_action("resume", ()) and not room.check_action("stop", ())
         await pilot.press("r")
         await until(pilot, lambda: isinstance(pilot.app.screen, ErrorModal))
-        assert "spec.json" in dump(pilot.app)
+        await until(pilot, lambda: "spec.json" in dump(pilot.app))
 
 
 async def test_a_run_is_handed_to_export_and_a_pair_to_chat(
