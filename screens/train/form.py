@@ -139,13 +139,15 @@ class RunForm(VerticalScroll, can_focus=False):
             self._preset = recipes.load(values["recipe"])
             row = self.rows["recipe"]
             row.help_words = dict(recipes.names()).get(values["recipe"], "A recipe of your own.")
-            row.complaint = "?"
-            row.complain("")
+            row.explain()
             for name, value in recipes.as_dict(self._preset).items():
                 self.rows[name].value = as_text(value)
         for name, value in values.items():
             self.rows[name].value = value
         self.check()
+        for row in self.rows.values():
+            if row.has_focus_within:
+                self._explain(row)
         self.post_message(self.Changed())
 
     def sets(self) -> dict[str, str]:
@@ -201,18 +203,25 @@ class RunForm(VerticalScroll, can_focus=False):
         event.stop()
         before = {name: row.complaint for name, row in self.rows.items()}
         self.check()
+        if event.row.has_focus_within:
+            self._explain(event.row)
         if event.row.field != "name" or before:
             self.post_message(self.Changed())
 
     def on_field_row_entered(self, event: FieldRow.Entered) -> None:
         event.stop()
-        row = event.row
-        self.post_message(self.Explained(row.field, row.help_words, row.expected))
+        self._explain(event.row)
+
+    def _explain(self, row: FieldRow) -> None:
+        about = f"✗ {row.complaint}" if row.complaint else row.help_words
+        self.post_message(self.Explained(row.field, about, row.expected))
 
 
 def _about(error: BadInput) -> str:
-    """The engine's message without the command-line option that it names."""
-    return error.message.removeprefix("--set: ")
+    """The engine's message without the option, name and value, which stand beside it."""
+    words = error.message.removeprefix("--set: ")
+    _, found, expected = words.partition(": expected ")
+    return f"expected {expected}" if found else words
 
 
 def _blame(error: BadInput, rows: Mapping[str, FieldRow]) -> dict[str, str]:

@@ -56,15 +56,18 @@ class Progress(Widget):
             parts.append(f"epoch {look.epoch:.1f}")
         if run.status == "queued":
             parts.append("waiting for the device")
+        elif run.status == "running" and not run.total_steps:
+            parts.append("getting ready: libraries, model and data are read")
         if self.left is not None:
             parts.append(f"ETA {words.duration(self.left)}")
         if run.finished is not None and run.started is not None:
             parts.append(f"took {words.duration(run.finished - run.started)}")
         if look.best is not None and run.status not in words.ALIVE:
-            parts.append(f"best {look.best[1]:.3f} @{look.best[0]}")
+            parts.append(f"best held out {look.best[1]:.3f} @{look.best[0]:,}")
         facts = Content.styled(" · ".join(parts), "$foreground 60%")
         if run.reason and run.status not in ("running", "queued"):
             facts = Content.assemble(line(run.reason, limit=160), "  ", facts)
+            return facts.truncate(max(self.size.width - 12, 20), ellipsis=True)
         return facts
 
 
@@ -141,8 +144,9 @@ class RunPanel(Container):
         self.pace.add(look.read, look.run.step)
         run = look.run
         data = run.dataset.rsplit("/", 1)[-1] + (f"@{run.snapshot[:4]}" if run.snapshot else "")
+        named = [] if run.name == f"run {run.id}" else [run.name]
         title = [Content.styled(f"run {run.id}", "$accent bold")]
-        title += [line(part, limit=40) for part in (run.name, run.model.rsplit("/", 1)[-1], data)]
+        title += [line(part, limit=40) for part in (*named, run.model.rsplit("/", 1)[-1], data)]
         self.query_one("#run-live", Pane).title_is(
             Content(" · ").join(title),
             line(run.note, "$foreground 60%", limit=100) if run.note else None,

@@ -171,7 +171,7 @@ class PlanPane(Pane):
         name, about, expected = explained
         takes = f"\n{expected}" if expected else ""
         self.query_one("#plan-field", Static).update(
-            Content.assemble((name, "$accent bold"), "  ", about, (takes, "$foreground 60%"))
+            Content.assemble((name, "$accent bold"), "  ", line(about), (takes, "$foreground 60%"))
         )
 
     def _show(self) -> None:

@@ -37,6 +37,7 @@ class Look:
         figures: where each metric stands, with its trend.
         checkpoints: steps of the complete checkpoints.
         alive: other runs that run or wait: (running, queued).
+        best: step and held-out loss of the checkpoint that `run:ID` means.
     """
 
     run: Run
@@ -116,7 +117,7 @@ def look(
         ),
         read=words.now(),
         epoch=last["epoch"][1] if "epoch" in last else None,
-        best=min(evaluations, key=lambda pair: pair[1], default=None),
+        best=next((pair for pair in reversed(evaluations) if pair[0] == run.best_step), None),
     )
 
 

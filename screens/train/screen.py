@@ -72,6 +72,7 @@ class TrainRoom(WatchRoom):
     """Describe a run, start it, watch it."""
 
     ROOM = "train"
+    TELLS_RUNS = True
     TITLE_WORDS = "Describe a run, see what it will train on, start it and watch it learn."
     CSS_PATH = "styles.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(room_actions("train"))]
@@ -126,6 +127,9 @@ class TrainRoom(WatchRoom):
         self.watch_run(run_id)
         self.refresh_bindings()
 
+    def shows_run(self, run_id: int) -> bool:
+        return self.run_id == run_id and not self.has_class("-form")
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
         if action in _FORM_ONLY:
@@ -137,6 +141,8 @@ class TrainRoom(WatchRoom):
         status = self.look.run.status if self.look else None
         if action in ("stop", "checkpoint"):
             return status in words.ALIVE
+        if action in ("chat", "export"):
+            return self.look is not None and bool(self.look.checkpoints)
         if action == "pause":
             return status in (*words.ALIVE, "paused")
         if action == "resume":
@@ -145,7 +151,9 @@ class TrainRoom(WatchRoom):
 
     def said_status(self) -> None:
         if self.look is None:
-            self.status = Content.styled("no run yet", "$foreground 60%")
+            count = len(runs.all(self.catalogue))
+            said = words.plural(count, "run") if count else "no run yet"
+            self.status = Content.styled(said, "$foreground 60%")
             return
         running, queued = self.look.alive
         parts = [f"▶ {running} running"] if running else []
@@ -251,6 +259,7 @@ class TrainRoom(WatchRoom):
     def _started(self, event: Started) -> None:
         self.form.rows["name"].value = ""
         self.attach(event.run.id)
+        self.shell.look_at_runs()
 
     # -- the run -----------------------------------------------------------------------------
 
@@ -312,9 +321,6 @@ class TrainRoom(WatchRoom):
     def action_chat(self) -> None:
         if self.look is not None:
             run = self.look.run
-            if not self.look.checkpoints:
-                self.say("There is no checkpoint to chat with yet.")
-                return
             self.shell.visit(ChatWith((run.model, f"run:{run.id}")))
 
     def action_export(self) -> None:

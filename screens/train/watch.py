@@ -83,7 +83,8 @@ class WatchRoom(ChartRoom):
             return
         self._looking, self._look_again = True, False
         known = self._key if time.monotonic() - self._full < STALE else None
-        wish = (self.run_id, self.chart.window, max(self.chart.size.width, 40) * 4)
+        # By the terminal's width: the chart has none before it is laid out.
+        wish = (self.run_id, self.chart.window, max(self.app.size.width, 40) * 4)
         self._look(*wish, tuple(self.others), known)
 
     @work(thread=True, group="look", exit_on_error=False)
@@ -118,12 +119,12 @@ class WatchRoom(ChartRoom):
             self.look_now()
 
     def _show(self, seen: Look) -> None:
-        before = self.look.run.status if self.look else None
+        before = (self.look.run.status, bool(self.look.checkpoints)) if self.look else None
         if seen.run.id != self.run_id:
             return
         self.panel.show(seen)
         self.said_status()
-        if before != seen.run.status:
+        if before != (seen.run.status, bool(seen.checkpoints)):
             self.refresh_bindings()
 
     def _follow(self, seen: Look | None) -> None:

@@ -87,8 +87,12 @@ class Pick(Widget, can_focus=True):
 
 
 class FieldRow(Horizontal):
-    """Name, control, and help or complaint."""
+    """Name, control, and help or complaint; arrows go from field to field."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next", "next field", show=False),
+        Binding("up", "app.focus_previous", "field before", show=False),
+    ]
     DEFAULT_CSS = """
     FieldRow {
         height: 1;
@@ -162,7 +166,11 @@ class FieldRow(Horizontal):
             return
         self.complaint = complaint
         self.set_class(bool(complaint), "-bad")
-        words = Content("✗ ") + line(complaint) if complaint else Content(self.help_words)
+        self.explain()
+
+    def explain(self) -> None:
+        """Show the complaint, or else the help as it is now."""
+        words = Content("✗ ") + line(self.complaint) if self.complaint else Content(self.help_words)
         self.query_one(".field-help", Static).update(words)
 
     def on_descendant_focus(self) -> None:

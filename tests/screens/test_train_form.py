@@ -82,8 +82,8 @@ async def test_nonsense_is_refused_at_the_field_with_the_engines_words(make_app:
     async with make_app().run_test(size=WIDE) as pilot:
         room = await form_room(pilot)
         for field, value, said in (
-            ("learning_rate", "fast", "learning_rate='fast': expected a number from 0 to 1"),
-            ("r", "0", "r=0: expected a whole number from 1 to 1024"),
+            ("learning_rate", "fast", "expected a number from 0 to 1"),
+            ("r", "0", "expected a whole number from 1 to 1024"),
             ("max_steps", "0", "max_steps: 0 trains nothing"),
         ):
             room.form.fill(**{field: value})
