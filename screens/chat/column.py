@@ -49,6 +49,7 @@ class Column(Pane):
         self.turns: list[Turn] = []
         self.answer = ""
         self.seal: bool | None = None
+        self._spoke = ""
         self._live: Static | None = None
 
     def compose(self) -> ComposeResult:
@@ -80,14 +81,23 @@ class Column(Pane):
     def retitle(self, note: str = "") -> None:
         """Title: side, reference, seal, and what is going on."""
         side = NAMES[self.place]
-        words = self.model if self.label == self.model else f"{self.model} · {self.label}"
-        title = Content.styled(f"{side} ", f"$side-{side.lower()} bold") + line(words)
+        title = Content.styled(f"{side} ", f"$side-{side.lower()} bold") + line(self.said_name)
         if self.seal is not None:
             sign = ("sealed ✓", "$text-success") if self.seal else ("not sealed ✗", "$text-error")
             title += Content("  ") + Content.styled(*sign)
         if note:
             title += Content("  ") + line(note, "$text-muted")
         self.title_is(title)
+
+    @property
+    def said_name(self) -> str:
+        """The model in few words: `run:12@400 · habit-r8`, the name alone of a file or folder."""
+        run, at, _ = self.model.removeprefix("run:").partition("@")
+        if self.label in (self.model, f"run {run} {at}{self.model.rpartition('@')[2]}"):
+            return self.model
+        if self.model.startswith("run:"):
+            return f"{self.model} · {self.label.rpartition(' @')[0] or self.label}"
+        return self.label
 
     def begin(self, question: str) -> None:
         """Show the question and make room for its answer."""
@@ -98,6 +108,10 @@ class Column(Pane):
         asked = Static(Content.styled("› ", "$text-muted") + text(question, "bold"))
         asked.add_class("question")
         self._live = Static(Content.styled("▏", "$accent"), classes="answer")
+        if self._spoke not in ("", self.ref):  # what stands above was said by another model
+            other = Static(Content.styled("from here ", "$text-muted") + line(self.ref, "bold"))
+            self.transcript.mount(other)
+        self._spoke = self.ref
         self.transcript.mount(asked, self._live)
         self._follow()
         self.add_class("-alive")
@@ -122,11 +136,12 @@ class Column(Pane):
         said = text(done.text) if done.text else Content.styled("(nothing)", "$text-muted italic")
         self._close(said + Content.styled(f"\n{stats(done)}", "$text-muted"))
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str, *, stopped: bool = False) -> None:
         """The answer came to nothing; the question is taken back from the conversation."""
         if self.turns and self.turns[-1].role == "user":
             self.turns.pop()
-        self._close(Content.styled("✗ ", "$text-error") + text(message, "$text-muted"))
+        sign = ("■ ", "$text-warning") if stopped else ("✗ ", "$text-error")
+        self._close(Content.styled(*sign) + text(message, "$text-muted"))
 
     def _close(self, said: Content) -> None:
         if self._live is not None:
@@ -144,7 +159,7 @@ class Column(Pane):
     async def clear(self) -> None:
         """Forget the conversation."""
         self.turns.clear()
-        self.answer = ""
+        self.answer = self._spoke = ""
         await self.transcript.remove_children()
         welcome = Static(empty_state("A new conversation.", _WELCOME), classes="welcome")
         await self.transcript.mount(welcome)

@@ -120,11 +120,16 @@ class ChatRoom(Room):
         await self.query_one("#columns").mount(column)
 
     def receive(self, visit: Visit) -> None:
-        """Put the handed-over models into the columns."""
-        if isinstance(visit, ChatWith) and visit.refs:
+        """Put the handed-over models into the columns; other models begin a new conversation."""
+        if not isinstance(visit, ChatWith) or not visit.refs:
+            return
+        if self.busy:
+            self.say("Still answering. esc stops; then ask for the models again.")
+        elif visit.refs[:2] != tuple(column.ref for column in self.columns):
             self.run_worker(self._seat(visit.refs[:2]), exclusive=True, group="seat")
 
     async def _seat(self, wanted: tuple[str, ...]) -> None:
+        await self.action_new()
         while len(self.columns) > len(wanted):
             await self.columns[-1].remove()
         while len(self.columns) < len(wanted):
@@ -270,7 +275,7 @@ class ChatRoom(Room):
     def _ended(self, event: Ended) -> None:
         for column in self._answering:
             if column.answering:
-                column.fail("no answer")
+                column.fail("stopped" if self._stopping else "no answer", stopped=self._stopping)
         self._answering = []
         self._show_status()
         if event.error is not None:
@@ -315,12 +320,23 @@ class ChatRoom(Room):
         )
 
     def _step(self, by: int) -> None:
-        """Go along the candidates: a run's checkpoints lie side by side, oldest first."""
-        known = [ref for ref, _ in self._candidates()]
+        """Go along the checkpoints of the column's run, oldest first; from a base, the newest's."""
         column = self.active
-        place = known.index(column.ref) if column.ref in known else 0
-        if 0 <= place + by < len(known):
-            self._choose(column, known[place + by])
+        steps = [ref for ref, _ in self._candidates() if "@" in ref]
+        ours = column.ref if column.ref.startswith("run:") else next(iter(steps), "")
+        run = ours.partition("@")[0]
+        ladder = [ref for ref in steps if ref.partition("@")[0] == run]
+        if not ladder:
+            self.say("There is no checkpoint yet. 2 goes to training.")
+            return
+        here = column.ref if "@" in column.ref else column.model
+        if here not in ladder and column.ref == run:  # `run:ID` before it was asked: its best
+            here = refs.resolve(self.catalogue, run).ref
+        place = ladder.index(here) + by if here in ladder else -1
+        if 0 <= place < len(ladder) or here not in ladder:
+            self._choose(column, ladder[place])
+        else:
+            self.say(f"{here} is the {'newest' if by > 0 else 'oldest'} checkpoint.")
 
     def action_older(self) -> None:
         self._step(-1)
