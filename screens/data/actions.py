@@ -14,6 +14,8 @@ _SET = "workbench data set FILE --row N --set messages.0.content=TEXT"
 _SHOW = "workbench data preview FILE --row N --model REF"
 
 ACTIONS: tuple[Action, ...] = (
+    _act("side", "enter", "row", "Show the row alone on a narrow screen; esc leaves.",
+         show=True, palette=False),
     _act("edit", "e", "edit", "Edit one turn of the row; the file changes only when you save.",
          _SET, show=True),
     _act("undo", "u", "undo", "Take the last edit back; works across restarts and saves.",
@@ -24,10 +26,10 @@ ACTIONS: tuple[Action, ...] = (
     _act("tokens", "t", "tokens", "Show the token ids that training sees, trained ones marked.",
          _SHOW, show=True),
     _act("find", "slash", "find", "Find words in the rows; n and N go on.", show=True),
-    _act("next_bad", "exclamation_mark", "bad row", "Go to the next row that cannot be read.",
-         "workbench data info FILE", show=True),
     _act("train", "T", "train", "Train on this file.", "workbench train FILE --model REF",
          show=True),
+    _act("next_bad", "exclamation_mark", "bad row", "Go to the next row that cannot be read.",
+         "workbench data info FILE", show=True),
     _act("delete", "x", "delete row", "Take the row away; u brings it back."),
     _act("open", "o", "open", "Open another dataset.", "workbench --open FILE", show=True),
     _act("model", "m", "model", "Choose the model whose template and tokens are shown.", _SHOW),
@@ -40,7 +42,5 @@ ACTIONS: tuple[Action, ...] = (
     _act("half_up", "ctrl+u", "half page up", "Half a page up.", palette=False),
     _act("find_next", "n", "next match", "Next match of the search.", palette=False),
     _act("find_previous", "N", "match before", "Match before.", palette=False),
-    _act("side", "enter", "row", "Show the row alone on a narrow screen; esc leaves.",
-         palette=False),
     _act("back", "escape", "back", "Leave the row, or the search.", palette=False),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 from screens.base import Room
 from screens.data.messages import Sought
 from screens.data.rowlist import RowList
-from screens.safe import visible
+from screens.safe import line, visible
 
 if TYPE_CHECKING:
     from engine.data.document import Document
@@ -86,6 +86,8 @@ class Finding(Room):
         if event.number is None:
             self.say(f"Nowhere: {visible(event.what)}")
             return
+        self.status = Content.styled("/ ", "$accent") + line(event.what, limit=30)
+        self.status += Content.styled(" · n next · N before", "$text-muted")
         self.rows.found = event.number
         self.rows.cursor = event.number - 1
         self.rows.forget()

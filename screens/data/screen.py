@@ -26,14 +26,16 @@ from screens.data.preview import Preview
 from screens.data.rowlist import RowList
 from screens.data.side import Side
 from screens.safe import line, text, visible
+from screens.widgets import words
 from screens.widgets.linelist import LineList
-from screens.widgets.pane import EmptyState, Pane
-from store.errors import BadInput, Conflict
+from screens.widgets.pane import EmptyState, Pane, empty_state
+from store.errors import BadInput, Conflict, WorkbenchError
 
 if TYPE_CHECKING:
     from engine.data.document import Document
     from screens.data.fields import Field
 
+_KEYS = (("o", "open a starter dataset, a recent one, or a path"), ("?", "all keys"))
 LOOK_SECONDS = 0.1
 """How long a worker looks further into a file before it tells."""
 
@@ -62,10 +64,7 @@ class DataRoom(Finding, Preview):
             yield find
         yield Side()
         with Container(classes="nothing"):
-            yield EmptyState(
-                "No dataset is open.",
-                (("o", "open a starter dataset, a recent one, or a path"), ("?", "all keys")),
-            )
+            yield EmptyState("No dataset is open.", _KEYS)
 
     def on_mount(self) -> None:
         self.add_class("-empty")
@@ -85,6 +84,15 @@ class DataRoom(Finding, Preview):
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         if action in ("open", "model", "back"):
             return True
+        if action in ("undo", "redo", "save"):
+            return self.document is not None
+        if action == "side":
+            return self.has_rows and not self.wide and not self.has_class("-reading")
+        return self.has_rows
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is a row to do something with."""
         return self.document is not None and self.document.count > 0
 
     # Opening
@@ -117,7 +125,8 @@ class DataRoom(Finding, Preview):
             self.document.close()
         self.document = document
         document.grow(seconds=LOOK_SECONDS / 2)
-        self.remove_class("-empty", "-reading")
+        self.remove_class("-empty", "-reading", "-finding")
+        self.side.forget_tokens()
         self.rows.show(document)
         self.rows.cursor = number - 1
         self.focus_on(self.rows)
@@ -175,8 +184,18 @@ class DataRoom(Finding, Preview):
         document = self.document
         if document is None:
             return
+        none = document.complete and not document.count
+        self.set_class(none, "-empty")
+        if none:
+            what = f"{visible(document.path.name)} has no rows."
+            keys = (("u", "take the last edit back"), *_KEYS) if document.unsaved else _KEYS
+            self.query_one(EmptyState).update(empty_state(what, keys))
         title = line(document.path.name, "bold")
-        count = f"{document.count:,} rows" if document.complete else f"{document.count:,}+ rows"
+        count = (
+            words.plural(document.count, "row")
+            if document.complete
+            else f"{document.count:,}+ rows"
+        )
         title += Content.styled(f" · {count}", "$text-muted")
         if document.unsaved:
             title += Content.styled(f" · {document.unsaved:,} unsaved ✎", "$accent")
@@ -344,6 +363,11 @@ class DataRoom(Finding, Preview):
         from engine.data.document import Document
 
         try:
+            if not path.exists():
+                raise BadInput(
+                    f"{path}: the file is gone since it was opened",
+                    "Put it back and save again; the edits are kept in the workspace.",
+                )
             with (
                 self.open_catalogue() as cat,
                 Document.open(cat, path, force=force) as document,
@@ -351,6 +375,9 @@ class DataRoom(Finding, Preview):
                 self.post_message(Saved(document.save(force=force)))
         except Conflict as conflict:
             self.post_message(Saved(None, conflict))
+        except WorkbenchError:
+            self.post_message(Saved(None))
+            raise
 
     @on(Saved)
     def _saved(self, event: Saved) -> None:
@@ -360,7 +387,9 @@ class DataRoom(Finding, Preview):
         if event.conflict is not None:
             self.tell()
             self._ask_about(event.conflict, self._save_anyway)
-        elif event.report is not None:
+        elif event.report is None:
+            self.tell()
+        else:
             self.open_file(document.path, self.rows.number)
             self.say(f"Saved {event.report.rows:,} rows, {event.report.bytes:,} bytes.")
 

@@ -74,7 +74,13 @@ class Side(Container):
         body.update(tokens_content(rendered))
         foot.update(verdict(rendered, max_length))
 
+    def forget_tokens(self) -> None:
+        """The tokens are of a row that is shown no longer."""
+        self.query_one("#tokens VerticalScroll > Static", Static).update(Content(""))
+        self.query_one("#verdict", Static).update(Content(""))
+
     def empty(self) -> None:
         """There is no row to show."""
+        self.forget_tokens()
         self.query_one("#turns", Pane).title_is(Content(""))
         self.query_one("#turns Static", Static).update(Content(""))
