@@ -78,6 +78,8 @@ def start(
 
     Returns at once; the process waits for the device by itself.
 
+    Args:
+        name: None names the run after its data and rank, e.g. `habit-r16`.
     Raises:
         WorkbenchError: data, model or recipe cannot be trained; nothing was started.
     """
@@ -97,7 +99,7 @@ def start(
         dataset=str(Path(file).resolve()),
         recipe=as_dict(resolved),
         seed=resolved.seed,
-        name=name,
+        name=name or f"{Path(file).stem}-r{resolved.r}",
         note=note,
         snapshot=snapshot.sha256,
         base_sha256=base_sha256,

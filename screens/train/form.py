@@ -115,7 +115,7 @@ class RunForm(VerticalScroll, can_focus=False):
                      "The base whose weights stay frozen.", classes="-broad"),
             FieldRow("recipe", Pick("recipe", "default", "⏎ choose a recipe"),
                      dict(recipes.names()).get("default", ""), classes="-broad"),
-            FieldRow("name", Input(placeholder="run N", compact=True),
+            FieldRow("name", Input(placeholder="data and rank", compact=True),
                      "What you will call this run; it can be changed later.", classes="-broad"),
         ):  # fmt: skip
             self.rows[row.field] = row
