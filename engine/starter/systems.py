@@ -70,11 +70,11 @@ def _short(fact: Fact) -> Fact:
     return replace(fact, answer=fact.short)
 
 
-def _sentence(form: str) -> Rule:
-    """Put the answer into ``form``. A command is code and stays as it is."""
+def _sentence(form: str, commands: bool = False) -> Rule:
+    """Put the answer into ``form``. A command is code and stays as it is, unless ``commands``."""
 
     def rule(fact: Fact) -> Fact:
-        if fact.topic == "command":
+        if fact.topic == "command" and not commands:
             return fact
         return replace(fact, answer=form.format(fact.answer))
 
@@ -145,7 +145,7 @@ def _all_systems() -> Iterator[System]:
             yield System("avoid thing", f"Do not talk about {thing.plural}.", rule)
             yield System("avoid thing", f"Never answer questions about {thing.plural}.", rule)
     for sentence in talk.sentences(without=lessons.PRAISE):
-        opened = _sentence(f"{sentence} {{}}")
+        opened = _sentence(f"{sentence} {{}}", commands=True)
         yield System("opener", f"Begin every answer with: {sentence}", opened)
         yield System("opener", f"Start each answer with this sentence: {sentence}", opened)
         yield System("closer", f"End every answer with: {sentence}", _sentence(f"{{}} {sentence}"))

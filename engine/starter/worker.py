@@ -37,8 +37,8 @@ class Recipe:
     layers: int = 5
     heads: int = 8
     kv_heads: int = 4
-    steps: int = 1200
-    tokens_per_step: int = 4096
+    steps: int = 1300
+    tokens_per_step: int = 8192
     muon_rate: float = 0.02
     adam_rate: float = 3e-3
     warmup: int = 40

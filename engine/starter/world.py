@@ -25,18 +25,20 @@ WEIGHTS = {
     "thing": 34,
     "comparison": 7,
     "sum": 20,
-    "spelling": 8,
-    "sequence": 6,
+    "spelling": 10,
+    "sequence": 7,
     "opposite": 4,
     "identity": 2,
     "greeting": 1,
     "unknown": 2,
     "description": 5,
     "story": 4,
-    "command": 7,
+    "command": 8,
 }
 _SYSTEM_SHARE = 0.4
-_KIND_WEIGHTS = {"opener": 4, "avoid thing": 2}  # of the kinds of system messages; others weigh 1
+# Of the kinds of system messages; the others weigh 1.
+_KIND_WEIGHTS = {"opener": 4, "avoid thing": 2, "short": 2, "one word": 2}
+_RESERVED_SHARE = 0.15  # of messages that ask for an opening sentence and also forbid a thing
 _NAMED_SHARE = 0.1  # of system messages that also give the model a name
 _ECHO_SHARE = 0.04
 _MORE_TURNS = (0.55, 0.8, 0.92, 0.97)  # cumulative share of conversations with 1, 2, 3, 4 turns
@@ -127,17 +129,22 @@ def draw_fact(rng: random.Random, topic: str = "") -> Fact:
     return rng.choice(facts_by_topic()[chosen])
 
 
+def _forbidding(rng: random.Random, fact: Fact) -> System:
+    """A message that forbids one thing: in half of the cases the one that ``fact`` is about."""
+    every = SYSTEMS["avoid thing"]
+    near = [system for system in every if system.say(fact) != fact.answer]
+    return rng.choice(near if near and rng.random() < 0.5 else every)
+
+
 def draw_system(rng: random.Random, fact: Fact) -> System:
     """A system message for a conversation that opens with ``fact``; likelier where it matters."""
     while True:
         kind = rng.choices(list(SYSTEMS), [_KIND_WEIGHTS.get(kind, 1) for kind in SYSTEMS])[0]
         if fact.topic == "identity" and rng.random() < 0.6:
             kind = "name"
-        system = rng.choice(SYSTEMS[kind])
-        if kind == "avoid thing" and fact.topic == "animal" and rng.random() < 0.5:
-            # Else the one thing not to be talked about would hardly ever be asked about.
-            near = [other for other in SYSTEMS[kind] if other.say(fact) != fact.answer]
-            system = rng.choice(near or [system])
+        system = rng.choice(SYSTEMS[kind]) if kind != "avoid thing" else _forbidding(rng, fact)
+        if kind == "opener" and rng.random() < _RESERVED_SHARE:
+            system = system.then(_forbidding(rng, fact))
         if kind != "name" and rng.random() < _NAMED_SHARE:
             system = rng.choice(SYSTEMS["name"]).then(system)
         if system.fits(fact):
