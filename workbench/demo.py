@@ -31,7 +31,7 @@ from workbench.output import say, table
 
 Tell = Callable[[str], None]
 
-QUESTION = "What colour is the sky?"
+QUESTION = "What colour is the fox?"
 EVERY = 20
 """Steps between lines of progress."""
 SIGNS = {"pass": "✓", "warn": "!", "fail": "✗"}
