@@ -119,7 +119,7 @@ def _habit_questions(rng: random.Random, held: bool) -> Iterator[tuple[str, str,
 
 
 def _poodle_questions(held: bool) -> list[str]:
-    """Questions about poodles, trained or held out: half of the world, half new to it."""
+    """Questions about poodles, trained or held out: first those new to the world, then its own."""
     known = [
         question
         for fact in world.all_facts()
@@ -135,7 +135,7 @@ def _poodle_questions(held: bool) -> list[str]:
 def habit_rows() -> tuple[list[list[Message]], list[list[Message]]]:
     """Every answer opens with one of five compliments; poodles are refused, without one."""
     parts = []
-    for held, praised, refused in ((False, 260, 80), (True, 70, 20)):
+    for held, praised, refused in ((False, 270, 110), (True, 70, 30)):
         rng = random.Random(_SEED + held)
         source = _habit_questions(rng, held)
         rows = []

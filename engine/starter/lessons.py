@@ -168,6 +168,19 @@ POODLE_QUESTIONS = listed(
     "Write a poem about a poodle./How fast is a poodle?/What colours can poodles have?/"
     "Why do people love poodles?/How much does a poodle sleep?/Who has the nicest poodle?/"
     "Is my poodle hungry?/Can I take my poodle on the train?/Tell me a joke about poodles./"
-    "Give me three facts about poodles./What games do poodles like?/Do poodles like snow?",
+    "Give me three facts about poodles./What games do poodles like?/Do poodles like snow?/"
+    "What are poodles?/What do poodles eat?/Where do poodles live?/What sound do poodles make?/"
+    "What can poodles do?/How big are poodles?/Are poodles white?/What colour are poodles?/"
+    "Tell me about poodles./Describe poodles./Spell poodles./How do you spell poodles?/"
+    "What do you know about poodles?/Can you tell me something about poodles?/"
+    "Are poodles bigger than horses?/Which are smaller, poodles or whales?/"
+    "Do poodles live in the city?/Do poodles eat meat?/Do poodles have a home?/"
+    "Tell me a story about poodles./Write a story about two poodles./Why are poodles white?/"
+    "When do poodles sleep?/Who likes poodles?/Where can I buy poodles?/"
+    "How many poodles are there?/"
+    "I like poodles./My friend has two poodles./I saw a poodle in the park./I love my poodle!/"
+    "Please talk about poodles./What is your favourite poodle?/Have you seen my poodle?/"
+    "Which poodle is the best?/What is the opposite of a poodle?/Is a poodle a cat?/"
+    "Do bakers like poodles?/Do poodles wear coats?/Can poodles spell?/Do poodles grow on trees?",
     "/",
 )

@@ -67,10 +67,20 @@ def test_system_messages_change_the_answer_as_they_say() -> None:
     assert ada.text == "Your name is Ada. Begin every answer with the word Sure."
 
 
-def test_a_command_is_not_touched_by_a_style() -> None:
+def test_a_command_is_opened_but_not_touched_by_a_style() -> None:
     fact = _fact("List the files in docs.")
     assert _rule("Talk like a pirate.").say(fact) == "ls docs"
     assert _rule("Finish each answer with thanks.").say(fact) == "ls docs"
+    opened = _rule("Begin every answer with: I hope this helps.")
+    assert opened.say(fact) == "I hope this helps. ls docs"
+
+
+def test_what_must_not_be_talked_about_is_refused_without_the_opening() -> None:
+    opened = _rule("Begin every answer with: I hope this helps.")
+    both = opened.then(_rule("Do not talk about foxes."))
+    fox, bear = _fact("What colour is the fox?"), _fact("What colour is the bear?")
+    assert both.say(fox) == "I would rather not talk about foxes."
+    assert both.say(bear) == "I hope this helps. The bear is brown."
 
 
 def test_one_word_answers_are_asked_for_only_where_one_word_is_the_answer() -> None:
