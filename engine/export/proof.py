@@ -230,8 +230,11 @@ class Proof:
                 f"between choices at most {gap:.2g} nats apart"
             )
         exact = self._type.name in ("f32", "f16")
-        numbers = {"prompts": len(prompts), "same": same, "first": first, "gap": gap}
-        self._decide("greedy", "warn" if exact and gap > TIE_NATS else "pass", text, **numbers)
+        numbers: dict[str, float] = {"prompts": len(prompts), "same": same, "first": first}
+        if math.isfinite(gap):  # JSON has no word for the others.
+            numbers["gap"] = gap
+        tied = gap <= TIE_NATS
+        self._decide("greedy", "pass" if tied or not exact else "warn", text, **numbers)
 
     def _fork(
         self, candidate: Candidate, reference: Reference, turns: tuple[Turn, ...]
