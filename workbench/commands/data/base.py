@@ -1,0 +1,77 @@
+"""What every `workbench data` command shares: the group, FILE, --row, and an open document.
+
+Rows are line numbers from 1 of the document: the file with the unsaved edits on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from engine.data.document import Document
+    from engine.data.rows import Row
+    from store.catalogue import Catalogue
+
+app = typer.Typer(
+    help="Look at a JSONL file, edit it with undo, and save it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A JSONL file.", show_default=False)]
+RowOption = Annotated[
+    int, typer.Option("--row", metavar="N", help="Line number, from 1.", show_default=False)
+]
+
+
+@contextmanager
+def opened(
+    file: Path, workspace: Path | None, *, force: bool = False
+) -> Iterator[tuple[Document, Catalogue]]:
+    """The document of FILE and its catalogue; both are closed afterwards."""
+    from engine.data.document import Document
+    from store.catalogue import Catalogue
+    from workbench.workspace import find_workspace
+
+    with (
+        Catalogue.open(find_workspace(workspace)) as cat,
+        Document.open(cat, file, force=force) as document,
+    ):
+        yield document, cat
+
+
+def described(document: Document, row: Row) -> dict[str, object]:
+    """A row for programs."""
+    return {
+        "row": row.number,
+        "shape": row.shape,
+        "turns": [
+            {"role": turn.role, "text": turn.text, "train": turn.train} for turn in row.turns
+        ],
+        "text": row.text,
+        "raw": row.raw.decode("utf-8", "replace"),
+        "error": row.error,
+        "edited": document.edited(row.number),
+        "unsaved": document.unsaved,
+    }
+
+
+def as_text(row: Row, edited: bool) -> Iterator[str]:
+    """A row for people."""
+    yield f"row {row.number}  {row.shape}{'  (edited, not saved)' if edited else ''}"
+    if row.error is not None:
+        yield f"error: {row.error}"
+        yield row.raw[:2000].decode("utf-8", "replace")
+    for turn in row.turns:
+        yield ""
+        yield turn.role + ("" if turn.train is None else f"  (train: {str(turn.train).lower()})")
+        yield "  " + turn.text.replace("\n", "\n  ")
+    if row.text:
+        yield row.text
