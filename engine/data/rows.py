@@ -10,16 +10,40 @@ and what was expected.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from engine.data.splice import set_value
 from engine.data.strict import BOM, WrongError, kind, load, names
 from store.visible import visible
 
-__all__ = ["Row", "Shape", "Turn", "oversized", "parse_row", "set_value"]
+__all__ = ["Purpose", "Row", "Shape", "Turn", "oversized", "parse_row", "set_value"]
 
-Shape = Literal["messages", "sharegpt", "prompt_completion", "alpaca", "text", "unknown"]
+Shape = Literal[
+    "messages",
+    "sharegpt",
+    "swift",
+    "alpaca",
+    "question_answer",
+    "prompt_completion",
+    "prompt",
+    "text",
+    "preference",
+    "openai_preference",
+    "unpaired",
+    "stepwise",
+    "segments",
+    "pretokenized",
+    "unknown",
+]
+"""Families of shapes; the exact variant of a row is its `dialect`."""
+
+Purpose = Literal[
+    "sft", "text", "preference", "unpaired", "stepwise", "prompt", "tokens", "segments"
+]
+"""What a row can teach: answers, plain text, which of two answers is better, whether an answer
+is good, which steps of one are; a question alone; ids as they are; segments as they are."""
 
 MAX_ROW_BYTES = 4 << 20
 """A longer row is shown by its head and not parsed: it would stall a screen, and no model reads
@@ -47,26 +71,49 @@ _SHAREGPT_ROLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One turn of a conversation.
 
-    `train` is what the file says about learning this turn: None leaves it to the renderer
-    (assistant turns are learned, others are not).
+    Attributes:
+        role: `system`, `developer`, `user`, `assistant` or `tool`.
+        text: what is said, the text parts joined.
+        train: what the file says about learning this turn; None leaves it to the renderer
+            (assistant turns are learned, others are not).
+        extra: what a chat template reads beside role and content: `tool_calls` (arguments as
+            objects), `name`, `tool_call_id`, `reasoning_content`, `thinking`.
+        flags: ranges (start, end, trained) of characters of `text`, where the file decides
+            about parts of a turn.
     """
 
     role: str
     text: str
     train: bool | None = None
+    extra: Mapping[str, object] = msgspec.field(default_factory=dict)
+    flags: tuple[tuple[int, int, bool], ...] = ()
+
+    def __hash__(self) -> int:
+        # Without `extra`, whose values need not be hashable.
+        return hash((self.role, self.text, self.train, self.flags))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One line of the file.
 
-    `number` counts lines from 1. `raw` is the line without its line ending (only the first
-    `HEAD_BYTES` of a row over `MAX_ROW_BYTES`). `turns` is empty for shape `text`, whose text is
-    in `text`. `error` is None for a row that can be trained on.
+    Attributes:
+        number: the line, counted from 1.
+        raw: the line without its ending (only the first `HEAD_BYTES` of a row over
+            `MAX_ROW_BYTES`).
+        shape: the family it belongs to; `dialect` names the exact variant in words.
+        turns: the conversation. A preference has the prompt and the chosen answer, of which
+            `prompt_turns` are the prompt. Empty for purpose `text`, `tokens` and `segments`.
+        error: None for a row that can be read; else line, key and what was expected.
+        text: the text of a row with purpose `text`.
+        purpose: what a row of this shape can teach.
+        tools: what the assistant may call, as the file describes them.
+        rejected: the turns of the rejected answer alone.
+        label: whether the answer of an unpaired preference is a good one.
+        ids, labels: token ids and training labels of a row that is tokenised already.
+        segments: (text, trained) of a row that is cut into segments already.
     """
 
     number: int
@@ -75,6 +122,15 @@ class Row:
     turns: tuple[Turn, ...]
     error: str | None
     text: str = ""
+    dialect: str = ""
+    purpose: Purpose = "sft"
+    tools: tuple[Mapping[str, object], ...] = ()
+    rejected: tuple[Turn, ...] = ()
+    prompt_turns: int = 0
+    label: bool | None = None
+    ids: tuple[int, ...] = ()
+    labels: tuple[int, ...] = ()
+    segments: tuple[tuple[str, bool], ...] = ()
 
 
 def parse_row(number: int, raw: bytes) -> Row:
@@ -98,7 +154,8 @@ def parse_row(number: int, raw: bytes) -> Row:
             raise WrongError("begins with a byte order mark; expected `{`: save it as plain UTF-8")
     except WrongError as wrong:
         error = visible(f"line {number}: {wrong}")
-    return Row(number, raw, shape, turns, error, text)
+    purpose: Purpose = "text" if shape == "text" else "sft"
+    return Row(number, raw, shape, turns, error, text, purpose=purpose)
 
 
 def oversized(number: int, head: bytes, size: int) -> Row:
