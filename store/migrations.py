@@ -249,6 +249,30 @@ def _chats(db: Database) -> None:
     )
 
 
+@CATALOGUE(name="004-splits")
+def _splits(db: Database) -> None:
+    _statements(
+        db,
+        """CREATE TABLE splits (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            dataset_id INTEGER NOT NULL REFERENCES datasets(id) ON DELETE CASCADE,
+            train REAL NOT NULL,
+            eval REAL NOT NULL,
+            test REAL NOT NULL,
+            seed INTEGER NOT NULL,
+            group_by TEXT NOT NULL CHECK (json_valid(group_by)),
+            counts TEXT NOT NULL CHECK (json_valid(counts)),
+            warnings TEXT NOT NULL CHECK (json_valid(warnings)),
+            ties BLOB NOT NULL,
+            who TEXT NOT NULL,
+            created REAL NOT NULL,
+            retired REAL               -- NULL: in force
+        ) STRICT""",
+        "CREATE INDEX splits_by_dataset ON splits(dataset_id, id)",
+        "ALTER TABLE snapshots ADD COLUMN test_rows INTEGER NOT NULL DEFAULT 0",
+    )
+
+
 @RUN(name="001-run")
 def _run(db: Database) -> None:
     _statements(

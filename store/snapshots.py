@@ -29,6 +29,7 @@ class Snapshot:
     path: str
     split: dict[str, Any]
     created: float = field(default_factory=time.time)
+    test_rows: int = 0
 
 
 def record(cat: Catalogue, snapshot: Snapshot) -> Snapshot:
@@ -36,7 +37,7 @@ def record(cat: Catalogue, snapshot: Snapshot) -> Snapshot:
     with write(cat.db) as db:
         db.execute(
             "INSERT INTO snapshots (sha256, dataset_id, source, rows, train_rows, eval_rows, "
-            "bytes, path, split, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "bytes, path, split, created, test_rows) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (sha256) DO NOTHING",
             [
                 snapshot.sha256,
@@ -49,6 +50,7 @@ def record(cat: Catalogue, snapshot: Snapshot) -> Snapshot:
                 path_text(snapshot.path),
                 to_json(snapshot.split),
                 snapshot.created,
+                snapshot.test_rows,
             ],
         )
         return get(cat, snapshot.sha256)
