@@ -27,6 +27,7 @@ from pathlib import Path
 from engine.data.index import CHUNK
 from engine.data.lines import Lines
 from engine.data.pieces import FileRows
+from engine.data.sources import Source, open_source
 from store.errors import BadInput, Conflict, NoSpace
 
 _DAY = 86_400
@@ -69,6 +70,15 @@ class Draft:
         """Write every line of the (completely indexed) document; returns the new line ends."""
         with explained(self.target):
             return _compose(self.fd, lines)
+
+    def write(self, source: Source, lines: Lines) -> int:
+        """Write the whole document in the format of `source`; returns how many rows it has."""
+        with explained(self.target):
+            return source.compose(self.fd, lines)
+
+    def reopen(self, cache_folder: Path, tag: str) -> Source:
+        """Open what was installed; what was learnt while it was written is not found out anew."""
+        return open_source(self.target, cache_folder, tag)
 
     def seal(self) -> str:
         """Make it as durable and as much like the old file as can be; returns its SHA-256."""

@@ -1,0 +1,99 @@
+"""JSONL as it lies on disk: its lines are the file's own.
+
+Knows how a document is spliced from ranges of the file and lines of our own. Does not know JSON.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.data.copying import copy_range, write_all
+from engine.data.index import RowIndex
+from engine.data.pieces import FileRows, OwnRow
+from engine.data.sources.base import Source
+
+if TYPE_CHECKING:
+    from engine.data.lines import Lines
+
+
+class PlainSource(Source):
+    """A JSONL file. Untouched rows are saved byte for byte, line endings included."""
+
+    def __init__(self, path: Path, index: RowIndex, cache: Path) -> None:
+        self.path = path
+        self.format = "jsonl"
+        self.compression = None
+        self.index = index
+        self.identity = index.identity
+        self._cache = cache
+
+    @classmethod
+    def open(cls, path: Path, cache: Path) -> PlainSource:
+        """Open `path`; its index is taken from the file `cache` if that knows it.
+
+        Raises:
+            NotFound, BadInput: there is no such file, or it is not one that can be read.
+        """
+        return cls(path, RowIndex.open(path, cache), cache)
+
+    def fileno(self) -> int:
+        return self.index.fileno()
+
+    @property
+    def complete(self) -> bool:
+        return self.index.complete
+
+    @property
+    def progress(self) -> float:
+        return self.index.progress
+
+    def grow(self, seconds: float | None = None) -> bool:
+        return self.index.grow(seconds=seconds)
+
+    def changed(self) -> bool:
+        return self.index.changed()
+
+    def compose(self, fd: int, lines: Lines) -> int:
+        return splice(fd, lines)
+
+    def keep(self) -> None:
+        self.index.keep(self._cache)
+
+    def close(self) -> None:
+        self.index.close()
+
+
+def splice(fd: int, lines: Lines) -> int:
+    """Write every line of the (completely indexed) document to `fd`; returns how many."""
+    index, written = lines.index, 0
+    rows, final_newline = len(index), index.final_newline
+    # `owed`: the line written last has no ending yet, and needs one only if another follows.
+    owed, last = False, b""
+    for piece in lines.pieces:
+        if isinstance(piece, FileRows):
+            stop = min(piece.stop, rows)
+            if piece.start >= stop:
+                continue
+            if owed:
+                write_all(fd, lines.usual_ending())
+            copy_range(index.fileno(), index.start(piece.start), index.start(stop), fd)
+            written += stop - piece.start
+            last = lines.file_ending(stop - 1)
+        else:
+            ending = _own_ending(piece, lines)
+            if owed:
+                write_all(fd, ending or lines.usual_ending())
+                ending = b""
+            write_all(fd, piece.content + ending)
+            written += 1
+            last = ending
+        owed = not last
+    if written and not owed and not final_newline:
+        os.ftruncate(fd, os.lseek(fd, 0, os.SEEK_CUR) - len(last))
+    return written
+
+
+def _own_ending(piece: OwnRow, lines: Lines) -> bytes:
+    return lines.file_ending(piece.replaces or 0) if piece.ending is None else piece.ending
