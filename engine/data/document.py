@@ -15,11 +15,13 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from engine.data import scan
+from engine.data.changes import FileRun, OwnLine, Place
 from engine.data.index import Identity, RowIndex
 from engine.data.lines import Lines
 from engine.data.pieces import OwnRow, Pieces, standing
@@ -100,6 +102,11 @@ class Document:
     # Looking
 
     @property
+    def name(self) -> str:
+        """What to call it on a screen."""
+        return self.path.name
+
+    @property
     def count(self) -> int:
         """Rows known so far; all of them once `complete`."""
         return self._lines.known
@@ -174,6 +181,22 @@ class Document:
         """Does row `n` differ from the file by an unsaved edit?"""
         with self._lock:
             return isinstance(self._lines.pieces.find(n - 1), OwnRow)
+
+    def iter_raw(self, start: int = 1, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Rows [start, stop) as (number, content), read in large pieces; see `scan.iter_raw`."""
+        return scan.iter_raw(self._lines, start, stop)
+
+    def runs(self) -> Iterator[FileRun | OwnLine]:
+        """The whole document as untouched stretches of the file and lines of our own."""
+        return scan.runs(self._lines)
+
+    def locate(self, n: int) -> Place:
+        """Where row `n` comes from."""
+        with self._lock:
+            self._reach(n)
+            found = self._lines.pieces.find(n - 1)
+            line = found.replaces if isinstance(found, OwnRow) else found
+            return Place(self.path, None if line is None else line + 1)
 
     # Editing
 
