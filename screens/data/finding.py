@@ -12,9 +12,8 @@ from textual.content import Content
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
-from screens.base import Room
 from screens.data.messages import Sought
-from screens.data.rowlist import RowList
+from screens.data.shared import Shared
 from screens.safe import line, visible
 
 if TYPE_CHECKING:
@@ -22,22 +21,12 @@ if TYPE_CHECKING:
     from screens.data.seek import Fits
 
 
-class Finding(Room):
+class Finding(Shared):
     """A room with a list of rows in which something can be looked for."""
-
-    document: Document | None
 
     def __init__(self) -> None:
         super().__init__()
         self._fits: tuple[str, Fits] | None = None
-
-    @property
-    def rows(self) -> RowList:
-        raise NotImplementedError
-
-    def tell(self) -> None:
-        """Bring titles and status line up to date."""
-        raise NotImplementedError
 
     def action_find(self) -> None:
         self.add_class("-finding")
@@ -67,9 +56,8 @@ class Finding(Room):
         self._start_seek("a row that cannot be read", is_bad, 1)
 
     def _start_seek(self, what: str, fits: Fits, step: int) -> None:
-        assert self.document is not None
         self.status = Content.styled("looking … esc stops", "$accent")
-        self._seek(self.document, self.rows.number + step, step, what, fits)
+        self._seek(self.open_document, self.rows.number + step, step, what, fits)
 
     @work(thread=True, exclusive=True, group="seek", exit_on_error=False)
     def _seek(self, document: Document, start: int, step: int, what: str, fits: Fits) -> None:
@@ -89,5 +77,5 @@ class Finding(Room):
         self.status = Content.styled("/ ", "$accent") + line(event.what, limit=30)
         self.status += Content.styled(" · n next · N before", "$text-muted")
         self.rows.found = event.number
-        self.rows.cursor = event.number - 1
+        self.jump(event.number)
         self.rows.forget()
