@@ -44,6 +44,7 @@ def test_migrations_are_recorded_once(workspace: Workspace) -> None:
         "001-datasets-and-edits",
         "002-runs-and-commands",
         "003-chats-checks-exports",
+        "004-splits",
     ]
 
 
