@@ -98,7 +98,8 @@ def test_many_processes_may_make_and_write_one_catalogue(workspace: Workspace) -
     assert [process.wait() for process in processes] == [0] * 4
     with Catalogue.open(workspace) as cat:
         assert rows(cat.db, "SELECT count(*) AS n FROM chats") == [{"n": 20}]
-        assert rows(cat.db, "SELECT count(*) AS n FROM _sqlite_migrations") == [{"n": 3}]
+        applied = rows(cat.db, "SELECT name FROM _sqlite_migrations")
+        assert len(applied) == len({row["name"] for row in applied}) >= 3
 
 
 def test_a_catalogue_of_a_newer_workbench_is_refused(workspace: Workspace) -> None:
