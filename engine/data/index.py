@@ -1,9 +1,10 @@
-"""Where each line of a file begins: 8 bytes a row, first rows at once, the rest as time allows.
+"""Where each line of a file begins: 8 bytes for 256 KiB, first rows at once, the rest with time.
 
 Knows one open file, its identity and its line ends. Does not know JSON, edits or the catalogue.
 
-Lines end at b"\\n" and nowhere else: U+2028 and its kin are legal inside JSON strings. The method
-(`bytes.find` over unbuffered 1 MiB reads) runs at about half the speed of memchr in C.
+Lines end at b"\\n" and nowhere else: U+2028 and its kin are legal inside JSON strings. What is
+kept is how many lines end before each block; a row is found by bisection over the blocks, then
+among the newlines of one block, which is read again (a few such blocks are remembered).
 """
 
 from __future__ import annotations
@@ -17,18 +18,34 @@ import threading
 import time
 import zlib
 from array import array
+from bisect import bisect_left
+from collections import OrderedDict
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from engine.data.blocks import BLOCK, NEWLINE, Blocks, scratch
+from engine.data.copying import CHUNK
 from store.errors import BadInput, NotFound
 
-CHUNK = 1 << 20
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["CHUNK", "Identity", "RowIndex", "open_regular"]
+
 FIRST_ROWS = 64
 FIRST_BYTES = 8 << 20
 """How far opening looks for the first rows before it returns, come what may."""
 CACHE_FROM = 16 << 20
 """A smaller file is indexed faster than its cached index is found."""
-_MAGIC = b"workbench rows 1\n"
+REMEMBERED = 8
+"""Blocks whose newlines are remembered: a page of rows and its neighbours."""
+_STRETCH = 16
+"""Blocks that are counted in one go: a screen that wants a row waits for a millisecond at most."""
+_ENDS = 64 << 10
+"""How much of both ends is compared to tell a file that grew from one that was rewritten."""
+_MAGIC = b"workbench rows 2\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +68,23 @@ class RowIndex:
     Offsets are bytes. `len(index)` rows are known so far; `complete` says whether that is all.
     """
 
-    def __init__(self, path: Path, fd: int, ends: array[int] | None = None) -> None:
-        """Take over the descriptor `fd` of `path`; `ends` are the line ends, if all are known."""
+    def __init__(
+        self, path: Path, fd: int, blocks: Blocks | None = None, *, growing: bool = False
+    ) -> None:
+        """Take over the descriptor `fd` of `path`.
+
+        Args:
+            blocks: what is known of the file already.
+            growing: somebody is still writing it: nothing is looked at before `extend` says so.
+        """
         self.path = path
         self.identity = Identity.of(os.fstat(fd))
         self._fd = fd
-        self._ends: array[int] = array("Q") if ends is None else ends
-        self._scanned = 0 if ends is None else self.identity.bytes
-        self.complete = ends is not None or self.identity.bytes == 0
+        self._blocks = blocks or Blocks()
+        self._limit = 0 if growing else self.identity.bytes
+        self.complete = not growing and self._blocks.scanned >= self._limit
+        self._ends = None if growing else self._both_ends()
+        self._decoded: OrderedDict[int, npt.NDArray[np.uint32]] = OrderedDict()
         self._closed = False
         self._lock = threading.RLock()
 
@@ -70,25 +96,28 @@ class RowIndex:
             NotFound: there is no such file.
             BadInput: it is no regular file, or may not be read.
         """
-        fd = _open_regular(path)
+        fd = open_regular(path)
         identity = Identity.of(os.fstat(fd))
         index = cls(path, fd, _load(cache, path, identity) if cache else None)
         index.grow(rows=FIRST_ROWS, upto=FIRST_BYTES)
         return index
 
     def __len__(self) -> int:
-        return len(self._ends)
+        blocks = self._blocks
+        return blocks.newlines + (self.complete and blocks.last != NEWLINE)
 
     @property
     def progress(self) -> float:
         """The share of the file that has been looked at, 0 to 1."""
-        return 1.0 if self.complete else self._scanned / self.identity.bytes
+        return 1.0 if self.complete else self._blocks.scanned / max(1, self._limit)
 
     @property
     def final_newline(self) -> bool:
         """Does the last line end in a newline? (An empty file is taken to.)"""
-        size = self.identity.bytes
+        size = self._limit
         return size == 0 or self.read(size - 1, size) == b"\n"
+
+    # Looking further
 
     def grow(
         self, *, seconds: float | None = None, rows: int | None = None, upto: int | None = None
@@ -101,53 +130,99 @@ class RowIndex:
             upto: stop at this byte.
         """
         stop = None if seconds is None else time.monotonic() + seconds
+        bounded = rows is not None or upto is not None
         while not self.complete:
-            if rows is not None and len(self._ends) >= rows:
+            if rows is not None and len(self) >= rows:
                 break
-            if upto is not None and self._scanned >= upto:
+            if upto is not None and self._blocks.scanned >= upto:
                 break
             if stop is not None and time.monotonic() >= stop:
                 break
-            # One chunk a lock: a screen that wants a row waits for a millisecond at most.
             with self._lock:
-                if self._closed:
+                if self._closed or not self._scan(1 if bounded else _STRETCH):
                     break
-                self._scan_chunk()
         return self.complete
 
-    def _scan_chunk(self) -> None:
-        if self.complete:
-            return
-        base = self._scanned
-        chunk = os.pread(self._fd, min(CHUNK, self.identity.bytes - base), base)
-        append, find = self._ends.append, chunk.find
-        at = find(b"\n")
-        while at >= 0:
-            append(base + at + 1)
-            at = find(b"\n", at + 1)
-        self._scanned = base + len(chunk)
-        # An empty read means that the file was cut short: its identity tells whoever asks.
-        if not chunk or self._scanned >= self.identity.bytes:
-            if self._scanned > (self._ends[-1] if self._ends else 0):
-                append(self._scanned)
-            self.complete = True
+    def _scan(self, count: int) -> bool:
+        """Count the newlines of the next blocks; False where nothing more can be read now."""
+        blocks, fd, limit, desk = self._blocks, self._fd, self._limit, scratch()
+        for _ in range(count):
+            at = blocks.scanned
+            size = desk.read(fd, at, min(blocks.room(), limit - at)) if at < limit else 0
+            if size:
+                blocks.add(desk.newlines(size), size, desk.buffer[size - 1])
+            if not size or blocks.scanned >= limit:
+                # A read that finds nothing means that the file was cut short: its identity tells
+                # whoever asks.
+                self.complete = self._ends is not None
+                return False
+        return True
 
-    def adopt(self, ends: array[int]) -> None:
-        """Take line ends that are known from elsewhere: those of the file that was just written."""
+    def extend(self, size: int, *, ended: bool) -> None:
+        """The file that is being written has `size` bytes now; `ended`: and that is all."""
         with self._lock:
-            self._ends, self._scanned, self.complete = ends, self.identity.bytes, True
+            self._limit = size
+            if ended:
+                self.identity = Identity.of(os.fstat(self._fd))
+                self._ends = self._both_ends()
+            self.complete = ended and self._blocks.scanned >= size
+
+    def refresh(self) -> None:
+        """Take in what was added at the end of the file; the rows known stay what they are."""
+        with self._lock:
+            before = len(self)
+            self._decoded.pop(len(self._blocks.sums), None)
+            self.extend(os.fstat(self._fd).st_size, ended=True)
+        # A last row without an ending may go on for some way yet.
+        self.grow(rows=before)
+
+    def adopt(self, blocks: Blocks | range) -> None:
+        """Take what is known from elsewhere: from writing this very file."""
+        with self._lock:
+            if isinstance(blocks, Blocks) and blocks.scanned == self._limit:
+                self._blocks, self.complete = blocks, True
+                self._decoded.clear()
+
+    # Finding rows
 
     def span(self, row: int) -> tuple[int, int]:
         """The bytes [start, end) of a known row, its line ending included."""
-        return (self._ends[row - 1] if row else 0), self._ends[row]
+        return self.start(row), self.start(row + 1)
 
     def start(self, row: int) -> int:
         """Where a known row begins; for the row after the last, where the file ends."""
-        return self._ends[row - 1] if row else 0
+        if row <= 0:
+            return 0
+        with self._lock:
+            blocks = self._blocks
+            if row > blocks.newlines:
+                return blocks.scanned
+            block = bisect_left(blocks.sums, row)
+            places = self._places(block)
+            at = row - (blocks.sums[block - 1] if block else 0) - 1
+            if at < len(places):
+                return block * BLOCK + int(places[at]) + 1
+            # Cut short, or written over: whatever is there now, in order.
+            return min((block + 1) * BLOCK, os.fstat(self._fd).st_size)
 
-    def ends(self, start: int, stop: int) -> array[int]:
-        """The line ends of rows [start, stop)."""
-        return self._ends[start:stop]
+    def _places(self, block: int) -> npt.NDArray[np.uint32]:
+        """Where in a block the newlines are."""
+        places = self._decoded.get(block)
+        if places is not None:
+            self._decoded.move_to_end(block)
+            return places
+        desk, start = scratch(), block * BLOCK
+        size = 0 if self._closed else desk.read(self._fd, start, min(BLOCK, self._limit - start))
+        places = desk.places(size)
+        if start + size <= self._blocks.scanned and size == BLOCK:
+            self._decoded[block] = places
+            if len(self._decoded) > REMEMBERED:
+                self._decoded.popitem(last=False)
+        elif self.complete:
+            self._decoded[block] = places
+        return places
+
+    # The file
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes [start, end), or fewer where the file was cut short."""
@@ -172,11 +247,31 @@ class RowIndex:
         except OSError:
             return True
 
+    def grew(self) -> bool:
+        """Is the change only that bytes were added at the end?
+
+        Both ends of what was there are compared: a program that writes a file anew in its place
+        moves or alters one of them.
+        """
+        try:
+            now = Identity.of(os.stat(self.path))
+        except OSError:
+            return False
+        was = self.identity
+        same_file = (now.device, now.inode) == (was.device, was.inode)
+        return same_file and now.bytes > was.bytes and self._ends == self._both_ends()
+
+    def _both_ends(self) -> tuple[bytes, int]:
+        size = self.identity.bytes
+        tail = os.pread(self._fd, min(size, _ENDS), max(0, size - _ENDS))
+        return os.pread(self._fd, min(size, 4096), 0), zlib.crc32(tail)
+
     def keep(self, cache: Path) -> None:
         """Write the complete index to `cache`, so that the next opening finds it."""
-        if not self.complete or self.identity.bytes < CACHE_FROM:
+        if not self.complete or self.identity.bytes < CACHE_FROM or self.changed():
             return
-        body = self._ends.tobytes()
+        blocks = self._blocks
+        body = array("Q", [*blocks.sums, blocks.tail, blocks.last]).tobytes()
         head = _MAGIC + _key(self.path, self.identity, zlib.crc32(body)) + b"\n"
         part = cache.with_suffix(f".{os.getpid()}.tmp")
         # A cache: a full disk costs the next opening a second and nothing else.
@@ -194,7 +289,12 @@ class RowIndex:
                 os.close(self._fd)
 
 
-def _open_regular(path: Path) -> int:
+def open_regular(path: Path) -> int:
+    """A descriptor of a regular file for reading.
+
+    Raises:
+        NotFound: there is no such file. BadInput: it is none that can be read.
+    """
     try:
         # Non-blocking: a named pipe must not hang the screen.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -207,8 +307,14 @@ def _open_regular(path: Path) -> int:
         raise BadInput(
             f"{path}: cannot be opened ({reason})", "name a JSONL file that you may read"
         ) from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
         os.close(fd)
+        if stat.S_ISDIR(mode):
+            raise BadInput(
+                f"{path}: a directory; expected a file of examples",
+                f"name one file in it, or several by a quoted pattern: '{path}/*.jsonl'",
+            )
         raise BadInput(f"{path}: not a regular file; expected a JSONL file", "name a JSONL file")
     return fd
 
@@ -218,8 +324,8 @@ def _key(path: Path, identity: Identity, crc: int) -> bytes:
     return json.dumps(key).encode()
 
 
-def _load(cache: Path, path: Path, identity: Identity) -> array[int] | None:
-    """The cached line ends of exactly this file, or None."""
+def _load(cache: Path, path: Path, identity: Identity) -> Blocks | None:
+    """The cached blocks of exactly this file, or None."""
     if identity.bytes < CACHE_FROM:
         return None
     try:
@@ -228,6 +334,9 @@ def _load(cache: Path, path: Path, identity: Identity) -> array[int] | None:
         return None
     if magic + b"\n" != _MAGIC or key != _key(path, identity, zlib.crc32(body)) or len(body) % 8:
         return None
-    ends = array("Q")
-    ends.frombytes(body)
-    return ends if ends and ends[-1] == identity.bytes else None
+    kept = array("Q")
+    kept.frombytes(body)
+    if len(kept) != identity.bytes // BLOCK + 2:
+        return None
+    last, tail = kept.pop(), kept.pop()
+    return Blocks(kept, tail, identity.bytes, last)

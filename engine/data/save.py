@@ -3,7 +3,8 @@
 Knows temporary files, renames, hard links, modes, owners and full disks. Does not know the
 catalogue or JSON.
 
-Untouched rows are copied as byte ranges inside the kernel. The new file is written beside the old
+Untouched rows are copied as byte ranges inside the kernel, and hashed on a second thread while that
+goes on. The new file is written beside the old
 one, synced, given the old one's mode, owner and attributes, and renamed over it. A file with hard
 links, of another owner, or in a folder that may not be written is overwritten in place instead,
 with a full copy kept beside it (or in the workspace) until that is done.
@@ -19,19 +20,22 @@ import re
 import stat
 import sys
 import time
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.data.index import CHUNK
+from engine.data.blocks import Blocks
+from engine.data.copying import copy_range
+from engine.data.digest import Follower, hash_of
+from engine.data.index import RowIndex
 from engine.data.lines import Lines
-from engine.data.pieces import FileRows
-from engine.data.sources import Source, open_source
+from engine.data.sources import PlainSource, Source, open_source
+from engine.data.sources.plain import splice
 from store.errors import BadInput, Conflict, NoSpace
 
+__all__ = ["Draft", "SaveReport", "explained", "hash_of", "sweep"]
+
 _DAY = 86_400
-_NO_KERNEL_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +69,18 @@ class Draft:
                 self.path = spare / self.path.name
                 self.fd = os.open(self.path, flags, 0o600)
         self._installed = False
+        self._follower = Follower(self.fd)
+        self._blocks: Blocks | None = None
 
-    def compose(self, lines: Lines) -> array[int]:
-        """Write every line of the (completely indexed) document; returns the new line ends."""
+    def compose(self, lines: Lines) -> range:
+        """As `write`, of lines over a JSONL file."""
         with explained(self.target):
-            return _compose(self.fd, lines)
+            return range(splice(self.fd, lines))
 
     def write(self, source: Source, lines: Lines) -> int:
         """Write the whole document in the format of `source`; returns how many rows it has."""
         with explained(self.target):
             return source.compose(self.fd, lines)
-
-    def reopen(self, cache_folder: Path, tag: str) -> Source:
-        """Open what was installed; what was learnt while it was written is not found out anew."""
-        return open_source(self.target, cache_folder, tag)
 
     def seal(self) -> str:
         """Make it as durable and as much like the old file as can be; returns its SHA-256."""
@@ -91,8 +93,10 @@ class Draft:
                 except PermissionError:
                     self._in_place = True
             _copy_attributes(self.target, self.fd)
+            # Meanwhile the follower hashes what the disk has not taken yet.
             os.fsync(self.fd)
-            return hash_of(self.fd)
+            digest, self._blocks = self._follower.finish()
+            return digest
 
     def install(self) -> None:
         """Put it under the final name."""
@@ -109,20 +113,25 @@ class Draft:
     def inode(self) -> int:
         return os.fstat(self.fd).st_ino
 
+    def reopen(self, cache_folder: Path, tag: str) -> Source:
+        """Open what was installed; what was learnt while it was written is not found out anew."""
+        new = open_source(self.target, cache_folder, tag)
+        if isinstance(new, PlainSource):
+            self.teach(new.index)
+        return new
+
+    def teach(self, index: RowIndex) -> None:
+        """Tell the index of the installed file its newlines, if it is that file's."""
+        size = os.fstat(self.fd).st_size
+        if self._blocks and (index.identity.inode, index.identity.bytes) == (self.inode, size):
+            index.adopt(self._blocks)
+
     def close(self) -> None:
         """Let go; what was not installed is gone."""
+        self._follower.stop()
         os.close(self.fd)
         if not self._installed:
             self.path.unlink(missing_ok=True)
-
-
-def hash_of(fd: int) -> str:
-    """SHA-256 of an open file, from its beginning."""
-    digest, at = hashlib.sha256(), 0
-    while chunk := os.pread(fd, CHUNK, at):
-        digest.update(chunk)
-        at += len(chunk)
-    return digest.hexdigest()
 
 
 def sweep(target: Path, spare: Path) -> None:
@@ -163,76 +172,6 @@ def explained(target: Path) -> Iterator[None]:
         ) from error
 
 
-# Composing
-
-
-def _compose(fd: int, lines: Lines) -> array[int]:
-    index, ends, at = lines.index, array("Q"), 0
-    rows, final_newline = len(index), index.final_newline
-    # `owed`: the line written last has no ending yet, and needs one only if another follows.
-    owed, last = False, b""
-    for piece in lines.pieces:
-        if isinstance(piece, FileRows):
-            stop = min(piece.stop, rows)
-            if piece.start >= stop:
-                continue
-            if owed:
-                at += _write(fd, lines.usual_ending())
-                ends[-1] = at
-            start, end = index.start(piece.start), index.start(stop)
-            _copy(index.fileno(), start, end, fd)
-            shift = at - start
-            known = index.ends(piece.start, stop)
-            ends.extend(
-                known if not shift else array("Q", [known_end + shift for known_end in known])
-            )
-            at += end - start
-            last = lines.file_ending(stop - 1)
-        else:
-            ending = (
-                lines.file_ending(piece.replaces or 0) if piece.ending is None else piece.ending
-            )
-            if owed:
-                at += _write(fd, ending or lines.usual_ending())
-                ends[-1] = at
-                ending = b""
-            at += _write(fd, piece.content + ending)
-            ends.append(at)
-            last = ending
-        owed = not last
-    if ends and not owed and not final_newline:
-        at -= len(last)
-        os.ftruncate(fd, at)
-        ends[-1] = at
-    return ends
-
-
-def _write(fd: int, data: bytes) -> int:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-    return len(data)
-
-
-def _copy(source: int, start: int, end: int, fd: int) -> None:
-    """Append the bytes [start, end) of `source` to `fd`, inside the kernel where it can."""
-    if sys.platform == "linux":
-        try:
-            while start < end:
-                done = os.copy_file_range(source, fd, end - start, offset_src=start)
-                if not done:
-                    break
-                start += done
-        except OSError as error:
-            if error.errno not in _NO_KERNEL_COPY:
-                raise
-    while start < end:
-        chunk = os.pread(source, min(CHUNK, end - start), start)
-        if not chunk:
-            raise OSError(errno.EIO, "the file was cut short while it was copied")
-        start += _write(fd, chunk)
-
-
 # Installing
 
 
@@ -262,7 +201,7 @@ def _overwrite(source: int, target: Path, backup: Path) -> None:
                 backup.unlink(missing_ok=True)
                 raise
         os.lseek(fd, 0, os.SEEK_SET)
-        _copy(source, 0, size, fd)
+        copy_range(source, 0, size, fd)
         os.ftruncate(fd, size)
         os.fsync(fd)
         backup.unlink(missing_ok=True)
@@ -273,7 +212,7 @@ def _overwrite(source: int, target: Path, backup: Path) -> None:
 def _back_up(fd: int, size: int, backup: Path) -> None:
     out = os.open(backup, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        _copy(fd, 0, size, out)
+        copy_range(fd, 0, size, out)
         os.fsync(out)
     except OSError:
         backup.unlink()

@@ -10,7 +10,9 @@ copy in the workspace which grows while it is read and is kept for the next open
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from engine.data.index import Identity, RowIndex
@@ -30,6 +32,7 @@ class Source(ABC):
         path: the user's file, symlinks resolved.
         format, compression: what it was found to be, by content first.
         index: the lines, numbered from 0, as far as they are known.
+        wrongs: why rows of the file (from 0) are bad, where the format knows better than JSON.
         identity: what the user's file was when it was opened (its size is `identity.bytes`).
     """
 
@@ -37,6 +40,7 @@ class Source(ABC):
     format: Format
     compression: Compression | None
     index: RowIndex
+    wrongs: Mapping[int, str] = MappingProxyType({})
     identity: Identity
 
     @abstractmethod
@@ -86,10 +90,6 @@ class Source(ABC):
             BadInput: the format has no place for it; the message names the key (not the row).
         """
         return raw
-
-    def why(self, row: int) -> str | None:
-        """Why the file's row `row` (from 0) is bad, where the format knows better than JSON."""
-        return None
 
     @abstractmethod
     def compose(self, fd: int, lines: Lines) -> int:

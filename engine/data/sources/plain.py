@@ -55,6 +55,13 @@ class PlainSource(Source):
     def changed(self) -> bool:
         return self.index.changed()
 
+    def grew(self) -> bool:
+        return self.index.grew()
+
+    def refresh(self) -> None:
+        self.index.refresh()
+        self.identity = self.index.identity
+
     def compose(self, fd: int, lines: Lines) -> int:
         return splice(fd, lines)
 
