@@ -3,125 +3,161 @@
 Knows which part a row goes to and which rows are left out and why. Does not know templates,
 lengths or training.
 
-A row's part is decided by a keyed hash of what it says, not of how it is spelled or where it
-stands: it stays in its part when others are added, moved or removed, and exact duplicates never
-lie on both sides. The folder is named by its content:
+Where a split is recorded for the dataset, it decides (see `split`); else a keyed hash of what a
+row says holds out the share that is asked for. Either way a row stays in its part when others are
+added, moved or removed, and exact duplicates never lie on both sides. Every row is parsed once
+and none is kept in memory: 8 bytes a row decide where it goes, and a second reading copies it
+there. The folder is named by its content:
 
-    snapshots/<sha256>/train.jsonl   rows as in the file, one a line
-                       eval.jsonl    the held-out rows
-                       meta.json     how it was split, line numbers, rows left out and why
+    snapshots/<sha256>/train.jsonl     rows as in the file, one a line
+                       train.rows      their line numbers, 32 bits each, little-endian
+                       eval.…, test.…  the same of the held-out rows, and of those for the end
+                       excluded.jsonl  rows that are in no part: line and reason
+                       meta.json       how it was split, and the hashes of all these
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
+import numpy as np
+import xxhash
 
-from engine.data.document import Document
+from engine.data.dataset import Dataset, open_dataset
+from engine.data.partfile import PartFile
 from engine.data.rows import Row, parse_row
-from store import snapshots
+from engine.data.split import (
+    EVAL,
+    NONE,
+    PARTS,
+    TEST,
+    TRAIN,
+    Codes,
+    Keys,
+    Part,
+    fingerprint,
+    parsed,
+    rule_of,
+)
+from store import snapshots, splits
 from store.catalogue import Catalogue
-from store.errors import BadInput, NoSpace, NotFound
+from store.errors import BadInput, Conflict, NoSpace, NotFound
 from store.snapshots import Snapshot
+from store.splits import Split
 
-Part = Literal["train", "eval"]
+__all__ = [
+    "Excluded", "Meta", "Part", "excluded", "fingerprint", "load", "read", "read_meta", "take",
+]  # fmt: skip
+
+LISTED = 1000
+"""Rows left out that `meta.json` names; `excluded.jsonl` names all."""
+_GONE = "excluded.jsonl"
+_LEAK = 4
+_CHUNK = 1 << 20
 
 
 class Excluded(msgspec.Struct, frozen=True):
-    """A row that is in neither part."""
+    """A row that is in no part."""
 
     row: int
     reason: str
 
 
-class Meta(msgspec.Struct, frozen=True):
-    """What `meta.json` says. Line numbers are those of the source (of `eval_file` for its rows)."""
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `meta.json` says. Line numbers are those of the source (of `eval_file` for its rows).
+
+    `sha256` has the hash of every other file of the folder. Snapshots that were taken before
+    there was one list their held-out rows in `eval_numbers`, and `excluded` is complete.
+    """
 
     rows: int
     split: dict[str, Any]
     train_sha256: str
     eval_sha256: str
-    eval_numbers: list[int]
-    excluded: list[Excluded]
-    eval_excluded: list[Excluded]
-
-
-def fingerprint(row: Row, seed: int = 0) -> int:
-    """64 bits of a keyed BLAKE2b over the roles and texts of a row, whatever its spelling."""
-    said = msgspec.json.encode([[turn.role, turn.text] for turn in row.turns] or row.text)
-    key = seed.to_bytes(16, "little", signed=True)
-    return int.from_bytes(hashlib.blake2b(said, digest_size=8, key=key).digest(), "little")
+    eval_numbers: list[int] = []
+    excluded: list[Excluded] = []
+    eval_excluded: list[Excluded] = []
+    left_out: int | None = None
+    sha256: dict[str, str] = {}
 
 
 def take(
     cat: Catalogue,
-    source: Document | Path | str,
+    source: Dataset | Path | str,
     *,
     eval_fraction: float = 0.1,
     seed: int = 0,
-    eval_file: Document | Path | str | None = None,
+    eval_file: Dataset | Path | str | None = None,
 ) -> Snapshot:
     """Freeze the document as it stands, unsaved edits included.
 
     Args:
-        source: the document, or the path of its file.
+        source: the document, or what names it (see `open_dataset`).
         eval_fraction: share of the rows to hold out, 0 to below 1; where both parts can have a
-            row, both do. Not used with `eval_file`.
+            row, both do. Used where no split is recorded, and not with `eval_file`.
         seed: decides which rows those are.
         eval_file: held-out rows from a file of their own; what is in it is not trained on.
     Raises:
         BadInput: not one row can be trained on, or the fraction is out of bounds.
+        Conflict: the file was changed while it was read.
         NoSpace: the disk is full; nothing is left behind.
     """
     _check_fraction(eval_fraction)
-    if not isinstance(source, Document):
-        with Document.open(cat, source) as document:
-            return take(cat, document, eval_fraction=eval_fraction, seed=seed, eval_file=eval_file)
-    if eval_file is not None and not isinstance(eval_file, Document):
-        with Document.open(cat, eval_file) as held_out:
-            return take(cat, source, eval_fraction=0, seed=seed, eval_file=held_out)
-    source.grow()
-    marks, excluded = _read(source, seed)
-    eval_excluded: list[Excluded] = []
-    if eval_file is not None:
-        eval_file.grow()
-        eval_marks, eval_excluded = _read(eval_file, seed)
-        split: dict[str, Any] = {"by": "file", "file": str(eval_file.path), "seed": seed}
-        excluded = _without_leaks(marks, excluded, set(eval_marks.values()))
-        parts = (_Pick(source, list(marks)), _Pick(eval_file, list(eval_marks)))
-    else:
-        split = {"by": "hash", "eval_fraction": eval_fraction, "seed": seed}
-        bound = _bound(marks, eval_fraction)
-        held = [n for n, mark in marks.items() if mark < bound]
-        trained = [n for n, mark in marks.items() if mark >= bound]
-        parts = (_Pick(source, trained), _Pick(source, held))
-    if not parts[0].numbers:
-        first = excluded[0].reason if excluded else "the file is empty"
-        raise BadInput(
-            f"{source.path}: no row can be trained on; {first}",
-            'expected one JSON object a line, as {"messages": [{"role": …, "content": …}]}',
-        )
-    return _freeze(cat, source, split, parts, excluded, eval_excluded)
+    with ExitStack() as stack:
+        if isinstance(source, str | Path):
+            source = stack.enter_context(open_dataset(cat, source))
+        if isinstance(eval_file, str | Path):
+            eval_file = stack.enter_context(open_dataset(cat, eval_file))
+        source.grow()
+        if eval_file is not None:
+            eval_file.grow()
+            return _Taking(cat, source, seed).by_file(eval_file)
+        recorded = splits.current(cat, source.dataset_id)
+        if recorded is not None:
+            return _Taking(cat, source, recorded.rule.seed).as_recorded(recorded)
+        return _Taking(cat, source, seed).by_share(eval_fraction)
 
 
 def load(snapshot: Snapshot, part: Part) -> list[Row]:
-    """The rows of a part, numbered as in the source.
+    """The rows of a part, numbered as in the source; see `read`."""
+    return list(read(snapshot, part))
+
+
+def read(snapshot: Snapshot, part: Part) -> Iterator[Row]:
+    """The rows of a part one after the other, numbered as in the source.
 
     Raises:
         NotFound: the snapshot's folder is gone.
     """
-    numbers, path = _numbers(read_meta(snapshot), part), Path(snapshot.path) / f"{part}.jsonl"
+    meta, path = read_meta(snapshot), Path(snapshot.path) / f"{part}.jsonl"
+    if part == "test" and not path.exists():
+        return
     with path.open("rb") as lines:
-        return [parse_row(n, line[:-1]) for n, line in zip(numbers, lines, strict=False)]
+        for n, line in zip(_numbers(snapshot, meta, part), lines, strict=False):
+            yield parse_row(n, line[:-1])
+
+
+def excluded(snapshot: Snapshot) -> Iterator[Excluded]:
+    """Every row that is in no part, in order.
+
+    Raises:
+        NotFound: the snapshot's folder is gone.
+    """
+    meta, path = read_meta(snapshot), Path(snapshot.path) / _GONE
+    if not meta.sha256:
+        yield from meta.excluded
+    elif path.exists():
+        with path.open("rb") as lines:
+            yield from (msgspec.json.decode(line, type=Excluded) for line in lines)
 
 
 def read_meta(snapshot: Snapshot) -> Meta:
@@ -147,116 +183,195 @@ def _check_fraction(eval_fraction: float) -> None:
         )
 
 
-class _Pick:
-    """Some rows of a document."""
-
-    def __init__(self, document: Document, numbers: list[int]) -> None:
-        self.document, self.numbers = document, numbers
-
-    def lines(self) -> Iterator[bytes]:
-        return (self.document.raw(n) + b"\n" for n in self.numbers)
-
-
-def _read(document: Document, seed: int) -> tuple[dict[int, int], list[Excluded]]:
-    """Line number -> fingerprint of every good row, and the others with their reasons."""
-    marks, excluded = {}, []
-    for n in range(1, document.count + 1):
-        row = document.row(n)
-        if row.error is None:
-            marks[n] = fingerprint(row, seed)
-        else:
-            excluded.append(Excluded(n, row.error))
-    return marks, excluded
+def _numbers(snapshot: Snapshot, meta: Meta, part: Part) -> Iterator[int]:
+    """Line numbers of a part in the source."""
+    if meta.sha256:
+        with (Path(snapshot.path) / f"{part}.rows").open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield from np.frombuffer(chunk, "<u4").tolist()
+    elif part == "eval":
+        yield from meta.eval_numbers
+    else:
+        gone = {item.row for item in meta.excluded}
+        if meta.split["by"] == "hash":
+            gone.update(meta.eval_numbers)
+        yield from (n for n in range(1, meta.rows + 1) if n not in gone)
 
 
-def _bound(marks: dict[int, int], fraction: float) -> int:
-    """Fingerprints below it are held out. Moved so that no part is empty that need not be."""
-    bound = int(fraction * 2**64)
-    if fraction and marks:
-        low, high = min(marks.values()), max(marks.values())
-        # Rows that all say the same are trained on: what is left over is nothing to evaluate by.
-        bound = min(max(bound, low + 1), high)
-    return bound
+class _Taking:
+    """One snapshot in the making."""
 
+    def __init__(self, cat: Catalogue, source: Dataset, seed: int) -> None:
+        self.cat, self.source, self.seed = cat, source, seed
 
-def _without_leaks(
-    marks: dict[int, int], excluded: list[Excluded], held: set[int]
-) -> list[Excluded]:
-    """Drop from `marks` what is held out too; returns all that is excluded, in order."""
-    leaks = [n for n, mark in marks.items() if mark in held]
-    for n in leaks:
-        del marks[n]
-    also = [Excluded(n, f"line {n}: also in the held-out file") for n in leaks]
-    return sorted([*excluded, *also], key=lambda item: item.row)
+    def by_share(self, share: float) -> Snapshot:
+        """Hold out a share of the rows, moved so that no part is empty that need not be."""
+        seen = _Seen(self.source, Keys(rule_of(eval=share, seed=self.seed)))
+        marks = seen.marks
+        parts: Codes = np.where(marks, TRAIN, NONE).astype(np.uint8)
+        good = marks[marks != 0]
+        if share and len(good):
+            low, high = int(good.min()), int(good.max())
+            # Rows that all say the same are trained on: what is left over is nothing to
+            # evaluate by.
+            bound = min(max(int(share * 2**64), low + 1), high)
+            parts[(marks != 0) & (marks < np.uint64(bound))] = EVAL
+        split = {"by": "hash", "eval_fraction": share, "seed": self.seed}
+        return self._freeze(split, [(self.source, seen, parts)])
 
+    def as_recorded(self, recorded: Split) -> Snapshot:
+        """Follow the split that is in force for the dataset."""
+        rule = recorded.rule
+        seen = _Seen(self.source, Keys(rule))
+        found = seen.keys.settle(recorded.ties)
+        if found.ties != recorded.ties:
+            splits.tie(self.cat, recorded, found.ties)
+        shares = {"train": rule.train, "eval": rule.eval, "test": rule.test}
+        split = {"by": "recorded", **shares, "seed": rule.seed, "group_by": list(rule.group_by)}
+        return self._freeze(split, [(self.source, seen, found.parts)])
 
-def _numbers(meta: Meta, part: Part) -> Iterator[int]:
-    """Source line numbers of a part: eval's are listed, train's are all the others."""
-    if part == "eval":
-        return iter(meta.eval_numbers)
-    gone = {item.row for item in meta.excluded}
-    if meta.split["by"] == "hash":
-        gone.update(meta.eval_numbers)
-    return (n for n in range(1, meta.rows + 1) if n not in gone)
+    def by_file(self, held_out: Dataset) -> Snapshot:
+        """Hold out the rows of another file, and train on none of them."""
+        rule = rule_of(eval=0.0, seed=self.seed)
+        seen, other = _Seen(self.source, Keys(rule)), _Seen(held_out, Keys(rule))
+        marks, evaluated = seen.marks, other.marks
+        parts: Codes = np.where(marks, TRAIN, NONE).astype(np.uint8)
+        parts[(marks != 0) & np.isin(marks, evaluated)] = _LEAK
+        held: Codes = np.where(evaluated, EVAL, NONE).astype(np.uint8)
+        split = {"by": "file", "file": str(held_out.path), "seed": self.seed}
+        return self._freeze(split, [(self.source, seen, parts), (held_out, other, held)])
 
-
-def _freeze(
-    cat: Catalogue,
-    source: Document,
-    split: dict[str, Any],
-    parts: tuple[_Pick, _Pick],
-    excluded: list[Excluded],
-    eval_excluded: list[Excluded],
-) -> Snapshot:
-    home = cat.workspace.snapshots
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home))
-    try:
-        train_sha, train_bytes = _write(draft / "train.jsonl", parts[0].lines())
-        eval_sha, eval_bytes = _write(draft / "eval.jsonl", parts[1].lines())
-        meta = Meta(
-            source.count, split, train_sha, eval_sha, parts[1].numbers, excluded, eval_excluded
-        )
-        meta_sha, _ = _write(draft / "meta.json", iter([msgspec.json.encode(meta)]))
-        folder = home / meta_sha
+    def _freeze(self, split: dict[str, Any], every: list[tuple[Dataset, _Seen, Codes]]) -> Snapshot:
+        self._refuse_nothing(every[0][2])
+        home, source = self.cat.workspace.snapshots, self.source
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home))
         try:
-            os.rename(draft, folder)
+            with ExitStack() as stack:
+                outs = {name: stack.enter_context(PartFile(draft, name)) for name in PARTS}
+                left = [_pour(data, seen, parts, outs, draft) for data, seen, parts in every]
+            hashes = {path.name: digest for out in outs.values() for path, digest in out.hashes()}
+            with (draft / _GONE).open("rb") as file:
+                hashes[_GONE] = hashlib.file_digest(file, "sha256").hexdigest()
+            meta = Meta(
+                rows=len(every[0][2]),
+                split=split,
+                train_sha256=hashes["train.jsonl"],
+                eval_sha256=hashes["eval.jsonl"],
+                excluded=left[0][1],
+                eval_excluded=left[1][1] if len(left) > 1 else [],
+                left_out=sum(count for count, _ in left),
+                sha256=hashes,
+            )
+            sha256 = _write_meta(draft, meta)
+            folder = home / sha256
+            try:
+                os.rename(draft, folder)
+            except OSError as error:
+                # The same snapshot was taken before: it is already there, whole.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
         except OSError as error:
-            # The same snapshot was taken before: it is already there, whole.
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise NoSpace(
-                f"{home}: no room for a snapshot of {source.path.name}",
-                f"make room for {source.size / 1e6:,.0f} MB and start again",
-            ) from error
-        raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return snapshots.record(
-        cat,
-        Snapshot(
-            sha256=meta_sha,
-            dataset_id=source.dataset_id,
-            source=str(source.path),
-            rows=source.count,
-            train_rows=len(parts[0].numbers),
-            eval_rows=len(parts[1].numbers),
-            bytes=train_bytes + eval_bytes,
-            path=str(folder),
-            split=split,
-        ),
-    )
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise NoSpace(
+                    f"{home}: no room for a snapshot of {source.path.name}",
+                    f"make room for {source.size / 1e6:,.0f} MB and start again",
+                ) from error
+            raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return snapshots.record(
+            self.cat,
+            Snapshot(
+                sha256=sha256,
+                dataset_id=source.dataset_id,
+                source=str(source.path),
+                rows=len(every[0][2]),
+                train_rows=outs["train"].rows,
+                eval_rows=outs["eval"].rows,
+                bytes=sum(out.bytes for out in outs.values()),
+                path=str(folder),
+                split=split,
+                test_rows=outs["test"].rows,
+            ),
+        )
+
+    def _refuse_nothing(self, parts: Codes) -> None:
+        if (parts == TRAIN).any():
+            return
+        path = self.source.path
+        if (parts != NONE).any() and not (parts == _LEAK).any():
+            raise BadInput(
+                f"{path}: no row is in the training part of the recorded split",
+                "record another one, as: workbench data split FILE --train 0.8 --eval 0.2",
+            )
+        if (parts == _LEAK).any():
+            first = f"line {int(np.argmax(parts == _LEAK)) + 1}: also in the held-out file"
+        else:
+            first = next((row.error or "" for row in parsed(self.source)), "the file is empty")
+        raise BadInput(
+            f"{path}: no row can be trained on; {first}",
+            'expected one JSON object a line, as {"messages": [{"role": …, "content": …}]}',
+        )
 
 
-def _write(path: Path, chunks: Iterator[bytes]) -> tuple[str, int]:
-    """Write and sync a file; returns its SHA-256 and its size."""
-    digest, size = hashlib.sha256(), 0
-    with path.open("wb") as out:
-        while batch := b"".join(itertools.islice(chunks, 1024)):
-            out.write(batch)
-            digest.update(batch)
-            size += len(batch)
-        out.flush()
-        os.fsync(out.fileno())
-    return digest.hexdigest(), size
+class _Seen:
+    """The first reading of a dataset: the keys of its rows, and a hash of all of it."""
+
+    def __init__(self, data: Dataset, keys: Keys) -> None:
+        self.keys, digest = keys, xxhash.xxh3_128()
+        for row in parsed(data):
+            keys.add(row)
+            digest.update(row.raw)
+        self.digest = digest.digest()
+
+    @property
+    def marks(self) -> np.ndarray[Any, np.dtype[np.uint64]]:
+        """The only key of each row, 0 where it cannot be read."""
+        return np.array(self.keys.columns[0], np.uint64)
+
+
+def _pour(
+    data: Dataset, seen: _Seen, parts: Codes, outs: Mapping[Part, PartFile], draft: Path
+) -> tuple[int, list[Excluded]]:
+    """The second reading: copy every row to its part; returns how many are in none, and the
+    first of them.
+
+    Raises:
+        Conflict: it is not what was read the first time.
+    """
+    by_code = {TRAIN: outs["train"], EVAL: outs["eval"], TEST: outs["test"]}
+    first: list[Excluded] = []
+    count, digest = 0, xxhash.xxh3_128()
+    with (draft / _GONE).open("ab") as gone:
+        # Rows that came in the meantime are not looked at: there is no part for them.
+        for (n, raw), code in zip(data.iter_raw(), parts.tobytes(), strict=False):
+            digest.update(raw)
+            out = by_code.get(code)
+            if out is not None:
+                out.add(n, raw)
+                continue
+            reason = f"line {n}: also in the held-out file" if code == _LEAK else data.row(n).error
+            item = Excluded(n, reason or f"line {n}: left out")
+            count += 1
+            gone.write(msgspec.json.encode(item) + b"\n")
+            if len(first) < LISTED:
+                first.append(item)
+        gone.flush()
+        os.fsync(gone.fileno())
+    if digest.digest() != seen.digest:
+        raise Conflict(
+            f"{data.path}: the file changed while it was read",
+            "start again once nothing else writes to it",
+        )
+    for out in outs.values():
+        out.flush(sync=True)
+    return count, first
+
+
+def _write_meta(draft: Path, meta: Meta) -> str:
+    raw = msgspec.json.encode(meta)
+    with (draft / "meta.json").open("wb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(raw).hexdigest()
