@@ -5,6 +5,9 @@ Knows which document is open and where the cursor is. Finding the rest of the fi
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,20 +15,52 @@ from textual import on, work
 from textual.worker import get_current_worker
 
 from screens.base import OpenFile, TrainOn, Visit
-from screens.data.messages import Grown
-from screens.data.shared import Shared
+from screens.data.messages import Grown, Listed
+from screens.data.rowlist import RowList, Summary, summary
+from screens.data.selecting import Selecting
 from screens.widgets.linelist import LineList
 from store.errors import BadInput, Conflict
 
 if TYPE_CHECKING:
-    from engine.data.document import Document
+    from engine.data.dataset import Dataset
 
 LOOK_SECONDS = 0.1
 """How long a worker looks further into a file before it tells."""
+SAMPLE = 100
+"""Rows all over the file that are read to see whether it is mixed."""
 
 
-class Browsing(Shared):
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A place to go to: a row, or a share of all rows."""
+
+    number: int = 0
+    share: float | None = None
+
+    @classmethod
+    def parse(cls, words: str, here: int) -> Goal | None:
+        """Read `120000`, `120,000`, `50%`, `+100`, `-100`; None where it is none of these."""
+        words = words.strip().replace(",", "").replace("_", "")
+        step = words[:1] in ("+", "-")
+        percent = words.endswith("%")
+        try:
+            value = float(words.rstrip("% "))
+        except ValueError:
+            return None
+        if not abs(value) < 1e15:
+            return None
+        if percent:
+            return cls(share=min(max(value / 100, 0.0), 1.0))
+        return cls(number=max(1, int(here + value if step else value)))
+
+
+class Browsing(Selecting):
     """Opening, growing, and the keys that move the cursor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._going: Goal | None = None
+        """Where to go once that much of the file is known."""
 
     # Opening
 
@@ -40,10 +75,10 @@ class Browsing(Shared):
         Raises:
             NotFound, BadInput: there is no such file, or it cannot be read.
         """
-        from engine.data.document import Document
+        from engine.data.dataset import open_dataset
 
         try:
-            document = Document.open(self.catalogue, path, force=force)
+            document = open_dataset(self.catalogue, path, force=force)
         except Conflict as conflict:
             self.ask_about(conflict, Path(path))
             return
@@ -53,10 +88,13 @@ class Browsing(Shared):
         """The file was changed underneath: let the person choose."""
         raise NotImplementedError
 
-    def _show_document(self, document: Document, number: int) -> None:
+    def _show_document(self, document: Dataset, number: int) -> None:
         """Put a document in place of the one that was open."""
-        for group in ("grow", "seek"):
+        for group in ("grow", "seek", "list"):
             self.workers.cancel_group(self, group)
+        self.forget_views()
+        self.forget_marks()
+        self._going = None
         if self.document is not None:
             self.document.close()
         self.document = document
@@ -74,17 +112,55 @@ class Browsing(Shared):
         self.tell()
 
     @work(thread=True, exclusive=True, group="grow", exit_on_error=False)
-    def _grow(self, document: Document) -> None:
+    def _grow(self, document: Dataset) -> None:
         worker = get_current_worker()
         complete = False
         while not complete and not worker.is_cancelled:
             complete = document.grow(seconds=LOOK_SECONDS)
             self.post_message(Grown(document, complete))
+        if not worker.is_cancelled:
+            self.post_message(Listed(document, _sample(document)))
 
     @on(Grown)
     def _grown(self, event: Grown) -> None:
-        if event.document is self.document:
-            self.rows.count = event.document.count
+        """More rows are known; who stands at the last one of a complete file stays there."""
+        document = event.document
+        if document is not self.document:
+            return
+        if self.rows.order is None:
+            follow = document.complete and self.rows.cursor == self.rows.count - 1 > 0
+            self.rows.count = document.count
+            if follow:
+                self.rows.action_bottom()
+        self._go_on()
+        self.tell()
+
+    # Reading what a frame had no time for
+
+    @on(RowList.Wanted)
+    def _wanted(self, event: RowList.Wanted) -> None:
+        self._list(self.open_document, event.numbers)
+
+    @work(thread=True, exclusive=True, group="list", exit_on_error=False)
+    def _list(self, document: Dataset, numbers: Iterable[int]) -> None:
+        """Read rows, those on screen first; tell after every moment."""
+        worker = get_current_worker()
+        known: dict[int, Summary] = {}
+        told = time.monotonic()
+        for number in numbers:
+            if worker.is_cancelled:
+                break
+            if number <= document.count:
+                known[number] = summary(document.row(number))
+            if time.monotonic() - told > LOOK_SECONDS:
+                self.post_message(Listed(document, known))
+                known, told = {}, time.monotonic()
+        self.post_message(Listed(document, known))
+
+    @on(Listed)
+    def _listed(self, event: Listed) -> None:
+        if event.document is self.document and event.known:
+            self.rows.learn(event.known)
             self.tell()
 
     def action_open(self) -> None:
@@ -116,7 +192,47 @@ class Browsing(Shared):
     # Moving
 
     def jump(self, number: int) -> None:
-        self.rows.cursor = number - 1
+        self.rows.cursor = self.rows.place_of(number)
+
+    def action_jump(self) -> None:
+        from screens.widgets.modals import LineModal
+
+        def chosen(words: str | None) -> None:
+            if words is not None:
+                self._going = Goal.parse(words, self.rows.number)
+                self._go_on()
+                self.tell()
+
+        modal = LineModal(
+            f"Go to · row {self.rows.number:,} of {self.rows.count:,}",
+            placeholder="120000, 50%, +100, -100",
+            check=lambda words: None if Goal.parse(words, 1) else
+            "expected a row number, a share as 50%, or a step as +100",
+        )  # fmt: skip
+        self.app.push_screen(modal, self.guarded(chosen))
+
+    def _go_on(self) -> None:
+        """Go where the person wanted to, as soon as that row is known."""
+        goal, document = self._going, self.document
+        if goal is None or document is None:
+            return
+        if goal.share is not None and self.rows.order is not None:
+            self.rows.cursor = round(goal.share * (self.rows.count - 1))
+        elif goal.share is not None:
+            if not document.complete and document.progress < goal.share:
+                return
+            share = goal.share / document.progress if document.progress else 0.0
+            self.rows.cursor = round(share * (self.rows.count - 1))
+        elif goal.number > document.count and not document.complete:
+            return
+        else:
+            self.jump(goal.number)
+        self._going = None
+
+    def stop_going(self) -> bool:
+        """Stay here; False when there was nowhere to go."""
+        was, self._going = self._going, None
+        return was is not None
 
     @on(LineList.Moved)
     def _moved(self) -> None:
@@ -155,3 +271,9 @@ class Browsing(Shared):
         if document.unsaved:
             self.say(f"{document.unsaved:,} edits are not saved yet: s saves them.")
         self.shell.visit(TrainOn(str(document.path)))
+
+
+def _sample(document: Dataset) -> dict[int, Summary]:
+    """Rows spread over the whole document."""
+    step = max(1, document.count // SAMPLE)
+    return {n: summary(document.row(n)) for n in range(1, document.count + 1, step)}

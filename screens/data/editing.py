@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from screens.data.shared import Shared
+from screens.data.views import Views
 from screens.safe import line
 
 if TYPE_CHECKING:
     from screens.data.fields import Field
 
 
-class Editing(Shared):
+class Editing(Views):
     """One row under the pen; undo and redo."""
 
     def action_edit(self) -> None:
@@ -58,7 +58,7 @@ class Editing(Shared):
                 self.document.replace(number, new.encode("utf-8", "replace"))
             else:
                 self.document.set(number, field.dotted, new)
-            self.changed(number)
+            self.changed(number, moved=False)
 
         def check(new: str) -> str | None:
             if "\n" in new:
@@ -69,14 +69,14 @@ class Editing(Shared):
         editor = EditModal(title, text, check if whole else None)
         self.app.push_screen(editor, self.guarded(kept))
 
-    def changed(self, number: int | None = None) -> None:
+    def changed(self, number: int | None = None, *, moved: bool = True) -> None:
         document = self.open_document
-        same_rows = self.rows.count == document.count
-        self.forget_tokens(number if same_rows else None)
-        self.rows.count = document.count
+        self.forget_tokens(None if moved else number)
+        self.rows.forget_rows()
+        order = self.rows.order = self.below()
+        self.rows.count = document.count if order is None else len(order)
         if number is not None:
             self.jump(number)
-        self.rows.forget()
         self.show_row()
         self.tell()
 
@@ -84,6 +84,7 @@ class Editing(Shared):
         document = self.open_document
         number = self.rows.number
         document.delete(number)
+        self.row_deleted(number)
         self.changed(min(number, document.count))
         self.say(f"Row {number:,} deleted. u brings it back.")
 

@@ -76,6 +76,5 @@ class Finding(Shared):
             return
         self.status = Content.styled("/ ", "$accent") + line(event.what, limit=30)
         self.status += Content.styled(" · n next · N before", "$text-muted")
-        self.rows.found = event.number
         self.jump(event.number)
         self.rows.forget()

@@ -7,20 +7,29 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from engine.data.document import Document
+    from engine.data.dataset import Dataset
     from engine.data.save import SaveReport
     from engine.render.renderer import Rendered, Renderer
-    from screens.data.rowlist import Count
+    from screens.data.rowlist import Count, Summary
     from store.errors import Conflict
 
 
 class Grown(Message):
     """More rows of the document are known."""
 
-    def __init__(self, document: Document, complete: bool) -> None:
+    def __init__(self, document: Dataset, complete: bool) -> None:
         super().__init__()
         self.document = document
         self.complete = complete
+
+
+class Listed(Message):
+    """Rows were read for the list."""
+
+    def __init__(self, document: Dataset, known: dict[int, Summary]) -> None:
+        super().__init__()
+        self.document = document
+        self.known = known
 
 
 class Loaded(Message):

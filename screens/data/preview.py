@@ -130,7 +130,7 @@ class Preview(Room):
     def show_row(self) -> None:
         """Show the row under the cursor, and count those around it when the cursor has settled."""
         document = self.document
-        if document is None or document.count == 0:
+        if document is None or self.rows.count == 0:
             self.side.empty()
             return
         row = document.row(self.rows.number)
@@ -161,10 +161,8 @@ class Preview(Room):
         if self.side.tokens_shown:
             self.side.show_tokens(rendered, self.max_length, self._label, reason)
 
-    def _on_screen(self) -> range:
-        assert self.document is not None
-        first, count = self.rows.on_screen()
-        return range(first, min(first + count, self.document.count + 1))
+    def _on_screen(self) -> list[int]:
+        return self.rows.numbers_on_screen()
 
     def _uncounted(self) -> bool:
         counts = self.rows.counts

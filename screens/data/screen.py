@@ -91,7 +91,9 @@ class DataRoom(Finding, Editing, Saving, Browsing):
             if document.complete
             else f"{document.count:,}+ rows"
         )
-        title += Content.styled(f" · {count}", "$text-muted")
+        title += Content.styled(f" · {count}", "$text-muted") + self.view_words()
+        if self.selected:
+            title += Content.styled(f" · {self.selected:,} marked ●", "$accent")
         if document.unsaved:
             title += Content.styled(f" · {document.unsaved:,} unsaved ✎", "$accent")
         self.query_one("#list", Pane).title_is(title)
@@ -112,9 +114,12 @@ class DataRoom(Finding, Editing, Saving, Browsing):
         return f"{self.document.unsaved:,} unsaved edits of {name} are kept in the workspace."
 
     def action_back(self) -> None:
-        """From the search or the row to the list."""
+        """Leave what is open, then take off marks and views one by one."""
         self.workers.cancel_group(self, "seek")
-        self.remove_class("-finding", "-reading")
+        if self.has_class("-finding") or self.has_class("-reading"):
+            self.remove_class("-finding", "-reading")
+        elif not (self.stop_going() or self.unmark()):
+            self.take_off()
         if self.document is not None:
             self.focus_on(self.rows)
             self.tell()

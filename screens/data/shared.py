@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from screens.data.preview import Preview
 
 if TYPE_CHECKING:
-    from engine.data.document import Document
+    from engine.data.dataset import Dataset
 
 
 class Shared(Preview):
@@ -20,10 +20,10 @@ class Shared(Preview):
 
     def __init__(self) -> None:
         super().__init__()
-        self.document: Document | None = None
+        self.document: Dataset | None = None
 
     @property
-    def open_document(self) -> Document:
+    def open_document(self) -> Dataset:
         """The document, where `check_action` has seen to it that there is one."""
         assert self.document is not None
         return self.document
@@ -45,6 +45,9 @@ class Shared(Preview):
         """Put the cursor on this row of the document."""
         raise NotImplementedError
 
-    def changed(self, number: int | None = None) -> None:
-        """Rows of the document are not what they were; go to the one that changed."""
+    def changed(self, number: int | None = None, *, moved: bool = True) -> None:
+        """Rows of the document are not what they were; go to the one that changed.
+
+        Args: moved: rows may have other numbers than before.
+        """
         raise NotImplementedError
