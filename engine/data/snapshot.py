@@ -30,6 +30,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from engine.data.dataset import Dataset, open_dataset
@@ -52,7 +53,7 @@ from store import snapshots, splits
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NoSpace, NotFound
 from store.snapshots import Snapshot
-from store.splits import Split
+from store.splits import Rule, Split
 
 __all__ = [
     "Excluded", "Meta", "Part", "excluded", "fingerprint", "load", "read", "read_meta", "take",
@@ -206,8 +207,8 @@ class _Taking:
 
     def by_share(self, share: float) -> Snapshot:
         """Hold out a share of the rows, moved so that no part is empty that need not be."""
-        seen = _Seen(self.source, Keys(rule_of(eval=share, seed=self.seed)))
-        marks = seen.marks
+        seen = _look(self.source, rule_of(eval=share, seed=self.seed))
+        marks = _marks(seen)
         parts: Codes = np.where(marks, TRAIN, NONE).astype(np.uint8)
         good = marks[marks != 0]
         if share and len(good):
@@ -222,8 +223,8 @@ class _Taking:
     def as_recorded(self, recorded: Split) -> Snapshot:
         """Follow the split that is in force for the dataset."""
         rule = recorded.rule
-        seen = _Seen(self.source, Keys(rule))
-        found = seen.keys.settle(recorded.ties)
+        seen = _look(self.source, rule)
+        found = seen.settle(recorded.ties)
         if found.ties != recorded.ties:
             splits.tie(self.cat, recorded, found.ties)
         shares = {"train": rule.train, "eval": rule.eval, "test": rule.test}
@@ -233,15 +234,15 @@ class _Taking:
     def by_file(self, held_out: Dataset) -> Snapshot:
         """Hold out the rows of another file, and train on none of them."""
         rule = rule_of(eval=0.0, seed=self.seed)
-        seen, other = _Seen(self.source, Keys(rule)), _Seen(held_out, Keys(rule))
-        marks, evaluated = seen.marks, other.marks
+        seen, other = _look(self.source, rule), _look(held_out, rule)
+        marks, evaluated = _marks(seen), _marks(other)
         parts: Codes = np.where(marks, TRAIN, NONE).astype(np.uint8)
         parts[(marks != 0) & np.isin(marks, evaluated)] = _LEAK
         held: Codes = np.where(evaluated, EVAL, NONE).astype(np.uint8)
         split = {"by": "file", "file": str(held_out.path), "seed": self.seed}
         return self._freeze(split, [(self.source, seen, parts), (held_out, other, held)])
 
-    def _freeze(self, split: dict[str, Any], every: list[tuple[Dataset, _Seen, Codes]]) -> Snapshot:
+    def _freeze(self, split: dict[str, Any], every: list[tuple[Dataset, Keys, Codes]]) -> Snapshot:
         self._refuse_nothing(every[0][2])
         home, source = self.cat.workspace.snapshots, self.source
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home))
@@ -314,24 +315,21 @@ class _Taking:
         )
 
 
-class _Seen:
-    """The first reading of a dataset: the keys of its rows, and a hash of all of it."""
+def _look(data: Dataset, rule: Rule) -> Keys:
+    """The first reading of a dataset: what its rows are held by."""
+    keys = Keys(rule)
+    for row in parsed(data):
+        keys.add(row)
+    return keys
 
-    def __init__(self, data: Dataset, keys: Keys) -> None:
-        self.keys, digest = keys, xxhash.xxh3_128()
-        for row in parsed(data):
-            keys.add(row)
-            digest.update(row.raw)
-        self.digest = digest.digest()
 
-    @property
-    def marks(self) -> np.ndarray[Any, np.dtype[np.uint64]]:
-        """The only key of each row, 0 where it cannot be read."""
-        return np.array(self.keys.columns[0], np.uint64)
+def _marks(keys: Keys) -> npt.NDArray[np.uint64]:
+    """The only key of each row, 0 where it cannot be read."""
+    return np.array(keys.columns[0], np.uint64)
 
 
 def _pour(
-    data: Dataset, seen: _Seen, parts: Codes, outs: Mapping[Part, PartFile], draft: Path
+    data: Dataset, seen: Keys, parts: Codes, outs: Mapping[Part, PartFile], draft: Path
 ) -> tuple[int, list[Excluded]]:
     """The second reading: copy every row to its part; returns how many are in none, and the
     first of them.
@@ -358,7 +356,7 @@ def _pour(
                 first.append(item)
         gone.flush()
         os.fsync(gone.fileno())
-    if digest.digest() != seen.digest:
+    if digest.digest() != seen.hash.digest():
         raise Conflict(
             f"{data.path}: the file changed while it was read",
             "start again once nothing else writes to it",

@@ -25,6 +25,7 @@ from typing import Literal, Protocol
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from engine.data import groups
 from engine.data.rows import HEAD_BYTES, Row, parse_row
@@ -64,14 +65,18 @@ class Assignment:
         counts: rows by part, `none`, and `rows` in all.
         groups: how many groups there are; rows that stand alone are groups of one.
         ties: see `store.splits.Split`.
+        digest: a hash of all rows, which tells a second reading whether it reads the same.
         warnings: what a person should know, in words.
+        absent: of `group_by`, what not one row has.
     """
 
     parts: Codes
     counts: dict[str, int]
     groups: int
     ties: bytes
+    digest: bytes
     warnings: tuple[str, ...]
+    absent: tuple[str, ...] = ()
 
     def part_of(self, row: int) -> Part | None:
         """The part of a row by its number; None for a row that cannot be read."""
@@ -224,17 +229,19 @@ def share_of(rule: Rule, part: Part) -> float:
 
 
 class Keys:
-    """The keys of rows as they come, 8 bytes each."""
+    """The keys of rows as they come, 8 bytes each, and a hash of all they are."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.columns = [array("Q") for _ in range(width(rule))]
+        self.hash = xxhash.xxh3_128()
 
     def __len__(self) -> int:
         return len(self.columns[0])
 
     def add(self, row: Row) -> None:
         """Take the next row."""
+        self.hash.update(row.raw)
         for column, key in zip(self.columns, keys_of(row, self.rule), strict=True):
             column.append(key)
 
@@ -250,7 +257,10 @@ class Keys:
         marks, members = np.unique(found.marks[found.marks != 0], return_counts=True)
         warnings = _warnings(self.rule, counts, grouped_by, found.joined)
         warnings += _too_large(self.rule, found.marks, marks, members)
-        return Assignment(parts, counts, len(marks), found.ties, tuple(warnings))
+        names = zip(self.rule.group_by, grouped_by, strict=False)
+        absent = tuple(name for name, have in names if not have)
+        digest = self.hash.digest()
+        return Assignment(parts, counts, len(marks), found.ties, digest, tuple(warnings), absent)
 
 
 def assign(data: Rows, rule: Rule, ties: bytes = b"") -> Generator[float, None, Assignment]:
@@ -328,7 +338,7 @@ def _warnings(rule: Rule, counts: dict[str, int], grouped_by: list[int], joined:
     said = []
     good = counts["rows"] - counts["none"]
     if counts["none"]:
-        said.append(f"{counts['none']:,} rows cannot be read and are in no part")
+        said.append(f"rows that cannot be read and are in no part: {counts['none']:,}")
     for part in PARTS:
         if share_of(rule, part) and not counts[part]:
             said.append(f"{part}: no row fell into this part; expected about "
@@ -338,7 +348,7 @@ def _warnings(rule: Rule, counts: dict[str, int], grouped_by: list[int], joined:
             said.append(f"{good - have:,} of {good:,} rows have no `{name}`: they are grouped "
                         "by what else they have, or stand alone")  # fmt: skip
     if joined:
-        said.append(f"{joined:,} groups were joined from several that hold the same row")
+        said.append(f"groups joined from several that hold the same row: {joined:,}")
     return said
 
 

@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 import assets
+from engine.data import parts as parts_of
 from engine.data.document import Document
 from engine.data.findings import preflight
 from engine.data.rows import parse_row
-from engine.data.snapshot import load, read_meta, take
+from engine.data.snapshot import excluded, load, read_meta, take
+from engine.data.split import PARTS, parsed, rule_of
 from engine.render.renderer import Renderer
+from store import splits
 from store.catalogue import Catalogue
-from store.errors import BadInput
+from store.errors import BadInput, Conflict
+from store.snapshots import Snapshot
 from store.workspace import Workspace
 
 
@@ -155,3 +159,97 @@ def test_preflight_names_what_training_would_hide() -> None:
         max_length=512,
     )
     assert clean.findings == ()
+
+
+def test_the_recorded_split_is_followed_and_test_rows_are_frozen_too(
+    cat: Catalogue, tmp_path: Path
+) -> None:
+    rows = [chat(f"q{n}", f"a{n}") for n in range(120)] + [b"{broken"]
+    file = write(tmp_path / "a.jsonl", rows)
+    with Document.open(cat, file) as document:
+        split = parts_of.record(cat, document, rule_of(0.6, 0.2, 0.2, seed=5))
+        placer = parts_of.placer(cat, document)
+        assert placer is not None
+        expected = {row.number: placer.part_of(row) for row in parsed(document)}
+    snapshot = take(cat, file, eval_fraction=0.5, seed=1)
+    found = {row.number: part for part in PARTS for row in load(snapshot, part)}
+    assert found == {n: part for n, part in expected.items() if part is not None}
+    assert expected[121] is None
+    counted = (snapshot.train_rows, snapshot.eval_rows, snapshot.test_rows)
+    assert counted == tuple(split.counts[part] for part in PARTS)
+    assert all(counted)
+    assert snapshot.split["by"] == "recorded"
+    assert [item.row for item in excluded(snapshot)] == [121]
+    meta = read_meta(snapshot)
+    assert meta.left_out == 1
+    for name, digest in meta.sha256.items():
+        content = (Path(snapshot.path) / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == digest
+    assert splits.forget(cat, split.dataset_id)
+    assert take(cat, file).test_rows == 0
+
+
+def test_a_part_without_training_rows_is_refused(cat: Catalogue, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", [chat("a", "b"), chat("c", "d")])
+    with Document.open(cat, file) as document:
+        parts_of.record(cat, document, rule_of(0, 1, 0))
+    with pytest.raises(BadInput, match="training part of the recorded split"):
+        take(cat, file)
+    assert list(cat.workspace.snapshots.iterdir()) == []
+
+
+def test_a_snapshot_of_earlier_days_is_still_read(cat: Catalogue, tmp_path: Path) -> None:
+    rows = [chat(f"q{n}", "a") for n in range(5)]
+    folder = tmp_path / "old"
+    folder.mkdir()
+    write(folder / "train.jsonl", [rows[0], rows[2], rows[4]])
+    write(folder / "eval.jsonl", [rows[3]])
+    meta = {
+        "rows": 5,
+        "split": {"by": "hash", "eval_fraction": 0.2, "seed": 0},
+        "train_sha256": "",
+        "eval_sha256": "",
+        "eval_numbers": [4],
+        "excluded": [{"row": 2, "reason": "line 2: not JSON"}],
+        "eval_excluded": [],
+    }
+    (folder / "meta.json").write_text(json.dumps(meta))
+    old = Snapshot("0" * 64, None, "a.jsonl", 5, 3, 1, 0, str(folder), meta["split"])  # type: ignore[arg-type]
+    assert [row.number for row in load(old, "train")] == [1, 3, 5]
+    assert [row.number for row in load(old, "eval")] == [4]
+    assert load(old, "test") == []
+    assert [item.row for item in excluded(old)] == [2]
+
+
+def test_parts_are_written_whole_and_not_over_others(cat: Catalogue, tmp_path: Path) -> None:
+    rows = [chat(f"q{n}", f"a{n}") for n in range(80)]
+    out = tmp_path / "out"
+    with Document.open(cat, write(tmp_path / "a.jsonl", rows)) as document:
+        document.set(1, "messages.0.content", "unsaved")
+        split = parts_of.record(cat, document, rule_of(0.5, 0.25, 0.25))
+        files = parts_of.write_parts(cat, document, split, out)
+        with pytest.raises(Conflict, match="would be overwritten"):
+            parts_of.write_parts(cat, document, split, out)
+        parts_of.write_parts(cat, document, split, out, force=True)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "eval.jsonl",
+        "test.jsonl",
+        "train.jsonl",
+    ]
+    lines = [line for part in PARTS for line in (out / f"{part}.jsonl").read_bytes().split(b"\n")]
+    assert sorted(line for line in lines if line) == sorted(
+        [*rows[1:], rows[0].replace(b"q0", b"unsaved")]
+    )
+    for part, written in files.items():
+        content = Path(written.path).read_bytes()
+        assert written.rows == split.counts[part] == content.count(b"\n")
+        assert written.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_field_that_no_row_has_is_refused(cat: Catalogue, tmp_path: Path) -> None:
+    with (
+        Document.open(cat, write(tmp_path / "a.jsonl", [chat("a", "b")])) as document,
+        pytest.raises(BadInput, match="no row has `source`") as refused,
+    ):
+        parts_of.record(cat, document, rule_of(group_by=("source",)))
+    assert refused.value.hint.startswith("line 1 has messages")

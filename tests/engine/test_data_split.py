@@ -88,7 +88,7 @@ def test_shares_seeds_and_counts() -> None:
     assert sum(found.counts[part] for part in ("train", "eval", "test")) == 2000
     assert abs(found.counts["eval"] - 200) < 60
     assert abs(found.counts["test"] - 200) < 60
-    assert found.warnings == ("1 rows cannot be read and are in no part",)
+    assert found.warnings == ("rows that cannot be read and are in no part: 1",)
     assert by_row(rows, rule_of(0.8, 0.1, 0.1, seed=4)) != by_row(rows, rule)
     # A test part is cut from the training rows alone: what was held out stays held out.
     evaluated = {row for row, part in by_row(rows, rule_of(0.9, 0.1, seed=3)).items()
@@ -149,7 +149,7 @@ def test_a_tie_that_is_taken_away_moves_nothing() -> None:
         tied = done(rows + bridge, rule)
         assert len(set(tied.parts)) == 1
         assert tied.ties
-        assert "1 groups were joined from several that hold the same row" in tied.warnings
+        assert "groups joined from several that hold the same row: 1" in tied.warnings
         again = by_row(rows, rule, tied.ties)
         assert set(again.values()) == {tied.part_of(1)}
         moved += alone != again
