@@ -56,6 +56,17 @@ def record(cat: Catalogue, snapshot: Snapshot) -> Snapshot:
         return get(cat, snapshot.sha256)
 
 
+def forget_unused(cat: Catalogue, sha256: str) -> bool:
+    """Drop the record of a snapshot that no run was made from; True where it was dropped."""
+    with write(cat.db) as db:
+        cursor = db.execute(
+            "DELETE FROM snapshots WHERE sha256 = ? "
+            "AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.snapshot = snapshots.sha256)",
+            [sha256],
+        )
+        return cursor.rowcount > 0
+
+
 def get(cat: Catalogue, sha256: str) -> Snapshot:
     """Raises: NotFound."""
     found = rows(cat.db, "SELECT * FROM snapshots WHERE sha256 = ?", [sha256])

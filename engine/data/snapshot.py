@@ -26,7 +26,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -56,7 +56,8 @@ from store.snapshots import Snapshot
 from store.splits import Rule, Split
 
 __all__ = [
-    "Excluded", "Meta", "Part", "excluded", "fingerprint", "load", "read", "read_meta", "take",
+    "Excluded", "Meta", "Part", "drop_unused", "excluded", "fingerprint", "load",
+    "read", "read_meta", "take",
 ]  # fmt: skip
 
 LISTED = 1000
@@ -66,11 +67,12 @@ _LEAK = 4
 _CHUNK = 1 << 20
 
 
-class Excluded(msgspec.Struct, frozen=True):
-    """A row that is in no part."""
+class Excluded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A row that is in no part: it cannot be read, the line is blank, or it is held out too."""
 
     row: int
     reason: str
+    kind: Literal["bad_row", "blank", "held_out"] = "bad_row"
 
 
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -159,6 +161,12 @@ def excluded(snapshot: Snapshot) -> Iterator[Excluded]:
     elif path.exists():
         with path.open("rb") as lines:
             yield from (msgspec.json.decode(line, type=Excluded) for line in lines)
+
+
+def drop_unused(cat: Catalogue, snapshot: Snapshot) -> None:
+    """Take a snapshot away that no run was made from, so that a refused start keeps no copy."""
+    if snapshots.forget_unused(cat, snapshot.sha256):
+        shutil.rmtree(snapshot.path, ignore_errors=True)
 
 
 def read_meta(snapshot: Snapshot) -> Meta:
@@ -348,8 +356,11 @@ def _pour(
             if out is not None:
                 out.add(n, raw)
                 continue
-            reason = f"line {n}: also in the held-out file" if code == _LEAK else data.row(n).error
-            item = Excluded(n, reason or f"line {n}: left out")
+            if code == _LEAK:
+                item = Excluded(n, f"line {n}: also in the held-out file", "held_out")
+            else:
+                reason = data.row(n).error or f"line {n}: left out"
+                item = Excluded(n, reason, "bad_row" if raw.strip() else "blank")
             count += 1
             gone.write(msgspec.json.encode(item) + b"\n")
             if len(first) < LISTED:

@@ -17,9 +17,7 @@ from pathlib import Path
 import msgspec
 
 from engine.chat.client import free_device
-from engine.data.findings import preflight
-from engine.data.snapshot import load as load_part
-from engine.data.snapshot import take
+from engine.data.snapshot import drop_unused, take
 from engine.jobs import process
 from engine.machine.facts import Machine, this_machine, versions
 from engine.models import refs
@@ -31,11 +29,11 @@ from engine.train.progress import Progress, follow
 from engine.train.recipe import Recipe, as_dict, validate
 from engine.train.spec import Spec
 from engine.train.status import LIVE, is_alive, log_path, reader, refresh
+from engine.train.teaching import refuse_what_teaches_nothing
 from store import runs
 from store.catalogue import Catalogue
-from store.errors import BadInput, Conflict, NoSpace, NotFound, Unsupported
+from store.errors import Conflict, NoSpace, NotFound, Unsupported, WorkbenchError
 from store.runs import Run
-from store.snapshots import Snapshot
 
 __all__ = [
     "LIVE",
@@ -54,7 +52,6 @@ __all__ = [
 ]
 
 _MODULE = "engine.train.worker"
-_SHOWN = 3
 _SPARE_BYTES = 64 << 20
 # Adapter, and Adam's two moments, in float32; 12 bytes a trained parameter.
 _CHECKPOINT_BYTES_PER_PARAMETER = 12
@@ -90,8 +87,12 @@ def start(
     renderer = Renderer.load(base.base)
     resolved = resolve(recipe, described, this_machine())
     snapshot = take(cat, Path(file), eval_fraction=resolved.test_size, seed=resolved.seed)
-    _refuse_what_teaches_nothing(Path(file), snapshot, renderer, resolved)
-    _need_room(cat, described, resolved)
+    try:
+        refuse_what_teaches_nothing(file, snapshot, renderer, resolved)
+        _need_room(cat, described, resolved)
+    except WorkbenchError:
+        drop_unused(cat, snapshot)
+        raise
     base_sha256 = known_weights_sha256(cat.workspace, base.base)
     run = runs.create(
         cat,
@@ -253,21 +254,6 @@ def _base(cat: Catalogue, text: str) -> refs.Model:
             f"Train from its base ({model.base_ref}), or `workbench resume` that run.",
         )
     return model
-
-
-def _refuse_what_teaches_nothing(
-    file: Path, snapshot: Snapshot, renderer: Renderer, recipe: Recipe
-) -> None:
-    """Look at every training row through the renderer before anything is started."""
-    report = preflight(load_part(snapshot, "train"), renderer, recipe.max_length)
-    if report.trained_tokens > 0:
-        return
-    shown = [finding.text for finding in report.findings[:_SHOWN]]
-    what = "; ".join(shown) or "there is no row to train on"
-    raise BadInput(
-        f"{file}: no token would be trained: {what}",
-        "Rows need an assistant turn; see one with: workbench data preview FILE --row 1.",
-    )
 
 
 def _need_room(cat: Catalogue, model: ModelFolder, recipe: Recipe) -> None:

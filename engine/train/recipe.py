@@ -91,6 +91,11 @@ class Recipe:
         choices=("group_by_length", "random"),
         group="Data",
     )
+    leave_out: bool = _setting(
+        False,
+        "Train without rows that would teach nothing; else they stop the run before it starts.",
+        group="Data",
+    )
     r: int = _setting(
         16, "LoRA rank: how much an adapter can hold.", low=1, high=1024, group="LoRA"
     )

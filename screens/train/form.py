@@ -22,7 +22,7 @@ from screens.widgets.field import Cycle, FieldRow, Pick
 from store.errors import BadInput
 
 GROUPS: tuple[tuple[str, str, str], ...] = (
-    ("Data and model", "test_size max_length", "train_sampling_strategy"),
+    ("Data and model", "test_size max_length", "train_sampling_strategy leave_out"),
     (
         "Length of training",
         "max_steps num_train_epochs per_device_train_batch_size",

@@ -1,0 +1,93 @@
+"""A run stops before it starts where rows would teach nothing, unless they are to be left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import assets
+from engine.data.snapshot import take
+from engine.render import Renderer
+from engine.train import client
+from engine.train.recipe import load, with_sets
+from engine.train.teaching import refuse_what_teaches_nothing
+from store import runs, snapshots
+from store.catalogue import Catalogue
+from store.errors import BadInput
+from store.workspace import Workspace
+from tests.engine.train_fixtures import small_data
+
+
+@pytest.fixture
+def cat(tmp_path: Path) -> Iterator[Catalogue]:
+    with Catalogue.open(Workspace(tmp_path / "workspace")) as catalogue:
+        yield catalogue
+
+
+def chat(*turns: str) -> bytes:
+    roles = ("user", "assistant")
+    messages = [{"role": roles[n % 2], "content": text} for n, text in enumerate(turns)]
+    return json.dumps({"messages": messages}).encode()
+
+
+GOOD = [chat(f"question {n}", f"answer {n}") for n in range(20)]
+
+
+def look(cat: Catalogue, rows: list[bytes], *sets: str) -> None:
+    file = cat.workspace.root / "a.jsonl"
+    file.write_bytes(b"\n".join(rows) + b"\n")
+    recipe = with_sets(load("default"), ["max_length=64", *sets])
+    snapshot = take(cat, file, eval_fraction=0.1)
+    refuse_what_teaches_nothing(file, snapshot, Renderer.load(assets.path("starter")), recipe)
+
+
+def test_rows_that_teach_nothing_stop_a_run(cat: Catalogue) -> None:
+    long = chat("word " * 200, "answer")
+    rows = [*GOOD, b"{broken", chat("no answer"), b"[1]", long, chat("none either")]
+    with pytest.raises(BadInput) as refused:
+        look(cat, rows)
+    said = refused.value.message
+    assert "5 of 25 rows would teach nothing" in said
+    assert "3 × has no token to train on" in said
+    assert "2 × cannot be read (line 21: not JSON" in said
+    assert "line 22: nothing is trained" in said
+    assert "leave_out=true" in refused.value.hint
+    assert "line 21" in refused.value.hint
+    look(cat, rows, "leave_out=true")
+
+
+def test_held_out_rows_count_too(cat: Catalogue) -> None:
+    rows = [*GOOD, *(chat(f"no answer {n}") for n in range(30))]
+    with pytest.raises(BadInput, match=r"30 of 50 rows .* and 27 more\)"):
+        look(cat, rows)
+
+
+def test_blank_lines_and_cut_rows_stop_nothing(cat: Catalogue) -> None:
+    look(cat, [*GOOD, b"", chat("short", "answer " * 200), b"  "])
+
+
+def test_where_nothing_is_trained_at_all_leaving_out_is_no_way_out(cat: Catalogue) -> None:
+    for sets in ((), ("leave_out=true",)):
+        with pytest.raises(BadInput, match="no token would be trained") as refused:
+            look(cat, [chat(f"alone {n}") for n in range(4)], *sets)
+        assert "leave_out" not in refused.value.hint
+
+
+def test_a_refused_start_leaves_nothing_behind(cat: Catalogue, tmp_path: Path) -> None:
+    file = small_data(tmp_path)
+    with file.open("ab") as out:
+        out.write(b"{broken\n")
+    with pytest.raises(BadInput, match="1 of 41 rows would teach nothing"):
+        client.start(cat, file, "starter", load("default"))
+    assert runs.all(cat) == []
+    assert snapshots.all(cat) == []
+    assert list(cat.workspace.snapshots.iterdir()) == []
+
+
+def test_shipped_datasets_teach_with_every_row(cat: Catalogue) -> None:
+    for path in sorted(assets.path("datasets").glob("*.jsonl")):
+        renderer = Renderer.load(assets.path("starter"))
+        refuse_what_teaches_nothing(path, take(cat, path), renderer, load("default"))
