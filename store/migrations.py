@@ -273,6 +273,110 @@ def _splits(db: Database) -> None:
     )
 
 
+@CATALOGUE(name="005-edit-steps")
+def _steps(db: Database) -> None:
+    _statements(
+        db,
+        """CREATE TABLE steps (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            dataset_id INTEGER NOT NULL REFERENCES datasets(id) ON DELETE CASCADE,
+            parent INTEGER NOT NULL,   -- the step that undo goes back to; 0: as first opened
+            base INTEGER NOT NULL,     -- the step that its edits are made on, most often `parent`
+            batch INTEGER NOT NULL,    -- shared by steps that several files made at once
+            label TEXT NOT NULL,
+            row INTEGER NOT NULL,
+            rows INTEGER NOT NULL,
+            restores INTEGER,          -- the version that it brings back
+            moves INTEGER NOT NULL DEFAULT 0 CHECK (moves IN (0, 1)),
+            aside INTEGER NOT NULL DEFAULT 0 CHECK (aside IN (0, 1)),  -- found no place in a merge
+            created REAL NOT NULL
+        ) STRICT""",
+        "CREATE INDEX steps_by_dataset ON steps(dataset_id, id)",
+        "CREATE INDEX steps_by_batch ON steps(batch)",
+        """CREATE TABLE heads (
+            dataset_id INTEGER PRIMARY KEY REFERENCES datasets(id) ON DELETE CASCADE,
+            head INTEGER NOT NULL DEFAULT 0,
+            tip INTEGER NOT NULL DEFAULT 0,
+            file INTEGER NOT NULL DEFAULT 0,
+            floor INTEGER NOT NULL DEFAULT 0,
+            epoch INTEGER NOT NULL DEFAULT 0
+        ) STRICT""",
+        """CREATE TABLE moments (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            dataset_id INTEGER NOT NULL REFERENCES datasets(id) ON DELETE CASCADE,
+            head INTEGER NOT NULL,
+            epoch INTEGER NOT NULL,
+            event TEXT NOT NULL,
+            created REAL NOT NULL
+        ) STRICT""",
+        "CREATE INDEX moments_by_dataset ON moments(dataset_id, id)",
+        "ALTER TABLE versions ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0",
+        """CREATE TABLE annotations (
+            dataset_id INTEGER NOT NULL REFERENCES datasets(id) ON DELETE CASCADE,
+            content BLOB NOT NULL,     -- hash of a row's content
+            tags TEXT NOT NULL CHECK (json_valid(tags)),
+            note TEXT NOT NULL,
+            former INTEGER NOT NULL DEFAULT 0 CHECK (former IN (0, 1)),
+            changed REAL NOT NULL,
+            PRIMARY KEY (dataset_id, content)
+        ) STRICT, WITHOUT ROWID""",
+        "ALTER TABLE edits RENAME TO journal",
+        """CREATE TABLE edits (
+            id INTEGER PRIMARY KEY,
+            step_id INTEGER NOT NULL REFERENCES steps(id) ON DELETE CASCADE,
+            kind TEXT NOT NULL CHECK (kind IN ('replace', 'insert', 'delete')),
+            row INTEGER NOT NULL CHECK (row >= 1),
+            anchor BLOB,               -- hash of the row above an insertion
+            after BLOB,                -- bytes: a row may hold invalid UTF-8
+            before BLOB,
+            CHECK ((kind = 'insert') = (before IS NULL)),
+            CHECK ((kind = 'delete') = (after IS NULL))
+        ) STRICT""",
+        "CREATE INDEX edits_by_step ON edits(step_id, id)",
+    )
+    _journal_to_steps(db)
+    db.execute("DROP TABLE journal")
+
+
+def _journal_to_steps(db: Database) -> None:
+    """The list of primitives and their inverses, as the tree of steps that it walks through."""
+    parents: dict[int, int] = {0: 0}
+    heads: dict[int, tuple[int, int, int]] = {}
+    at: dict[int, int] = {}
+    sql = "SELECT id, dataset_id, kind, row, reverts, saved, created FROM journal ORDER BY id"
+    for edit, dataset, kind, row, reverts, saved, created in db.execute(sql).fetchall():
+        head, tip, file = heads.get(dataset, (0, 0, 0))
+        if reverts is None:
+            db.execute(
+                "INSERT INTO steps (id, dataset_id, parent, base, batch, label, row, rows, "
+                "created) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                [edit, dataset, head, head, edit, f"{kind} row {row}", row, created],
+            )
+            db.execute(
+                "INSERT INTO edits (step_id, kind, row, after, before) "
+                "SELECT id, kind, row, after, before FROM journal WHERE id = ?",
+                [edit],
+            )
+            parents[edit] = head
+            head = tip = edit
+        else:
+            head = parents.get(reverts, 0) if head == reverts else reverts
+        heads[dataset] = (head, tip, head if saved else file)
+        at[edit] = head
+    for dataset, (head, tip, file) in heads.items():
+        db.execute(
+            "INSERT INTO heads (dataset_id, head, tip, file) VALUES (?, ?, ?, ?)",
+            [dataset, head, tip, file],
+        )
+        db.execute(
+            "INSERT INTO moments (dataset_id, head, epoch, event, created) "
+            "VALUES (?, ?, 0, 'edit', 0)",
+            [dataset, head],
+        )
+    for version, upto in db.execute("SELECT id, upto FROM versions").fetchall():
+        db.execute("UPDATE versions SET upto = ? WHERE id = ?", [at.get(upto, 0), version])
+
+
 @RUN(name="001-run")
 def _run(db: Database) -> None:
     _statements(

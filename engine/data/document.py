@@ -1,89 +1,102 @@
 """A document: the user's file with the unsaved edits on it.
 
-Knows the index, the journal, undo and saving, and brings them together. Does not know what a row
+Knows the source, the journal, undo and saving, and brings them together. Does not know what a row
 means to a model. Rows are numbered from 1, as the document stands at that moment.
 
-The file is never read whole. Edits are kept in the catalogue at once and replayed over the file
-when it is opened again, so undo and redo survive a restart; where the file was changed by someone
-else they are replayed only if every row they touched is still what it was. One thread may edit
-while another calls `grow`; other processes may edit the same file through the same workspace.
+The file is never read whole. Edits are kept in the catalogue at once and laid over the file when
+it is opened again, so undo and redo survive a restart; where the file was changed by someone else
+they are laid on only if every row they touched is still what it was, or by a choice of the user's.
+One thread may edit while another calls `grow`; other processes may edit the same file through the
+same workspace.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
-from engine.data import scan
-from engine.data.changes import FileRun, OwnLine, Place
-from engine.data.index import Identity, RowIndex
+from engine.data import memory, overlay, scan
+from engine.data.changes import (
+    Annotation,
+    Change,
+    Changed,
+    FileRun,
+    Insert,
+    OwnLine,
+    Place,
+    Status,
+    Step,
+    VersionInfo,
+)
+from engine.data.editable import Editable
 from engine.data.lines import Lines
-from engine.data.pieces import OwnRow, Pieces, standing
-from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES, Row, oversized, parse_row, set_value
+from engine.data.overlay import Choice, tag_of
+from engine.data.pieces import OwnRow
+from engine.data.planned import first_row, plan
+from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES, Row, oversized, parse_row
 from engine.data.save import Draft, SaveReport, hash_of, sweep
-from store import datasets, edits, versions
+from engine.data.shift import Shift, shift
+from engine.data.sources import Source, open_source
+from store import datasets, edits
 from store.catalogue import Catalogue
-from store.edits import Edit, Kind
-from store.errors import BadInput, Conflict, NotFound
+from store.edits import Position
+from store.errors import Conflict, NotFound
 from store.sqlite import write
 
-Check = Literal["none", "exists", "same"]
-"""How an edit is held against the row it was made on before it is replayed."""
 
-
-class Document:
+class Document(Editable):
     """Use `Document.open`; close it when done (or use it as a context manager)."""
 
     def __init__(
-        self, cat: Catalogue, path: Path, index: RowIndex, dataset_id: int, cache: Path
+        self, cat: Catalogue, source: Source, dataset_id: int, lines: Lines, at: Position
     ) -> None:
-        self.path = path
+        self.path = source.path
         self.dataset_id = dataset_id
         self._cat = cat
-        self._cache = cache
-        self._lines = Lines(index, Pieces())
-        self._edits: list[Edit] = []
-        self._last_id = 0
+        self._source = source
+        self._lines = lines
+        self._at = at
+        self._unsaved: int | None = None
         # Edits and saves wait for each other; looking waits for neither.
         self._writing = threading.RLock()
         self._lock = threading.RLock()
 
     @classmethod
-    def open(cls, cat: Catalogue, path: Path | str, *, force: bool = False) -> Document:
+    def open(
+        cls, cat: Catalogue, path: Path | str, *, force: bool = False, choice: Choice = "ask"
+    ) -> Document:
         """Open a file; its first rows are there when this returns, `grow` finds the rest.
 
         Args:
-            force: lay unsaved edits over the file even where it was changed underneath them.
+            force: as `choice="mine"`.
+            choice: what to do with unsaved edits where the file was changed underneath them:
+                `mine` lays them on by line number, `merge` finds each its line by content.
         Raises:
             NotFound, BadInput: there is no such file, or it is not one that can be read.
             Conflict: the file was changed outside, where unsaved edits are; or a save of it
                 was cut short.
         """
         real = Path(os.path.realpath(path))
-        tag = hashlib.sha256(os.fsencode(real)).hexdigest()[:24]
-        cache = cat.workspace.indexes / f"{tag}.rows"
-        index = RowIndex.open(real, cache)
+        folder = cat.workspace.indexes
+        source = open_source(real, folder, tag_of(real))
         try:
-            sweep(real, cat.workspace.indexes)
-            seen = os.fstat(index.fileno())
+            sweep(real, folder)
             known = datasets.by_path(cat, real)
-            if known is not None:
-                _settle(cat, known.id, real)
-            dataset = known or datasets.remember(cat, real, seen)
-            document = cls(cat, real, index, dataset.id, cache)
-            was = Identity(dataset.device, dataset.inode, dataset.bytes, dataset.mtime_ns)
-            document._replay(cat, "none" if was == index.identity else _strictness(force))
-            datasets.remember(cat, real, seen)
+            if known is None:
+                found = datasets.remember(cat, real, os.fstat(source.fileno()))
+                known, foreign = found, False
+            else:
+                foreign = overlay.changed_by_others(cat, known, source)
+            lines, at = overlay.meet(cat, known.id, source, foreign, "mine" if force else choice)
+            datasets.remember(cat, real, os.fstat(source.fileno()))
         except BaseException:
-            index.close()
+            source.close()
             raise
-        return document
+        return cls(cat, source, known.id, lines, at)
 
     @staticmethod
     def discard(cat: Catalogue, path: Path | str) -> int:
@@ -93,11 +106,7 @@ class Document:
         an open one catches up.
         """
         dataset = datasets.by_path(cat, Path(os.path.realpath(path)))
-        if dataset is None:
-            return 0
-        gone = len(standing(edits.unsaved(cat, dataset.id)))
-        edits.discard(cat, dataset.id)
-        return gone
+        return 0 if dataset is None else edits.discard(cat, dataset.id)
 
     # Looking
 
@@ -107,6 +116,25 @@ class Document:
         return self.path.name
 
     @property
+    def title(self) -> str:
+        return str(self.path)
+
+    @property
+    def format(self) -> str:
+        """`jsonl`, `json` (one array), `csv` or `parquet`."""
+        return self._source.format
+
+    @property
+    def compression(self) -> str | None:
+        """`gzip`, `zstd` or None."""
+        return self._source.compression
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the file as a whole, in one line; see `Source.trouble`."""
+        return self._source.trouble
+
+    @property
     def count(self) -> int:
         """Rows known so far; all of them once `complete`."""
         return self._lines.known
@@ -114,40 +142,51 @@ class Document:
     @property
     def complete(self) -> bool:
         """Has the whole file been looked at?"""
-        return self._lines.index.complete
+        return self._source.complete
 
     @property
     def progress(self) -> float:
         """The share of the file that has been looked at, 0 to 1."""
-        return self._lines.index.progress
+        return self._source.progress
 
     @property
     def size(self) -> int:
         """Bytes of the file as it was opened."""
-        return self._lines.index.identity.bytes
+        return self._source.identity.bytes
 
     @property
     def unsaved(self) -> int:
-        """How many edits the file does not have yet."""
-        return len(standing(self._edits))
+        """How many changes of rows the file does not have yet."""
+        found = self._unsaved
+        if found is None:
+            with Catalogue.open(self._cat.workspace) as cat:
+                found = edits.way(cat, self.dataset_id, self._at.file, self._at.head).rows
+            self._unsaved = found
+        return found
+
+    @property
+    def moment(self) -> int:
+        """The id of the last thing that happened to the document; see `shift`."""
+        return self._at.moment
 
     def grow(self, seconds: float | None = None) -> bool:
         """Look further into the file for about so long; True when all of it is known.
 
-        Where the file was changed outside, it is looked at anew.
+        Where the file was changed outside, it is looked at anew; where it only grew, it is
+        followed.
 
         Raises:
-            Conflict: it was changed where unsaved edits are.
+            Conflict: it was changed where unsaved edits are. NotFound: it is gone.
         """
-        if self._lines.index.changed():
+        if self._source.changed():
             # Perhaps on another thread than the document's, which needs a catalogue of its own.
             with self._writing, Catalogue.open(self._cat.workspace) as cat:
                 self._sync(cat)
-        index = self._lines.index
-        before = index.complete
-        done = index.grow(seconds=seconds)
+        source = self._source
+        before = source.complete
+        done = source.grow(seconds)
         if done and not before:
-            index.keep(self._cache)
+            source.keep()
         return done
 
     def row(self, n: int) -> Row:
@@ -157,7 +196,7 @@ class Document:
             NotFound: the document ends before it.
         """
         with self._lock:
-            self._reach(n)
+            self.reach(n)
             size = self._lines.size(n - 1)
             if size > MAX_ROW_BYTES:
                 return oversized(n, self._lines.head(n - 1, HEAD_BYTES), size)
@@ -170,17 +209,31 @@ class Document:
             NotFound: the document ends before it.
         """
         with self._lock:
-            self._reach(n)
+            self.reach(n)
             return self._lines.content(n - 1)
 
     def rows(self, start: int, n: int) -> list[Row]:
         """Up to `n` rows from row `start` on, as far as they are known."""
         return [self.row(number) for number in range(start, min(start + n, self.count + 1))]
 
+    def status(self, n: int) -> Status:
+        """Is row `n` as in the file, edited, or added?"""
+        with self._lock:
+            self.reach(n)
+            found = self._lines.pieces.find(n - 1)
+            if not isinstance(found, OwnRow):
+                return "same"
+            return "added" if found.replaces is None else "edited"
+
     def edited(self, n: int) -> bool:
         """Does row `n` differ from the file by an unsaved edit?"""
         with self._lock:
             return isinstance(self._lines.pieces.find(n - 1), OwnRow)
+
+    def changes(self) -> Iterator[Changed]:
+        """The unsaved difference against the file, in the order of the document."""
+        self.grow()
+        return overlay.changes(self._lines)
 
     def iter_raw(self, start: int = 1, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
         """Rows [start, stop) as (number, content), read in large pieces; see `scan.iter_raw`."""
@@ -193,157 +246,214 @@ class Document:
     def locate(self, n: int) -> Place:
         """Where row `n` comes from."""
         with self._lock:
-            self._reach(n)
+            self.reach(n)
             found = self._lines.pieces.find(n - 1)
             line = found.replaces if isinstance(found, OwnRow) else found
             return Place(self.path, None if line is None else line + 1)
 
+    def shift(self, since: int) -> Shift:
+        """Where rows that were numbered at the moment `since` are now."""
+        return shift(self._cat, self.dataset_id, since, self._at)
+
+    def reach(self, n: int) -> None:
+        if n < 1 or not self._lines.reach(n - 1):
+            raise self.no_row(n)
+
     # Editing
 
-    def set(self, n: int, dotted: str, value: str) -> None:
-        """Replace one value of row `n`, as `messages.1.content`; see `set_values`."""
-        self.set_values(n, [(dotted, value)])
-
-    def set_values(self, n: int, pairs: Sequence[tuple[str, str]]) -> None:
-        """Replace values (key, text) of row `n` in one edit: all of them or none.
-
-        Raises:
-            NotFound: no such row. BadInput: no such key, or the value does not fit it.
-        """
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
         with self._writing:
             self._sync(self._cat)
-            self._reach(n)
-            if self._lines.size(n - 1) > MAX_ROW_BYTES:
-                error = self.row(n).error
-                raise BadInput(f"{self.path}: {error}", "split the row outside, or delete it")
-            new = self._lines.content(n - 1)
-            try:
-                for dotted, value in pairs:
-                    new = set_value(new, dotted, value)
-            except BadInput as wrong:
-                raise BadInput(f"{self.path}: line {n}: {wrong.message}", wrong.hint) from None
-            self.replace(n, new)
+            yield
 
-    def replace(self, n: int, raw: bytes) -> None:
-        """Make `raw` (one line, without ending) the content of row `n`."""
-        _one_line(raw)
+    def change(self, edits: Sequence[Change], label: str) -> int:
         with self._writing:
-            self._sync(self._cat)
-            self._reach(n)
-            before = self._lines.content(n - 1)
-            if raw != before:
-                self._do("replace", n, before, raw)
+            while True:
+                self._sync(self._cat)
+                with write(self._cat.db):
+                    # Between the two someone else may have edited: then the rows are not those.
+                    if self.in_step():
+                        step = self.record(edits, label)
+                        break
+            self.show(step)
+            return len(step.edits)
 
-    def insert(self, n: int, raw: bytes) -> None:
-        """Add `raw` as a new row `n`, before the present one; `count + 1` adds at the end."""
-        _one_line(raw)
-        with self._writing:
-            self._sync(self._cat)
-            if n > 1:
-                self._reach(n - 1)
-            elif n < 1:
-                raise self._no_row(n)
-            self._do("insert", n, None, raw + self._lines.usual_ending())
+    def in_step(self) -> bool:
+        """Has nothing happened since this document last caught up with the journal?"""
+        return edits.moment(self._cat, self.dataset_id) == self._at.moment
 
-    def delete(self, n: int) -> None:
-        """Take row `n` away."""
-        with self._writing:
-            self._sync(self._cat)
-            self._reach(n)
-            self._do("delete", n, self._lines.whole(n - 1), None)
+    def record(self, changes: Sequence[Change], label: str, batch: int = 0) -> overlay.Recorded:
+        """Write changes to the journal, but do not show them yet; part of a transaction."""
+        for change in changes:
+            n = change.before_row if isinstance(change, Insert) else change.row
+            if isinstance(change, Insert) and n > 1:
+                n -= 1
+            if n != 1 or not isinstance(change, Insert):
+                self.reach(n)
+        moves = label.startswith(self.MOVES)
+        new = plan(self._lines, changes, self._source.accept)
+        draft = edits.Draft(
+            label, new, first_row(new), 1 if moves else len(new), batch, moves=moves
+        )
+        step = edits.append(self._cat, self.dataset_id, draft) if new else None
+        memory.carry(self._cat, self.dataset_id, new)
+        return overlay.Recorded(step, new, edits.position(self._cat, self.dataset_id))
 
-    def undo(self) -> int | None:
-        """Take the last edit back, saved or not; returns its row, None when there is none.
-
-        Raises:
-            Conflict: the file was changed outside where that edit was.
-        """
-        return self._step(edits.undo)
-
-    def redo(self) -> int | None:
-        """Do again what was undone last; returns its row, None when there is nothing.
-
-        Raises:
-            Conflict: the file was changed outside where that edit was.
-        """
-        return self._step(edits.redo)
-
-    def _do(self, kind: Kind, n: int, before: bytes | None, after: bytes | None) -> None:
-        edit = edits.append(self._cat, self.dataset_id, kind, n, before, after)
-        self._edits.append(edit)
-        self._last_id = edit.id
+    def show(self, done: overlay.Recorded) -> None:
+        """Show what was recorded, once that is sure."""
+        if done.step is None:
+            return
+        lines = overlay.with_edits(self._lines, done.edits, self._lock)
         with self._lock:
-            self._lines.pieces.apply(edit)
+            self._lines, self._at = lines, done.at
+            if self._unsaved is not None:
+                self._unsaved += done.step.rows
 
-    def _step(self, take: Callable[[Catalogue, int], Edit | None]) -> int | None:
+    def undo(self) -> Step | None:
+        """Take the last step back, saved or not; None when there is none.
+
+        Raises:
+            Conflict: the file was changed outside where that step was, or the step also changed
+                another file, which was edited since.
+        """
+        return self._travel(undo=True)
+
+    def redo(self) -> Step | None:
+        """Do again what was undone last; None when there is nothing.
+
+        Raises:
+            Conflict: see `undo`.
+        """
+        return self._travel(undo=False)
+
+    def _travel(self, *, undo: bool) -> Step | None:
         with self._writing:
             self._sync(self._cat)
+            fits = True
             try:
                 with write(self._cat.db):
-                    edit = take(self._cat, self.dataset_id)
-                    if edit is None:
+                    take = edits.undo if undo else edits.redo
+                    steps = take(self._cat, [self.dataset_id])
+                    if not steps:
                         return None
-                    self._check(self._lines, edit, "same")
-            except Conflict as conflict:
-                # Unsaved edits were held against the file before, so this one was saved, and the
-                # row has been changed outside since: the way back ends here.
-                edits.forget(self._cat, self.dataset_id)
-                raise Conflict(
-                    conflict.message, "edit the row itself: the history ends here"
-                ) from None
-            self._edits.append(edit)
-            self._last_id = edit.id
-            self._lay(standing(self._edits), "none", self._lines.index)
-            return edit.row
+                    fits = False
+                    self.follow()
+                    fits = True
+            except Conflict:
+                if not fits:
+                    edits.stop_undo(self._cat, self.dataset_id)
+                raise
+            return overlay.told(steps, self.dataset_id, done=not undo)
+
+    def follow(self) -> None:
+        """Show what the journal says now, by the way from what was shown."""
+        lines, at = overlay.followed(
+            self._cat, self.dataset_id, self._source, self._lines, self._at
+        )
+        with self._lock:
+            self._lines, self._at, self._unsaved = lines, at, None
+
+    def history(self, limit: int = 100) -> list[Step]:
+        """The newest steps, those that were undone (`done` False) first."""
+        return overlay.history(self._cat, [self.dataset_id], limit)
+
+    # Versions, tags and notes
+
+    def versions(self) -> list[VersionInfo]:
+        """What the file was when it was found and after each save, newest first."""
+        return memory.version_infos(self._cat, self.dataset_id, self._at, self._source)
+
+    def restore(self, version_id: int) -> Step:
+        """Bring a version back, as one step that can be undone; save writes it.
+
+        Raises:
+            NotFound: no such version. Conflict: the way back is not known.
+        """
+        with self._writing:
+            self._sync(self._cat)
+            with write(self._cat.db):
+                step = memory.restore(self._cat, self.dataset_id, self._at, version_id)
+            self.follow()
+            return overlay.told([step], self.dataset_id, done=True)
+
+    def annotate(
+        self,
+        rows: Sequence[int],
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        note: str | None = None,
+    ) -> None:
+        """Add and remove tags of rows, and set their note; kept beside the file.
+
+        Raises:
+            NotFound: no such row. BadInput: not a tag.
+        """
+        contents = [self.raw(n) for n in rows]
+        memory.annotate(self._cat, self.dataset_id, contents, add, remove, note)
+
+    def annotations(self, n: int) -> Annotation:
+        """Tags and note of row `n`."""
+        return memory.annotation(self._cat, self.dataset_id, self.raw(n))
+
+    def tags(self) -> dict[str, int]:
+        """Tags in use, and how many different rows have them."""
+        return memory.tags(self._cat, [self.dataset_id])
 
     # Saving
 
-    def save(self, force: bool = False, *, cat: Catalogue | None = None) -> SaveReport:
+    def save(
+        self, force: bool = False, choice: Choice = "ask", cat: Catalogue | None = None
+    ) -> SaveReport:
         """Write the edits into the file: untouched rows byte for byte, whole or not at all.
 
         Args:
-            force: write even where the file was changed underneath the edits.
+            force: as `choice="mine"`.
+            choice: see `open`.
             cat: this thread's catalogue, where it is another thread than the document's.
         Raises:
             Conflict: the file was changed outside where edits are.
             NoSpace: the disk is full; the file is as it was.
-            BadInput: the file or its folder may not be written.
+            BadInput: the file or its folder may not be written, or cannot hold an edit.
         """
         cat = cat or self._cat
         with self._writing:
-            self._sync(cat, force)
-            index = self._lines.index
-            index.grow()
-            if not standing(self._edits):
-                return self._report(cat, hash_of(index.fileno()))
-            draft = Draft(self.path, os.fstat(index.fileno()), cat.workspace.indexes)
+            self._sync(cat, "mine" if force else choice)
+            source = self._source
+            source.grow()
+            if self._at.head == self._at.file:
+                return self._report(cat, hash_of(source.fileno()))
+            draft = Draft(self.path, os.fstat(source.fileno()), cat.workspace.indexes)
             try:
-                ends = draft.compose(self._lines)
-                digest = draft.seal()
-                if index.changed():
+                with memory.Found(cat, self.dataset_id, self._at, source) as found:
+                    rows = draft.write(source, self._lines)
+                    digest = draft.seal()
+                memory.expect(cat, self._at.head, source, digest)
+                if source.changed():
                     raise Conflict(
                         f"{self.path}: changed outside during the save",
                         "nothing was written and your edits are kept; save again",
                     )
-                size = os.fstat(draft.fd).st_size
-                version = versions.Version(self.dataset_id, digest, len(ends), size)
-                edits.begin_save(cat, self.dataset_id, version, self._last_id)
-                draft.install()
-                edits.mark_saved(cat, self.dataset_id, version, self._last_id)
-                new = RowIndex.open(self.path)
-                if new.identity.inode == draft.inode and new.identity.bytes == size:
-                    new.adopt(ends)
+                found.record()
+                memory.install(cat, self.dataset_id, self._at, draft, digest, rows)
+                new = draft.reopen(cat.workspace.indexes, tag_of(self.path))
             finally:
                 draft.close()
-            self._edits = []
-            self._lay([], "none", new)
             new.grow()
-            new.keep(self._cache)
+            self._swap(new, *overlay.laid(cat, self.dataset_id, new))
+            new.keep()
             return self._report(cat, digest)
+
+    def _report(self, cat: Catalogue, digest: str) -> SaveReport:
+        source = self._source
+        seen, rows = os.fstat(source.fileno()), len(source.index)
+        datasets.remember(cat, self.path, seen, rows=rows, sha256=digest)
+        aside = memory.unplaced(cat, self.dataset_id)
+        return SaveReport(self.path, rows, seen.st_size, digest, unplaced=aside)
 
     def close(self) -> None:
         """Let go of the file; unsaved edits stay in the catalogue."""
-        self._lines.index.close()
+        self._source.close()
 
     def __enter__(self) -> Document:
         return self
@@ -356,100 +466,51 @@ class Document:
     ) -> None:
         self.close()
 
-    def _report(self, cat: Catalogue, digest: str) -> SaveReport:
-        index = self._lines.index
-        seen, rows = os.fstat(index.fileno()), len(index)
-        datasets.remember(cat, self.path, seen, rows=rows, sha256=digest)
-        return SaveReport(self.path, rows, seen.st_size, digest)
+    # The file and the journal, as others leave them
 
-    # The journal over the file
-
-    def _sync(self, cat: Catalogue, force: bool = False) -> None:
+    def _sync(self, cat: Catalogue, choice: Choice = "ask") -> None:
         """Catch up with a file changed, or edits made, by another process."""
-        changed = self._lines.index.changed()
-        if changed:
-            _settle(cat, self.dataset_id, self.path)
-        if changed or edits.last_id(cat, self.dataset_id) != self._last_id:
-            self._replay(cat, _strictness(force) if changed else "none")
-        if changed:
-            datasets.remember(cat, self.path, os.fstat(self._lines.index.fileno()))
+        if self._source.changed():
+            if not self._grown(cat):
+                self._renew(cat, choice)
+        elif edits.moment(cat, self.dataset_id) != self._at.moment:
+            lines, at = overlay.followed(cat, self.dataset_id, self._source, self._lines, self._at)
+            with self._lock:
+                self._lines, self._at, self._unsaved = lines, at, None
 
-    def _replay(self, cat: Catalogue, check: Check) -> None:
-        """Read the journal again and lay it over the file."""
-        journal = edits.unsaved(cat, self.dataset_id)
-        last = edits.last_id(cat, self.dataset_id)
-        if self._lines.index.changed():
-            self._renew(standing(journal), check)
-        else:
-            self._lay(standing(journal), check, self._lines.index)
-        self._edits, self._last_id = journal, last
+    def _grown(self, cat: Catalogue) -> bool:
+        """Follow a file to which only bytes were added; edits stay where they are."""
+        if not self._source.grew() or not overlay.last_is_whole(self._lines):
+            return False
+        with self._lock:
+            self._source.refresh()
+        edits.outside(cat, self.dataset_id, "grew")
+        datasets.remember(cat, self.path, os.fstat(self._source.fileno()))
+        self._at = edits.position(cat, self.dataset_id)
+        return True
 
-    def _renew(self, journal: Sequence[Edit], check: Check) -> None:
+    def _renew(self, cat: Catalogue, choice: Choice) -> None:
         """Open the file again, which is not the one that was open, and lay the edits over it."""
-        new = RowIndex.open(self.path)
         try:
-            self._lay(journal, check, new)
+            new = open_source(self.path, cat.workspace.indexes, tag_of(self.path))
+        except NotFound:
+            raise NotFound(
+                f"{self.path}: the file is gone since it was opened",
+                "put it back; your edits are kept, and rows can still be read until it is closed",
+            ) from None
+        try:
+            known = datasets.get(cat, self.dataset_id)
+            foreign = overlay.changed_by_others(cat, known, new)
+            lines, at = overlay.meet(cat, self.dataset_id, new, foreign, choice)
+            datasets.remember(cat, self.path, os.fstat(new.fileno()))
         except BaseException:
             new.close()
             raise
+        self._swap(new, lines, at)
 
-    def _lay(self, journal: Sequence[Edit], check: Check, index: RowIndex) -> None:
-        lines = Lines(index, Pieces())
-        for edit in journal:
-            if check != "none":
-                self._check(lines, edit, check)
-            lines.pieces.apply(edit)
+    def _swap(self, new: Source, lines: Lines, at: Position) -> None:
         with self._lock:
-            old, self._lines = self._lines, lines
-            if old.index is not index:
-                old.index.close()
-
-    def _check(self, lines: Lines, edit: Edit, check: Check) -> None:
-        """Raise Conflict unless the row is there, and is what the edit was made on."""
-        at = edit.row - 1
-        if edit.kind == "insert":
-            fits = at == 0 or lines.reach(at - 1)
-        elif not lines.reach(at):
-            fits = False
-        elif check == "exists":
-            fits = True
-        elif edit.kind == "replace":
-            fits = lines.content(at) == edit.before
-        else:
-            fits = lines.whole(at) == edit.before
-        if not fits:
-            raise Conflict(
-                f"{self.path}: changed outside, and line {edit.row} is not what the edit of it "
-                "was made on",
-                "`workbench data discard` drops the edits; `workbench data save --force` writes "
-                "them over the file as it is now",
-            )
-
-    def _reach(self, n: int) -> None:
-        if n < 1 or not self._lines.reach(n - 1):
-            raise self._no_row(n)
-
-    def _no_row(self, n: int) -> NotFound:
-        return NotFound(
-            f"{self.path}: there is no row {n}; it has {self.count:,}",
-            f"name a row from 1 to {self.count:,}" if self.count else "add rows to the file first",
-        )
-
-
-def _strictness(force: bool) -> Check:
-    return "exists" if force else "same"
-
-
-def _settle(cat: Catalogue, dataset_id: int, path: Path) -> None:
-    """Find out whether a save that never reported back had put its file in place."""
-    if versions.intended(cat, dataset_id):
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            edits.recover(cat, dataset_id, hash_of(file.fileno()))
-
-
-def _one_line(raw: bytes) -> None:
-    if b"\n" in raw:
-        raise BadInput(
-            "a row is one line, and this text has a line break in it",
-            "write line breaks inside a value as \\n",
-        )
+            old, self._source = self._source, new
+            self._lines, self._at, self._unsaved = lines, at, None
+        if old is not new:
+            old.close()

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data.blocks import Blocks
+from engine.data.changes import Changed
 from engine.data.copying import copy_range
 from engine.data.digest import Follower, hash_of
 from engine.data.index import RowIndex
@@ -40,12 +41,13 @@ _DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class SaveReport:
-    """The file as it is after a save."""
+    """The file as it is after a save; `unplaced` are edits that a merge found no line for."""
 
     path: Path
     rows: int
     bytes: int
     sha256: str
+    unplaced: tuple[Changed, ...] = ()
 
 
 class Draft:

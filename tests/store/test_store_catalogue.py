@@ -45,6 +45,7 @@ def test_migrations_are_recorded_once(workspace: Workspace) -> None:
         "002-runs-and-commands",
         "003-chats-checks-exports",
         "004-splits",
+        "005-edit-steps",
     ]
 
 

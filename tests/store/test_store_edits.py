@@ -9,7 +9,10 @@ import pytest
 
 from store import datasets, edits, versions
 from store.catalogue import Catalogue
-from store.edits import Edit
+from store.edits import Draft, Edit, Step
+from store.errors import Conflict
+from store.migrations import CATALOGUE, migrate_catalogue
+from store.sqlite import connect, write
 from store.versions import Version
 from store.workspace import Workspace
 
@@ -30,10 +33,31 @@ def apply(document: Document, edit: Edit) -> Document:
     return tuple(rows)
 
 
+def unsaved(cat: Catalogue, dataset_id: int) -> list[Edit]:
+    """The primitives that lead from the file to the document."""
+    at = edits.position(cat, dataset_id)
+    return list(edits.along(cat, edits.way(cat, dataset_id, at.file, at.head)))
+
+
 def replay(cat: Catalogue, dataset_id: int, file: Document) -> Document:
-    for edit in edits.unsaved(cat, dataset_id):
+    for edit in unsaved(cat, dataset_id):
         file = apply(file, edit)
     return file
+
+
+def append(cat: Catalogue, dataset_id: int, *made: Edit) -> Step:
+    return edits.append(cat, dataset_id, Draft("edit", made, rows=len(made)))
+
+
+def walked(cat: Catalogue, dataset_id: int, document: Document, *, undo: bool) -> Document | None:
+    """Undo or redo, and the document that the way from one head to the other leads to."""
+    before = edits.position(cat, dataset_id).head
+    if not (edits.undo if undo else edits.redo)(cat, [dataset_id]):
+        return None
+    after = edits.position(cat, dataset_id).head
+    for edit in edits.along(cat, edits.way(cat, dataset_id, before, after)):
+        document = apply(document, edit)
+    return document
 
 
 class Model:
@@ -76,30 +100,33 @@ def act(cat: Catalogue, dataset_id: int, model: Model, dice: random.Random) -> N
     """One random thing a person may do, done to the journal and to the model."""
     what = dice.choices(["edit", "undo", "redo", "save", "discard"], [8, 7, 5, 2, 1])[0]
     if what == "edit":
-        kinds = ["insert"] if not model.document else ["insert", "replace", "delete"]
-        kind = dice.choice(kinds)
-        row = dice.randint(1, len(model.document) + (kind == "insert"))
-        before = None if kind == "insert" else model.document[row - 1]
-        after = None if kind == "delete" else dice.choice(RAW)
-        model.edit(apply(model.document, edits.append(cat, dataset_id, kind, row, before, after)))
+        document, made = model.document, []
+        for _ in range(dice.choice([1, 1, 1, 4])):
+            kinds = ["insert"] if not document else ["insert", "replace", "delete"]
+            kind = dice.choice(kinds)
+            row = dice.randint(1, len(document) + (kind == "insert"))
+            before = None if kind == "insert" else document[row - 1]
+            after = None if kind == "delete" else dice.choice(RAW)
+            made.append(Edit(kind, row, before, after))
+            document = apply(document, made[-1])
+        append(cat, dataset_id, *made)
+        model.edit(document)
     elif what == "undo":
-        edit = edits.undo(cat, dataset_id)
-        assert (edit is None) == (not model.past)
-        if edit is not None:
-            document = apply(model.document, edit)
+        document = walked(cat, dataset_id, model.document, undo=True)
+        assert (document is None) == (not model.past)
+        if document is not None:
             model.undo()
             assert document == model.document
     elif what == "redo":
-        edit = edits.redo(cat, dataset_id)
-        assert (edit is None) == (not model.future)
-        if edit is not None:
-            document = apply(model.document, edit)
+        document = walked(cat, dataset_id, model.document, undo=False)
+        assert (document is None) == (not model.future)
+        if document is not None:
             model.redo()
             assert document == model.document
     elif what == "save":
         edits.mark_saved(cat, dataset_id, version_of(dataset_id, model.document))
         model.save()
-        assert edits.unsaved(cat, dataset_id) == []
+        assert unsaved(cat, dataset_id) == []
     else:
         edits.discard(cat, dataset_id)
         model.discard()
@@ -123,37 +150,51 @@ def test_any_sequence_of_edits_undos_redos_saves_and_discards(
         if dice.random() < 0.2:
             act(cat, other, bystander, dice)
         assert replay(cat, dataset, model.file) == model.document
-        assert edits.can_undo(cat, dataset) == bool(model.past)
-        assert edits.can_redo(cat, dataset) == bool(model.future)
+        steps = edits.history(cat, [dataset], 1000)
+        assert sum(done for _, done in steps) == len(model.past)
+        assert sum(not done for _, done in steps) == len(model.future)
     assert replay(cat, other, bystander.file) == bystander.document
-    while (edit := edits.undo(cat, dataset)) is not None:
-        document = apply(model.document, edit)
+    while (document := walked(cat, dataset, model.document, undo=True)) is not None:
         model.undo()
         assert document == model.document
     assert not model.past
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_every_saved_state_stays_in_reach(cat: Catalogue, dataset: int, seed: int) -> None:
+    """From any head there is a way to every version, whatever was undone or dropped since."""
+    dice, model = random.Random(seed), Model(tuple(RAW[:3]))
+    saved: dict[int, Document] = {0: model.file}
+    for _ in range(120):
+        act(cat, dataset, model, dice)
+        at = edits.position(cat, dataset)
+        if at.head == at.file:
+            saved[at.file] = model.document
+        for step, document in saved.items():
+            there = model.document
+            for edit in edits.along(cat, edits.way(cat, dataset, at.head, step)):
+                there = apply(there, edit)
+            assert there == document
+
+
 def test_undo_outlives_a_restart_and_a_save(workspace: Workspace, tmp_path: Path) -> None:
     with Catalogue.open(workspace) as cat:
         dataset = datasets.remember(cat, tmp_path / "a", tmp_path.stat()).id
-        edits.append(cat, dataset, "replace", 2, b"\xff old", b"new")
+        append(cat, dataset, Edit("replace", 2, b"\xff old", b"new"))
         edits.mark_saved(cat, dataset, Version(dataset, "s", 2, 9))
     with Catalogue.open(workspace) as cat:
-        inverse = edits.undo(cat, dataset)
-        assert inverse is not None
-        assert (inverse.kind, inverse.row) == ("replace", 2)
-        assert (inverse.before, inverse.after) == (b"new", b"\xff old")
-        assert not inverse.saved
-        assert edits.unsaved(cat, dataset) == [inverse]
-        assert edits.unsaved(cat, dataset, after_id=inverse.id) == []
-        assert edits.last_id(cat, dataset) == inverse.id
+        moment = edits.moment(cat, dataset)
+        assert edits.undo(cat, [dataset])
+        assert unsaved(cat, dataset) == [Edit("replace", 2, b"new", b"\xff old")]
+        assert edits.moment(cat, dataset) > moment
+        assert edits.undo(cat, [dataset]) == []
 
 
 def test_saving_part_of_the_journal_keeps_the_rest(cat: Catalogue, dataset: int) -> None:
-    first = edits.append(cat, dataset, "insert", 1, None, b"a")
-    second = edits.append(cat, dataset, "insert", 2, None, b"b")
+    first = append(cat, dataset, Edit("insert", 1, None, b"a"))
+    append(cat, dataset, Edit("insert", 2, None, b"b"))
     edits.mark_saved(cat, dataset, Version(dataset, "s", 1, 2), upto=first.id)
-    assert edits.unsaved(cat, dataset) == [second]
+    assert unsaved(cat, dataset) == [Edit("insert", 2, None, b"b")]
     assert [version.sha256 for version in versions.all(cat, dataset)] == ["s"]
 
 
@@ -161,20 +202,60 @@ def test_saving_part_of_the_journal_keeps_the_rest(cat: Catalogue, dataset: int)
 def test_a_save_cut_short_is_settled_by_the_files_hash(
     cat: Catalogue, dataset: int, renamed: bool
 ) -> None:
-    edit = edits.append(cat, dataset, "insert", 1, None, b"a")
+    append(cat, dataset, Edit("insert", 1, None, b"a"))
     assert edits.recover(cat, dataset, "whatever") is False
     edits.begin_save(cat, dataset, Version(dataset, "new", 1, 2))
     assert edits.recover(cat, dataset, "new" if renamed else "old") is renamed
-    assert edits.unsaved(cat, dataset) == ([] if renamed else [edit])
+    assert len(unsaved(cat, dataset)) == (0 if renamed else 1)
     assert [version.sha256 for version in versions.all(cat, dataset)] == ["new"] * renamed
     assert versions.intended(cat, dataset) is None
 
 
-def test_a_file_changed_by_others_forgets_its_journal(cat: Catalogue, dataset: int) -> None:
-    edits.append(cat, dataset, "insert", 1, None, b"a")
-    edits.mark_saved(cat, dataset, Version(dataset, "s", 1, 2))
-    edits.append(cat, dataset, "delete", 1, b"a", None)
-    edits.forget(cat, dataset)
-    assert edits.unsaved(cat, dataset) == []
-    assert edits.undo(cat, dataset) is None
-    assert edits.redo(cat, dataset) is None
+def test_steps_of_several_files_undo_together_or_not_at_all(
+    cat: Catalogue, dataset: int, tmp_path: Path
+) -> None:
+    other = datasets.remember(cat, tmp_path / "other.jsonl", tmp_path.stat()).id
+    first = append(cat, dataset, Edit("delete", 1, b"a", None))
+    edits.append(cat, other, Draft("move", (Edit("insert", 1, None, b"a"),), batch=first.id))
+    assert [step.dataset_id for step in edits.undo(cat, [other])] == [dataset, other]
+    assert [step.dataset_id for step in edits.redo(cat, [dataset])] == [dataset, other]
+    append(cat, other, Edit("insert", 1, None, b"b"))
+    with pytest.raises(Conflict, match=r"also changed .*other\.jsonl"):
+        edits.undo(cat, [dataset])
+    assert len(unsaved(cat, dataset)) == 1
+    assert [step.dataset_id for step in edits.undo(cat, [dataset, other])] == [other]
+    assert [step.dataset_id for step in edits.undo(cat, [dataset, other])] == [dataset, other]
+
+
+def test_the_journal_of_an_older_workbench_becomes_steps(tmp_path: Path) -> None:
+    """A list of primitives with their inverses, half of it saved, read as the tree it walks."""
+    db = connect(tmp_path / "old.db")
+    with write(db):
+        CATALOGUE.apply(db, stop_before=["005-edit-steps"])
+        db.execute(
+            "INSERT INTO datasets (id, path, name, bytes, device, inode, mtime_ns, added, opened) "
+            "VALUES (1, '/a', 'a', 1, '1', '1', 1, 0, 0)"
+        )
+        for values in (
+            (1, "replace", b"a", b"b", None, "done", 1),
+            (2, "replace", b"b", b"c", None, "undone", 1),
+            (3, "replace", b"c", b"b", 2, "done", 0),
+            (4, "insert", None, b"x\n", None, "undone", 0),
+            (5, "delete", b"x\n", None, 4, "done", 0),
+        ):
+            db.execute(
+                "INSERT INTO edits (id, dataset_id, kind, row, before, after, reverts, state, "
+                "saved, created) VALUES (?, 1, ?, 1, ?, ?, ?, ?, ?, 0)",
+                values,
+            )
+        db.execute(
+            "INSERT INTO versions (dataset_id, sha256, rows, bytes, upto, state, created) "
+            "VALUES (1, 's', 1, 1, 2, 'saved', 0)"
+        )
+    migrate_catalogue(db)
+    cat = Catalogue(db, Workspace(tmp_path))
+    assert unsaved(cat, 1) == [Edit("replace", 1, b"c", b"b")]
+    assert [kept.upto for kept in versions.kept(cat, 1)] == [2]
+    assert [step.label for step in edits.redo(cat, [1])] == ["insert row 1"]
+    assert [step.id for step, _ in edits.history(cat, [1], 9)] == [4, 1]
+    db.close()

@@ -10,6 +10,7 @@ from workbench.commands.data.base import File, RowOption, app, as_text, describe
 from workbench.output import JsonOption, WorkspaceOption, emit
 
 if TYPE_CHECKING:
+    from engine.data.changes import Step
     from engine.data.document import Document
 
 
@@ -99,7 +100,13 @@ def save(
         )
 
 
-def _report_step(document: Document, row: int | None, done: str, json: bool) -> None:
-    text = f"nothing to be {done}" if row is None else f"row {row}: {done}"
-    result = {"path": str(document.path), "row": row, "unsaved": document.unsaved}
+def _report_step(document: Document, step: Step | None, done: str, json: bool) -> None:
+    text = f"nothing to be {done}" if step is None else f"{step.label}: {done}"
+    result = {
+        "path": str(document.path),
+        "row": None if step is None else step.row,
+        "step": None if step is None else step.label,
+        "rows_changed": 0 if step is None else step.rows_changed,
+        "unsaved": document.unsaved,
+    }
     emit(result, json, text)
