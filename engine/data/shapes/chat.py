@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from engine.data.shapes.dialect import Dialect, Object, first_of
 from engine.data.shapes.places import Pairs, System, Turns
 from engine.data.shapes.turn import keys_of
 
 LISTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns")
+SWAPPED = (("role", "value"), ("from", "content"), ("role", "text"), ("from", "text"))
 ALSO = ("parallel_tool_calls",)
 
 
@@ -31,30 +34,25 @@ def _exchanges(key: str) -> Callable[[Object], bool]:
     return fits
 
 
+def _plain(key: str) -> Callable[[Object], bool]:
+    def fits(row: Object) -> bool:
+        turns = row[key]
+        first = turns[0] if type(turns) is list and turns else None
+        return type(first) is dict and "role" in first and "content" in first
+
+    return fits
+
+
 def _chat(key: str) -> tuple[Dialect, ...]:
-    places = (System(key), Turns((key,)))
+    places = (Turns((key,), system="system"),)
     where = "" if key == "messages" else f" under `{key}`"
-    found = [
-        Dialect(
-            "sharegpt",
-            f"ShareGPT{where or ' under `messages`'}: from, value",
-            (key,),
-            places=places,
-            fits=_spelt(key, "from", "value"),
-            also=ALSO,
-        )
-    ]
-    for role, text in (("role", "value"), ("from", "content"), ("role", "text"), ("from", "text")):
-        found.append(
-            Dialect(
-                "sharegpt",
-                f"ShareGPT{where or ' under `messages`'} with other names: {role}, {text}",
-                (key,),
-                places=places,
-                fits=_spelt(key, role, text),
-                also=ALSO,
-            )
-        )
+
+    def sharegpt(role: str, text: str) -> Dialect:
+        swapped = "" if (role, text) == ("from", "value") else " with other names"
+        name = f"ShareGPT{where or ' under `messages`'}{swapped}: {role}, {text}"
+        fits = _spelt(key, role, text)
+        return Dialect("sharegpt", name, (key,), places=places, fits=fits, also=ALSO)
+
     swift = Dialect(
         "swift",
         f"Swift ShareGPT{where}: human, assistant",
@@ -65,7 +63,10 @@ def _chat(key: str) -> tuple[Dialect, ...]:
     chat = Dialect(
         "messages", f"OpenAI chat{where}: role, content", (key,), places=places, also=ALSO
     )
-    return (*found, swift, chat)
+    others = (sharegpt(*names) for names in SWAPPED)
+    # The most common ones are looked for first; what is no turn at all is told by the last.
+    common = msgspec.structs.replace(chat, fits=_plain(key))
+    return (common, sharegpt("from", "value"), *others, swift, chat)
 
 
 CHAT = tuple(dialect for key in LISTS for dialect in _chat(key))

@@ -105,8 +105,10 @@ class Dialect(msgspec.Struct, frozen=True):
         if self.split == "last":
             prompt = len(turns) - 1
         elif self.split == "common":
-            shared = shared_turns(turns[prompt:], rejected)
-            prompt += shared
+            # A system text beside the dialogues belongs to the prompt of both.
+            lead = int(turns[0].role == "system" != rejected[0].role)
+            shared = shared_turns(turns[lead:], rejected)
+            prompt = lead + shared
             rejected = rejected[shared:]
         return turns, rejected, prompt if self.split else 0
 

@@ -94,27 +94,22 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class System(msgspec.Struct, frozen=True):
-    """The system text beside a list of turns; a system turn in the list stands for itself."""
+    """The system text beside turns; where these begin with a system turn it stands for nothing."""
 
     beside: str
     key: str = "system"
     part: Part = "prompt"
 
     def read(self, row: Mapping[str, object], _refused: list[str], /) -> list[Turn]:
-        return [Turn("system", text_at(row, self.key, ""))] if self._there(row) else []
+        there = _system_beside(row, self.key, row.get(self.beside))
+        return [Turn("system", text_at(row, self.key, ""))] if there else []
 
     def spots(self, row: Mapping[str, object]) -> list[Spot]:
-        return [Spot((self.key,), self.part, "text", "system")] if self._there(row) else []
+        there = _system_beside(row, self.key, row.get(self.beside))
+        return [Spot((self.key,), self.part, "text", "system")] if there else []
 
     def reads(self) -> tuple[str, ...]:
         return (self.key,)
-
-    def _there(self, row: Mapping[str, object]) -> bool:
-        if not row.get(self.key):
-            return False
-        turns = row.get(self.beside)
-        first = turns[0] if isinstance(turns, list) and turns else None
-        return not (isinstance(first, dict) and first.get(keys_of(first)[0]) == "system")
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -139,11 +134,12 @@ class Joined(msgspec.Struct, frozen=True):
 
 
 class Turns(msgspec.Struct, frozen=True):
-    """A list of turn objects, at a path of keys."""
+    """A list of turn objects, at a path of keys; perhaps with a `system` text beside it."""
 
     path: tuple[str, ...]
     part: Part = "prompt"
     train: bool | None = None
+    system: str = ""
 
     def read(self, row: Mapping[str, object], refused: list[str], /) -> list[Turn]:
         value = row.get(self.path[0]) if len(self.path) == 1 else dig(row, self.path)
@@ -153,10 +149,15 @@ class Turns(msgspec.Struct, frozen=True):
         if not value:
             raise WrongError(f"{where}: expected at least one turn, found an empty list")
         turns = []
+        if self.system and self.system in row and _system_beside(row, self.system, value):
+            turns.append(Turn("system", text_at(row, self.system, "")))
         for index, item in enumerate(value):
-            # The most common turn by far is read here, without a call.
+            # The most common turns by far are read here, without a call.
             if type(item) is dict and len(item) == 2:
-                role, text = item.get("role"), item.get("content")
+                role = item.get("role") or item.get("from")
+                text = item.get("content")
+                if text is None:
+                    text = item.get("value")
                 if type(role) is str and type(text) is str and role in PLAIN:
                     turns.append(Turn(PLAIN[role], text))
                     continue
@@ -166,10 +167,13 @@ class Turns(msgspec.Struct, frozen=True):
     def spots(self, row: Mapping[str, object]) -> list[Spot]:
         value = dig(row, self.path)
         assert isinstance(value, list)
-        return [Spot((*self.path, index), self.part, "list") for index in range(len(value))]
+        spots = []
+        if self.system and _system_beside(row, self.system, value):
+            spots.append(Spot((self.system,), self.part, "text", "system"))
+        return spots + [Spot((*self.path, n), self.part, "list") for n in range(len(value))]
 
     def reads(self) -> tuple[str, ...]:
-        return self.path[:1]
+        return (self.path[0], self.system) if self.system else self.path[:1]
 
 
 class One(msgspec.Struct, frozen=True):
@@ -244,6 +248,14 @@ class Pairs(msgspec.Struct, frozen=True):
                 if not isinstance(pair, dict) or side in pair:
                     found.append(((self.key, number, side), number, side, role))
         return found
+
+
+def _system_beside(row: Mapping[str, object], key: str, turns: object) -> bool:
+    """Is there a system text at `key`, and none among the turns, which would stand for it?"""
+    if not row.get(key):
+        return False
+    first = turns[0] if isinstance(turns, list) and turns else None
+    return not (isinstance(first, dict) and first.get(keys_of(first)[0]) == "system")
 
 
 def _learned(turn: Turn, answer: bool) -> Turn:

@@ -90,33 +90,33 @@ def _pair(
 def _beside(key: str) -> tuple[Dialect, ...]:
     """Answers beside a list of turns."""
     whose = "LLaMA-Factory" if key == "conversations" else "Axolotl chat_template.default"
-    history = (System(key), Turns((key,)))
+    history = Turns((key,), system="system")
     return (
         _pair(
             f"OpenPipe: {key}, rejected_message",
             (key, "rejected_message"),
-            *history,
+            history,
             One("rejected_message", "assistant", "rejected"),
             split="last",
         ),
         _pair(
             f"Swift: {key}, rejected_response",
             (key, "rejected_response"),
-            *history,
+            history,
             One("rejected_response", "assistant", "rejected"),
             split="last",
         ),
         _pair(
             f"Swift: {key}, rejected_messages",
             (key, "rejected_messages"),
-            *history,
+            history,
             Turns(("rejected_messages",), "rejected"),
             split="common",
         ),
         _pair(
             f"{whose}: {key}, chosen, rejected",
             (key, "chosen", "rejected"),
-            *history,
+            history,
             *ANSWERS,
             fits=_answers_alone,
         ),
