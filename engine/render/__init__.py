@@ -3,6 +3,7 @@
 Knows `tokenizers` and sandboxed `jinja2`. Does not know torch, files of rows, or recipes.
 """
 
-from engine.render.renderer import Rendered, Renderer, Span
+from engine.render.rendered import Compact, Rendered, Span
+from engine.render.renderer import Refused, Renderer
 
-__all__ = ["Rendered", "Renderer", "Span"]
+__all__ = ["Compact", "Refused", "Rendered", "Renderer", "Span"]

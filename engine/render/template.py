@@ -1,15 +1,16 @@
 """A chat template in a sandbox, with the places it marks as generated.
 
 Knows jinja2 as Hugging Face chat templates use it (`{% generation %}`, `raise_exception`,
-`strftime_now`, `tojson`). Does not know tokens.
+`strftime_now`, `tojson`, tools). Does not know tokens. Several threads may render at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,6 @@ import jinja2
 from jinja2 import nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from store.errors import BadInput
@@ -49,12 +49,21 @@ class _Tracker:
 
     deadline: float = field(default_factory=lambda: time.monotonic() + RENDER_SECONDS)
     pieces: list[str] = field(default_factory=list)
-    blocks: list[tuple[int, int]] = field(default_factory=list)
+    length: int = 0
+    blocks: list[tuple[int, str]] = field(default_factory=list)
 
-    def mark(self, text: str) -> str:
-        start = sum(len(piece) for piece in self.pieces)
-        self.blocks.append((start, start + len(text)))
-        return text
+    def add(self, piece: str) -> None:
+        self.pieces.append(piece)
+        self.length += len(piece)
+
+
+class _Rendering(threading.local):
+    """The rendering that this thread is in the middle of."""
+
+    tracker: _Tracker | None = None
+
+
+_rendering = _Rendering()
 
 
 class _GenerationTag(Extension):
@@ -70,15 +79,30 @@ class _GenerationTag(Extension):
 
     def _generated(self, caller: Callable[[], str]) -> str:
         text = caller()
-        tracker = self.environment.globals.get("_tracker")
-        return tracker.mark(text) if isinstance(tracker, _Tracker) else text
+        tracker = _rendering.tracker
+        if tracker is not None:
+            tracker.blocks.append((tracker.length, text))
+        return text
 
 
 class TemplateRefused(Exception):
-    """The template itself says that these turns cannot be rendered."""
+    """These turns cannot be rendered.
+
+    Attributes:
+        on_purpose: the template says so itself (`raise_exception`), as for an order of roles it
+            does not know; otherwise it broke.
+    """
+
+    def __init__(self, reason: str, *, on_purpose: bool = False) -> None:
+        super().__init__(reason)
+        self.on_purpose = on_purpose
 
 
-@dataclass(frozen=True)
+class _Raised(jinja2.TemplateError):
+    """What a template's `raise_exception` raises."""
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateText:
     """Rendered text and its generation blocks as (start, end) in characters."""
 
@@ -120,26 +144,48 @@ class ChatTemplate:
                 "Repair chat_template.jinja in the model's folder.",
             ) from error
 
-    def render(self, messages: Sequence[Message], *, generation_prompt: bool) -> TemplateText:
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        generation_prompt: bool,
+        tools: Sequence[Mapping[str, object]] = (),
+    ) -> TemplateText:
         """Render messages as `{"role": …, "content": …}`.
 
         Raises:
             TemplateRefused: the template raised, in its own words.
         """
         tracker = _Tracker()
-        self._environment.globals["_tracker"] = tracker
+        _rendering.tracker = tracker
         try:
             for piece in self._template.generate(
                 messages=list(messages),
                 add_generation_prompt=generation_prompt,
-                tools=None,
+                tools=list(tools) or None,
                 documents=None,
                 **self._special_tokens,
             ):
-                tracker.pieces.append(piece)
+                tracker.add(piece)
+        except _Raised as error:
+            raise TemplateRefused(str(error) or "no reason given", on_purpose=True) from error
         except _ITS_FAULT as error:
             raise TemplateRefused(str(error) or type(error).__name__) from error
-        return TemplateText("".join(tracker.pieces), tuple(tracker.blocks))
+        finally:
+            _rendering.tracker = None
+        text = "".join(tracker.pieces)
+        return TemplateText(text, _found_in(text, tracker.blocks))
+
+
+def _found_in(text: str, blocks: list[tuple[int, str]]) -> tuple[tuple[int, int], ...]:
+    """The blocks as ranges, or none where one is not at its place.
+
+    A template that marks text inside a macro or a captured block puts it somewhere else than where
+    it was marked, or filters it afterwards.
+    """
+    if any(text[start : start + len(marked)] != marked for start, marked in blocks):
+        return ()
+    return tuple((start, start + len(marked)) for start, marked in blocks)
 
 
 def _compiled(environment: ImmutableSandboxedEnvironment, source: str) -> jinja2.Template:
@@ -151,10 +197,9 @@ def _compiled(environment: ImmutableSandboxedEnvironment, source: str) -> jinja2
     return jinja2.Template.from_code(environment, code, environment.make_globals(None))
 
 
-@jinja2.pass_context
-def _watched(context: Context, items: Iterable[object]) -> Iterator[object]:
-    tracker = context.environment.globals["_tracker"]
-    assert isinstance(tracker, _Tracker)
+def _watched(items: Iterable[object]) -> Iterator[object]:
+    tracker = _rendering.tracker
+    assert tracker is not None
     for item in items:
         if time.monotonic() > tracker.deadline:
             raise jinja2.TemplateError(f"it runs longer than {RENDER_SECONDS:.0f} s")
@@ -172,9 +217,21 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
-def _to_json(value: object, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
 
 
-def _refuse(message: str) -> None:
-    raise jinja2.TemplateError(message)
+def _refuse(message: object) -> None:
+    raise _Raised(str(message))

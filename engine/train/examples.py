@@ -6,6 +6,7 @@ the renderer shows: a label is its id where the loss mask is 1, else -100.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,8 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.data.rows import Row
-from engine.render import Renderer
+from engine.render import Compact, Renderer
 from store.errors import BadInput
+
+_AT_ONCE = 256
+"""Rows that are tokenised together."""
 
 IGNORED = -100
 """The label of a token without loss, as torch's cross entropy has it."""
@@ -48,19 +52,28 @@ def encode(rows: Iterable[Row], renderer: Renderer, max_length: int) -> Encoded:
     """Render every row; leave out what cannot be rendered or has no trained token."""
     examples: list[Example] = []
     notes: list[tuple[int, str]] = []
-    for row in rows:
-        try:
-            rendered = renderer.render_row(row, max_length=max_length, spans=False)
-        except BadInput as error:
-            notes.append((row.number, error.message))
-            continue
-        ids = np.asarray(rendered.ids, dtype=np.int32)
-        labels = np.where(np.asarray(rendered.mask, dtype=bool), ids, np.int32(IGNORED))
-        if not np.any(labels[1:] != IGNORED):
-            notes.append((row.number, f"line {row.number}: left out, no token would be trained"))
-            continue
-        if rendered.cut:
-            reason = f"line {row.number}: {rendered.cut} tokens beyond max_length were cut"
-            notes.append((row.number, reason))
-        examples.append(Example(row.number, ids, labels))
+    remaining = iter(rows)
+    while batch := list(itertools.islice(remaining, _AT_ONCE)):
+        for row, rendered in zip(batch, renderer.render_rows(batch), strict=True):
+            if isinstance(rendered, BadInput):
+                notes.append((row.number, rendered.message))
+                continue
+            example = _example(row.number, rendered, max_length)
+            if not np.any(example.labels[1:] != IGNORED):
+                reason = f"line {row.number}: left out, no token would be trained"
+                notes.append((row.number, reason))
+                continue
+            cut = len(rendered.ids) - len(example.ids)
+            if cut:
+                reason = f"line {row.number}: {cut} tokens beyond max_length were cut"
+                notes.append((row.number, reason))
+            examples.append(example)
     return Encoded(examples, notes)
+
+
+def _example(number: int, rendered: Compact, max_length: int) -> Example:
+    ids = np.asarray(rendered.ids[:max_length], dtype=np.int32)
+    labels = np.full(len(ids), IGNORED, dtype=np.int32)
+    for start, end in rendered.runs:
+        labels[start:end] = ids[start:end]
+    return Example(number, ids, labels)

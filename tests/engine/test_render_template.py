@@ -85,9 +85,9 @@ def test_a_template_that_rewrites_earlier_turns_is_not_guessed(
         "{% for m in messages %}{% if loop.last or m.role != 'assistant' %}{{ m.content }}"
         "{% endif %}<|end|>{% endfor %}"
     )
-    rendered = with_template(starter, tmp_path / "odd", source).render(TALK)
-    assert rendered.trained_tokens == 0
-    assert any("mask" in note for note in rendered.notes)
+    odd = with_template(starter, tmp_path / "odd", source)
+    assert trained_text(odd, TALK) == ["Green.<|end|>"]
+    assert any("Turn 3" in n and "no mask can be told" in n for n in odd.render(TALK).notes)
 
 
 def test_a_turn_can_be_left_untrained(starter: Path) -> None:

@@ -1,0 +1,101 @@
+"""What a model's folder says about its template and its special tokens.
+
+Knows the files that Hugging Face models keep them in. Does not render.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from store.errors import BadInput, Unsupported
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The fast tokenizer, which neither cuts nor pads.
+
+    Raises:
+        Unsupported: the folder has none.
+        BadInput: the file is not one.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise Unsupported(
+            f"{folder}: no tokenizer.json (a fast tokenizer is needed)",
+            "Save the tokenizer with a recent transformers, then point to that folder.",
+        )
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise BadInput(f"{path}: {error}", "Copy tokenizer.json from the model again.") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object of a JSON file; empty where there is no file.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BadInput(
+            f"{path}: not JSON ({error})", "Copy the file from the model again."
+        ) from error
+    if not isinstance(value, dict):
+        raise BadInput(f"{path}: expected a JSON object", "Copy the file from the model again.")
+    return value
+
+
+def special_tokens(config: dict[str, Any]) -> dict[str, str]:
+    """The named special tokens (`bos_token` and the like) of tokenizer_config.json."""
+    found: dict[str, str] = {}
+    for name, value in config.items():
+        if not name.endswith("_token"):
+            continue
+        if isinstance(value, dict):
+            value = value.get("content")
+        if isinstance(value, str):
+            found[name] = value
+    return found
+
+
+def template_source(folder: Path, config: dict[str, Any]) -> str | None:
+    """The text of the chat template; None where the model has none.
+
+    Raises:
+        BadInput: it is not text.
+    """
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise BadInput(
+                f"{path}: not UTF-8 text (byte {error.start})",
+                "Copy the file from the model again.",
+            ) from error
+    value = config.get("chat_template")
+    if isinstance(value, list):
+        named = {item.get("name"): item.get("template") for item in value if isinstance(item, dict)}
+        value = named.get("default")
+    return value if isinstance(value, str) else None
+
+
+def stop_ids(folder: Path) -> list[int]:
+    """End-of-generation ids of generation_config.json, else config.json; a list or one."""
+    for name in ("generation_config.json", "config.json"):
+        value = read_json(folder / name).get("eos_token_id")
+        if isinstance(value, int):
+            return [value]
+        if isinstance(value, list):
+            return [item for item in value if isinstance(item, int)]
+    return []
