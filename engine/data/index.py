@@ -96,7 +96,11 @@ class RowIndex:
             NotFound: there is no such file.
             BadInput: it is no regular file, or may not be read.
         """
-        fd = open_regular(path)
+        return cls.of(path, open_regular(path), cache)
+
+    @classmethod
+    def of(cls, path: Path, fd: int, cache: Path | None = None) -> RowIndex:
+        """As `open`, of a file that is open: `fd` is taken over."""
         identity = Identity.of(os.fstat(fd))
         index = cls(path, fd, _load(cache, path, identity) if cache else None)
         index.grow(rows=FIRST_ROWS, upto=FIRST_BYTES)
@@ -110,6 +114,16 @@ class RowIndex:
     def progress(self) -> float:
         """The share of the file that has been looked at, 0 to 1."""
         return 1.0 if self.complete else self._blocks.scanned / max(1, self._limit)
+
+    @property
+    def scanned(self) -> int:
+        """Bytes that have been looked at."""
+        return self._blocks.scanned
+
+    @property
+    def known_size(self) -> int:
+        """Bytes that the file is known to have: all of them, unless it is being written."""
+        return self._limit
 
     @property
     def final_newline(self) -> bool:
@@ -182,6 +196,12 @@ class RowIndex:
             if isinstance(blocks, Blocks) and blocks.scanned == self._limit:
                 self._blocks, self.complete = blocks, True
                 self._decoded.clear()
+
+    def load(self, cache: Path) -> None:
+        """Take what `cache` knows of exactly this file."""
+        blocks = _load(cache, self.path, self.identity)
+        if blocks is not None:
+            self.adopt(blocks)
 
     # Finding rows
 

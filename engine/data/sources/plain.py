@@ -29,15 +29,6 @@ class PlainSource(Source):
         self.identity = index.identity
         self._cache = cache
 
-    @classmethod
-    def open(cls, path: Path, cache: Path) -> PlainSource:
-        """Open `path`; its index is taken from the file `cache` if that knows it.
-
-        Raises:
-            NotFound, BadInput: there is no such file, or it is not one that can be read.
-        """
-        return cls(path, RowIndex.open(path, cache), cache)
-
     def fileno(self) -> int:
         return self.index.fileno()
 
