@@ -22,13 +22,15 @@ class Draft(msgspec.Struct, frozen=True):
     """An edit in progress.
 
     Attributes:
-        kind: `turns` (`text` is the row as it would be kept) or `json` (the text as it stands).
-        text: what was written, in bytes.
+        kind: `turns` or `json`.
+        row: for `turns`, the row as it would be kept, but for the text under the pen.
+        text: the text under the pen; for `json`, all of it.
         place: which turn or field was under the pen, from 0.
         saved: Unix seconds.
     """
 
     kind: str
+    row: bytes
     text: bytes
     place: int
     saved: float
@@ -56,7 +58,7 @@ class Drafts:
         Raises:
             OSError: the disk is full, or the folder cannot be written.
         """
-        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self.path(dataset, row)
         part = target.with_suffix(f".{os.getpid()}.part")
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
