@@ -190,10 +190,10 @@ class RowIndex:
         # A last row without an ending may go on for some way yet.
         self.grow(rows=before)
 
-    def adopt(self, blocks: Blocks | range) -> None:
+    def adopt(self, blocks: Blocks) -> None:
         """Take what is known from elsewhere: from writing this very file."""
         with self._lock:
-            if isinstance(blocks, Blocks) and blocks.scanned == self._limit:
+            if blocks.scanned == self._limit:
                 self._blocks, self.complete = blocks, True
                 self._decoded.clear()
 
@@ -241,6 +241,10 @@ class RowIndex:
         elif self.complete:
             self._decoded[block] = places
         return places
+
+    def wrong(self, row: int) -> str | None:  # noqa: ARG002 - formats other than JSONL know
+        """Why a row of the file is bad, where that is known without its JSON."""
+        return None
 
     # The file
 

@@ -44,6 +44,11 @@ class Lines:
             return found.content
         return split_ending(self.index.read(*self.index.span(found)))[0]
 
+    def wrong(self, row: int) -> str | None:
+        """Why the line is bad, where its file's format knows it and JSON does not."""
+        found = self.pieces.find(row)
+        return None if isinstance(found, OwnRow) else self.index.wrong(found)
+
     def head(self, row: int, size: int) -> bytes:
         """The first `size` bytes of the line, for one that is too long to read."""
         found = self.pieces.find(row)

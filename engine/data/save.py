@@ -31,7 +31,6 @@ from engine.data.digest import Follower, hash_of
 from engine.data.index import RowIndex
 from engine.data.lines import Lines
 from engine.data.sources import PlainSource, Source, open_source
-from engine.data.sources.plain import splice
 from store.errors import BadInput, Conflict, NoSpace
 
 __all__ = ["Draft", "SaveReport", "explained", "hash_of", "sweep"]
@@ -73,11 +72,6 @@ class Draft:
         self._installed = False
         self._follower = Follower(self.fd)
         self._blocks: Blocks | None = None
-
-    def compose(self, lines: Lines) -> range:
-        """As `write`, of lines over a JSONL file."""
-        with explained(self.target):
-            return range(splice(self.fd, lines))
 
     def write(self, source: Source, lines: Lines) -> int:
         """Write the whole document in the format of `source`; returns how many rows it has."""

@@ -327,6 +327,9 @@ class CopyIndex(RowIndex):
             seconds = None if stop is None else max(0.0, stop - time.monotonic())
         return self.complete
 
+    def wrong(self, row: int) -> str | None:
+        return self._source.wrongs.get(row)
+
     def changed(self) -> bool:
         return self._source.changed()
 
