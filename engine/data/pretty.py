@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import pairwise
 
 from engine.data.strict import BOM
@@ -18,6 +19,8 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 _SCALARS = re.compile(r'\[[^\[\]{}"]*\]')
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _ESCAPED = re.compile(r"\\u(?!00[0-7])")
+_COMPARED = 1_000_000
+"""Tokens times tokens that are compared to find which of them stayed."""
 _LOOK = 400
 """Tokens that are looked at to learn the style of a row."""
 _EXPECTED = {
@@ -138,31 +141,44 @@ def fold(text: str, original: bytes) -> bytes:
     new = _TOKEN.findall(text)
     if new == words:
         return original
-    head = 0
-    while head < min(len(new), len(words)) and new[head] == words[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(new), len(words)) - head and new[-1 - tail] == words[-1 - tail]:
-        tail += 1
-    gaps = _Gaps(was, old)
+    usual = _Gaps(was, old)
     escape = was.isascii() and _ESCAPED.search(was) is not None
-    middle: list[str] = []
-    for place in range(head, len(new) - tail):
-        token = new[place]
+    parts = [was[: old[0][0]] if old else ""]
+    before = -1
+    for place, (token, stood) in enumerate(zip(new, _standing(words, new), strict=True)):
         if place:
-            middle.append(gaps(new[place - 1], token))
+            neighbours = stood is not None and stood and before == stood - 1
+            parts.append(
+                was[old[before][1] : old[stood][0]]
+                if neighbours and stood is not None
+                else usual(new[place - 1], token)
+            )
         if escape and token[0] == '"':
             token = _NOT_ASCII.sub(_escape, token)
-        middle.append(token)
-    before = was[: old[head - 1][1]] if head else ""
-    if not tail:
-        return encoded(before + "".join(middle) + (was[old[-1][1] :] if old else ""))
-    start = old[len(old) - tail][0]
-    if head + tail < len(new):
-        middle.append(gaps(new[len(new) - tail - 1], new[len(new) - tail]))
-    elif head:
-        middle.append(gaps(new[head - 1], new[head]))
-    return encoded(before + "".join(middle) + was[start:])
+        parts.append(token)
+        before = -2 if stood is None else stood
+    parts.append(was[old[-1][1] :] if old else "")
+    return encoded("".join(parts))
+
+
+def _standing(old: list[str], new: list[str]) -> list[int | None]:
+    """For each new token which old one stands in its place, so that its white space can stay."""
+    head = 0
+    while head < min(len(new), len(old)) and new[head] == old[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(new), len(old)) - head and new[-1 - tail] == old[-1 - tail]:
+        tail += 1
+    found: list[int | None] = [*range(head), *[None] * (len(new) - head)]
+    found[len(new) - tail :] = range(len(old) - tail, len(old))
+    was, now = old[head : len(old) - tail], new[head : len(new) - tail]
+    if len(was) == len(now):
+        found[head : head + len(now)] = range(head, head + len(was))
+    elif len(was) * len(now) <= _COMPARED:
+        for _, i, k, j, m in SequenceMatcher(None, was, now, autojunk=False).get_opcodes():
+            if k - i == m - j:
+                found[head + j : head + m] = range(head + i, head + k)
+    return found
 
 
 class _Gaps:
