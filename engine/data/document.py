@@ -19,13 +19,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from msgspec import structs
+
 from engine.data import memory, overlay, scan
 from engine.data.changes import (
     Annotation,
     Change,
     Changed,
     FileRun,
-    Insert,
     OwnLine,
     Place,
     Status,
@@ -36,7 +37,7 @@ from engine.data.editable import Editable
 from engine.data.lines import Lines
 from engine.data.overlay import Choice, tag_of
 from engine.data.pieces import OwnRow
-from engine.data.planned import first_row, plan
+from engine.data.planned import first_row, needed, plan
 from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES, Row, oversized, parse_row
 from engine.data.save import Draft, SaveReport, hash_of, sweep
 from engine.data.shift import Shift, shift
@@ -200,7 +201,9 @@ class Document(Editable):
             size = self._lines.size(n - 1)
             if size > MAX_ROW_BYTES:
                 return oversized(n, self._lines.head(n - 1, HEAD_BYTES), size)
-            return parse_row(n, self._lines.content(n - 1))
+            row = parse_row(n, self._lines.content(n - 1))
+            wrong = self._lines.wrong(n - 1)
+            return row if wrong is None else structs.replace(row, error=f"line {n}: {wrong}")
 
     def raw(self, n: int) -> bytes:
         """The bytes of row `n` without its line ending, however long.
@@ -230,10 +233,10 @@ class Document(Editable):
         with self._lock:
             return isinstance(self._lines.pieces.find(n - 1), OwnRow)
 
-    def changes(self) -> Iterator[Changed]:
+    def changes(self) -> list[Changed]:
         """The unsaved difference against the file, in the order of the document."""
         self.grow()
-        return overlay.changes(self._lines)
+        return list(overlay.changes(self._lines))
 
     def iter_raw(self, start: int = 1, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
         """Rows [start, stop) as (number, content), read in large pieces; see `scan.iter_raw`."""
@@ -285,12 +288,8 @@ class Document(Editable):
 
     def record(self, changes: Sequence[Change], label: str, batch: int = 0) -> overlay.Recorded:
         """Write changes to the journal, but do not show them yet; part of a transaction."""
-        for change in changes:
-            n = change.before_row if isinstance(change, Insert) else change.row
-            if isinstance(change, Insert) and n > 1:
-                n -= 1
-            if n != 1 or not isinstance(change, Insert):
-                self.reach(n)
+        for n in needed(changes):
+            self.reach(n)
         moves = label.startswith(self.MOVES)
         new = plan(self._lines, changes, self._source.accept)
         draft = edits.Draft(

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -120,9 +121,12 @@ def laid(
         for edit in edits.along(cat, Way(back=way.back)):
             _hold(lines, edit, check)
             lay_back(lines, [edit])
-        for edit in edits.along(cat, Way(forth=way.forth), before=check == "same"):
-            _hold(lines, edit, check)
-            lines.pieces.apply(edit)
+        if check == "none":
+            _do(cat, lines, way.forth)
+        else:
+            for edit in edits.along(cat, Way(forth=way.forth)):
+                _hold(lines, edit, check)
+                lines.pieces.apply(edit)
         # Another process may have dropped steps while they were read.
         if edits.moment(cat, dataset_id) == at.moment:
             return lines, at
@@ -156,9 +160,19 @@ def followed(
                     conflict.message, "edit the row itself: the history ends here"
                 ) from None
         lay_back(new, [edit])
-    for edit in edits.along(cat, Way(forth=way.forth), before=False):
-        new.pieces.apply(edit)
+    _do(cat, new, way.forth)
     return new, now
+
+
+def _do(cat: Catalogue, lines: Lines, steps: Sequence[edits.Step]) -> None:
+    """Do steps again, a large one in one pass."""
+    for large, together in groupby(steps, key=lambda step: step.rows > _IN_PLACE and step.id):
+        way = Way(forth=tuple(together))
+        if large:
+            lines.pieces.apply_all(list(edits.along(cat, way, before=False)))
+        else:
+            for edit in edits.along(cat, way, before=False):
+                lines.pieces.apply(edit)
 
 
 def _hold(lines: Lines, edit: Edit, check: Check) -> None:
@@ -178,8 +192,7 @@ def with_edits(lines: Lines, new: Sequence[Edit], lock: threading.RLock) -> Line
     with lock if len(new) <= _IN_PLACE else contextlib.nullcontext():
         if len(new) > _IN_PLACE:
             lines = Lines(lines.index, lines.pieces.copy())
-        for edit in new:
-            lines.pieces.apply(edit)
+        lines.pieces.apply_all(new)
     return lines
 
 

@@ -14,9 +14,9 @@ import os
 import tempfile
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from store.edits import Edit
@@ -124,6 +124,8 @@ class Pieces:
         # Where blocks start; only the first `_sure` entries hold, the others are found on demand.
         self._starts: list[int] = [0]
         self._sure = 1
+        # The block that was looked into last, and where its pieces end.
+        self._looked: tuple[list[int], list[int]] = ([], [])
 
     def __iter__(self) -> Iterator[Piece]:
         for block in list(self._blocks):
@@ -180,7 +182,7 @@ class Pieces:
         other._blocks = [list(block) for block in self._blocks]
         other._lengths = [list(lengths) for lengths in self._lengths]
         other._sums, other._starts = list(self._sums), list(self._starts)
-        other._sure = self._sure
+        other._sure, other._looked = self._sure, ([], [])
         return other
 
     # Editing
@@ -195,6 +197,66 @@ class Pieces:
         else:
             self.delete(row)
 
+    def apply_all(self, edits: Sequence[Edit]) -> None:
+        """Do primitives in order; a large batch that was planned at once in a single pass."""
+        if len(edits) < 2 * _BLOCK or not _downwards(edits):
+            for edit in edits:
+                self.apply(edit)
+            return
+        new: list[Piece] = []
+        rest, row = list(edits), 1
+        for piece in self:
+            stop = row + len(piece)
+            if not rest or rest[-1].row >= stop:
+                new.append(piece)
+            elif isinstance(piece, FileRows):
+                self._into_rows(piece, row, stop, rest, new)
+            else:
+                self._into_own(piece, stop, rest, new)
+            row = stop
+        self._blocks = [new[at : at + _BLOCK] for at in range(0, len(new), _BLOCK)]
+        self._lengths = [[len(piece) for piece in block] for block in self._blocks]
+        self._sums = [sum(lengths) for lengths in self._lengths]
+        self._starts, self._sure = [0] * len(self._blocks), 1
+
+    def _into_rows(
+        self, piece: FileRows, row: int, stop: int, rest: list[Edit], new: list[Piece]
+    ) -> None:
+        """Take from the end of `rest` what is to be done in a run of file rows."""
+        at, shift = piece.start, piece.start - row
+        while rest and rest[-1].row < stop:
+            edit = rest.pop()
+            here = edit.row + shift
+            if here > at:
+                new.append(FileRows(at, here))
+                at = here
+            if edit.kind == "insert":
+                new.append(self._own(edit.after or b""))
+                continue
+            at = here + 1
+            if edit.kind == "replace":
+                new.append(OwnRow(self._ink, edit.after or b"", None, here))
+        if at < piece.stop:
+            new.append(FileRows(at, piece.stop))
+
+    def _into_own(self, piece: OwnRow, stop: int, rest: list[Edit], new: list[Piece]) -> None:
+        """As `_into_rows`, for a line of our own."""
+        left: OwnRow | None = piece
+        while rest and rest[-1].row < stop:
+            edit = rest.pop()
+            if edit.kind == "insert":
+                new.append(self._own(edit.after or b""))
+            elif edit.kind == "delete":
+                left = None
+            else:
+                left = OwnRow(self._ink, edit.after or b"", piece.ending, piece.replaces)
+        if left is not None:
+            new.append(left)
+
+    def _own(self, line: bytes, replaces: int | None = None) -> OwnRow:
+        content, ending = split_ending(line)
+        return OwnRow(self._ink, content, ending, replaces)
+
     def replace(self, row: int, content: bytes) -> None:
         """Give the line at `row` another content; it keeps its ending."""
         found = self.find(row)
@@ -206,8 +268,7 @@ class Pieces:
 
     def insert(self, row: int, line: bytes, replaces: int | None = None) -> None:
         """Put a whole line before the one at `row`; `replaces` is a missing row of the file."""
-        content, ending = split_ending(line)
-        self._cut(row, 0, OwnRow(self._ink, content, ending, replaces))
+        self._cut(row, 0, self._own(line, replaces))
 
     def delete(self, row: int) -> None:
         self._cut(row, 1, None)
@@ -238,6 +299,7 @@ class Pieces:
         if isinstance(new, FileRows):
             low, high, put = _merged(pieces, low, high, put)
         pieces[low:high] = put
+        self._looked = ([], [])
         lengths[low:high] = [len(part) for part in put]
         self._sums[block] += (new is not None) - gone
         self._sure = min(self._sure, block + 1)
@@ -274,7 +336,9 @@ class Pieces:
         """Block and place of the piece that holds `row`, and the row it starts at."""
         self._find_start(row)
         block = bisect_right(self._starts, row, 0, self._sure) - 1
-        ends = list(accumulate(self._lengths[block]))
+        if self._looked[0] is not self._lengths[block]:
+            self._looked = (self._lengths[block], list(accumulate(self._lengths[block])))
+        ends = self._looked[1]
         start = self._starts[block]
         at = bisect_right(ends, row - start)
         return block, at, start + (ends[at - 1] if at else 0)
@@ -288,6 +352,14 @@ class Pieces:
         yield from self._blocks[block][at:]
         for later in range(block + 1, len(self._blocks)):
             yield from self._blocks[later]
+
+
+def _downwards(edits: Sequence[Edit]) -> bool:
+    """Is every edit above the ones before it, or an insertion at the same row?"""
+    return all(
+        later.row < edit.row or (later.row == edit.row and later.kind == "insert")
+        for edit, later in pairwise(edits)
+    )
 
 
 def _known(block: list[Piece], rows: int) -> int:

@@ -52,12 +52,12 @@ def plan(
         seen.add(change.row)
         ordered.append((change.row, 1, order, change))
     # Of what is done at one row, the row itself comes first, then insertions from the last on.
-    ordered.sort(key=lambda item: item[:3], reverse=True)
+    ordered.sort(reverse=True)  # no two have the same `order`
     new_line = lines.usual_ending()
     edits: list[Edit] = []
     for row, _, _, change in ordered:
         if isinstance(change, Delete):
-            edits.append(Edit("delete", row, lines.whole(row - 1), None))
+            edits.append(Edit("delete", row, _whole(lines, row - 1), None))
             continue
         raw = _line(change.raw, row, accept)
         if isinstance(change, Insert):
@@ -68,9 +68,26 @@ def plan(
     return edits
 
 
-def changed_rows(changes: Sequence[Change]) -> int:
-    """How many rows a person would say that is."""
-    return len(changes)
+def _whole(lines: Lines, row: int) -> bytes:
+    """As `Lines.whole`, with one read where the line has its ending in the file."""
+    found = lines.pieces.find(row)
+    if not isinstance(found, OwnRow):
+        line = lines.index.read(*lines.index.span(found))
+        if line.endswith(b"\n"):
+            return line
+    return lines.whole(row)
+
+
+def needed(changes: Sequence[Change]) -> tuple[int, ...]:
+    """The lowest and the highest row that must be there for changes to be possible."""
+    rows: list[int] = []
+    for change in changes:
+        if not isinstance(change, Insert):
+            rows.append(change.row)
+        elif change.before_row != 1:
+            # Below the last row is a place too; above the first is none.
+            rows.append(change.before_row - (change.before_row > 1))
+    return (min(rows), max(rows)) if rows else ()
 
 
 def first_row(edits: Sequence[Edit]) -> int:

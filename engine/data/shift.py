@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from engine.data.pieces import FileRows, OwnRow, Pieces
 from store import edits
 from store.catalogue import Catalogue
-from store.edits import Position, Way
+from store.edits import Edit, Position, Way
+
+
+_LARGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +69,34 @@ def shift(cat: Catalogue, dataset_id: int, since: int, at: Position) -> Shift:
     pieces = Pieces(cat.workspace.indexes)
     added = 0
     for part in _parts(way):
-        moved: OwnRow | int | None = None
-        moves = any(step.moves for step in (*part.back, *part.forth))
-        for edit in edits.along(cat, part, before=False):
-            if edit.kind == "delete" and moves:
-                moved = pieces.find(edit.row - 1)
-            added += (edit.kind == "insert") - (edit.kind == "delete")
-            if edit.kind == "insert" and moved is not None:
-                pieces.put(edit.row - 1, moved)
-                moved = None
-            else:
-                pieces.apply(edit)
+        made = list(edits.along(cat, part, before=False))
+        added += sum((edit.kind == "insert") - (edit.kind == "delete") for edit in made)
+        if any(step.moves for step in (*part.back, *part.forth)):
+            _move(pieces, *made)
+        else:
+            pieces.apply_all(made)
     return Shift(_runs(pieces), outside, added)
 
 
+def _move(pieces: Pieces, first: Edit, second: Edit) -> None:
+    """Take a row away and put the same elsewhere, in either order."""
+    if first.kind == "delete":
+        moved = pieces.find(first.row - 1)
+        pieces.apply(first)
+        pieces.put(second.row - 1, moved)
+    else:
+        below = second.row > first.row
+        pieces.put(first.row - 1, pieces.find(second.row - 1 - below))
+        pieces.apply(second)
+
+
 def _parts(way: Way) -> list[Way]:
-    """The way in stretches: each step that moves a row alone, others together."""
+    """The way in stretches: a step that moves a row, or a large one, alone; others together."""
     parts: list[Way] = []
     for back, steps in ((True, way.back), (False, way.forth)):
         kept: list[edits.Step] = []
         for step in (*steps, None):
-            if step is None or step.moves:
+            if step is None or step.moves or step.rows > _LARGE:
                 parts += [_way(back, kept)] if kept else []
                 kept = []
                 parts += [_way(back, [step])] if step else []
