@@ -141,13 +141,14 @@ class Renderer:
             BadInput: the template refuses these turns, in its own words.
         """
         draft = self._draft(turns, tools, generation_prompt)
-        encoding = self._tokenizer.encode(draft.text, add_special_tokens=False)
+        # A batch of one: unlike `encode` it lets other threads run, and keys are never blocked.
+        [encoding] = self._tokenizer.encode_batch([draft.text], add_special_tokens=False)
         return self._whole(draft, encoding, detailed=spans).cut_to(max_length)
 
     def render_text(self, text: str, *, max_length: int | None = None) -> Rendered:
         """Plain text for continued pre-training: every token is trained, EOS at the end."""
         draft = _plain(text)
-        encoding = self._tokenizer.encode(text, add_special_tokens=True)
+        [encoding] = self._tokenizer.encode_batch([text], add_special_tokens=True)
         return self._whole(draft, encoding, detailed=False).cut_to(max_length)
 
     def render_row(

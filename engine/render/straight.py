@@ -61,7 +61,7 @@ def from_segments(
     mask: list[int] = []
     tokens: list[str] = []
     for text, trained in row.segments:
-        encoding = tokenizer.encode(text, add_special_tokens=False)
+        [encoding] = tokenizer.encode_batch([text], add_special_tokens=False)
         ids += encoding.ids
         mask += [int(trained)] * len(encoding.ids)
         tokens += [text[a:b] for a, b in encoding.offsets]
