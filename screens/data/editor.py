@@ -1,75 +1,416 @@
-"""A text of a row under the pen.
+"""The row under the pen: its turns one above the other, one of them open for writing; or JSON.
 
-Knows a text and its bounds. Does not know where the text goes.
+Knows what is written and what was; every step can be taken back until it is kept. Does not know
+where the row goes: it posts `Keep` with the new bytes, or `Leave`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
+from textual.containers import Container, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Static, TextArea
+from textual.geometry import Region
+from textual.message import Message
+from textual.widgets import Static
 
-from screens.safe import LIMIT, line
-from store.errors import Unsupported
+from screens.data.pen import Part, Pen, favourite
+from screens.data.turns import ROLE_STYLES, heading, nothing
+from screens.safe import line, text
+from screens.widgets.padtext import PadText
+from screens.widgets.textpad import TextPad
+
+AROUND = 4_000
+"""Characters shown of a turn that is not open."""
+_KEYS = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*:)')
 
 
-class EditModal(ModalScreen[str | None]):
-    """A text area over the room; `ctrl+s` keeps what was written, `esc` does not."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A state to go back to: the row, the part that was open, its text and history."""
+
+    pen: Pen
+    at: int
+    body: PadText
+
+
+class Editor(Container):
+    """Base of both: a pad, a line below it, and messages for the room."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", show=False, priority=True),
-        Binding("ctrl+s", "keep", show=False, priority=True),
+        Binding("escape", "leave", show=False),
+    ]
+
+    class Keep(Message):
+        """The row shall be `raw`; nothing has changed where it is what it was."""
+
+        def __init__(self, raw: bytes) -> None:
+            super().__init__()
+            self.raw = raw
+
+    class Leave(Message):
+        """The person wants to leave; `changed`: there is something to lose."""
+
+        def __init__(self, changed: bool) -> None:
+            super().__init__()
+            self.changed = changed
+
+    class Typed(Message):
+        """What is written is another text than before."""
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, Editor.Typed)
+
+    kind = ""
+
+    def __init__(self, number: int, raw: bytes, copy: Callable[[str], None]) -> None:
+        """Args: number, raw: the row as it is; copy: what to do with text that is copied."""
+        super().__init__(classes="row-editor")
+        self.number = number
+        self.base = raw
+        self.pad = TextPad(copy=copy, keys=_KEYS if self.kind == "json" else None)
+        self.foot = Static(classes="editor-foot")
+
+    @property
+    def changed(self) -> bool:
+        """Whether something would be lost."""
+        raise NotImplementedError
+
+    def action_leave(self) -> None:
+        self.post_message(self.Leave(self.changed))
+
+    def keep(self) -> None:
+        """Hand over what is written, if it can stand."""
+        raise NotImplementedError
+
+    def say(self, words: Content) -> None:
+        """Words in the line below."""
+        self.foot.update(words)
+
+    def outside(self) -> tuple[bytes, str]:
+        """The text for another editor, and how its file's name ends."""
+        raise NotImplementedError
+
+    def came_back(self, new: bytes) -> None:
+        """Take what another editor made of it."""
+        raise NotImplementedError
+
+    def draft(self) -> tuple[bytes, bytes, int]:
+        """(row, text under the pen, place): enough to go on another day."""
+        raise NotImplementedError
+
+
+class TurnEditor(Editor):
+    """Turns (or texts) of a row; tab goes from one to the next."""
+
+    kind = "turns"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "turn(1)", show=False),
+        Binding("shift+tab", "turn(-1)", show=False),
     ]
 
     def __init__(
-        self, title: Content, text: str, check: Callable[[str], str | None] | None = None
+        self, number: int, raw: bytes, pen: Pen, copy: Callable[[str], None], at: int | None = None
     ) -> None:
-        """Args: check: says why a text cannot be kept, or None.
-
-        Raises:
-            Unsupported: the text is too long to edit here, or would not come back as it is.
-        """
-        super().__init__()
-        if len(text) > LIMIT:
-            raise Unsupported(
-                f"this text has {len(text):,} characters; the editor takes {LIMIT:,}",
-                "Use `workbench data set FILE --row N --set key=TEXT`, or edit the file outside.",
-            )
-        self.title_words = title
-        self.text = text
-        self.check = check
-        self._area = TextArea(text, soft_wrap=True, compact=True)
-        self._area.cursor_blink = False
-        if self._area.text != text:
-            raise Unsupported(
-                "this text mixes line endings, which the editor would make all the same",
-                "Use `workbench data set FILE --row N --set key=TEXT`.",
-            )
+        """Args: pen: the row as far as it is written; at: the part to open."""
+        super().__init__(number, raw, copy)
+        self.pen = pen
+        self.at = favourite(pen.parts) if at is None else min(at, len(pen.parts) - 1)
+        self._past: list[Moment] = []
+        self._future: list[Moment] = []
 
     def compose(self) -> ComposeResult:
-        with Container(classes="dialog -broad editor") as frame:
-            frame.border_title = self.title_words
-            frame.border_subtitle = Content("ctrl+s keep  esc cancel")
-            yield self._area
-            yield Static(id="complaint")
+        with VerticalScroll(can_focus=False, classes="editor-turns"):
+            yield Static(classes="editor-before")
+            yield Static(classes="editor-head")
+            yield self.pad
+            yield Static(classes="editor-after")
+        yield self.foot
 
     def on_mount(self) -> None:
-        self._area.move_cursor(self._area.document.end)
-        self._area.focus()
+        self._open(end=True)
+        self.pad.focus()
 
-    def action_keep(self) -> None:
-        complaint = self.check(self._area.text) if self.check else None
-        if complaint is None:
-            self.dismiss(self._area.text)
+    @property
+    def part(self) -> Part:
+        """The part that is open."""
+        return self.pen.parts[self.at]
+
+    @property
+    def changed(self) -> bool:
+        return self.pen.raw != self.base or self.pad.text != self.part.text
+
+    def pen_at(self, raw: bytes) -> Pen:
+        """The pen for the row as it stood a moment ago."""
+        pen = self.pen
+        return pen if pen.raw is raw else type(pen)(raw)
+
+    # Going about
+
+    def _open(self, *, end: bool = False, body: PadText | None = None) -> None:
+        """Show the turns around the open one, and that one in the pad."""
+        if body is not None:
+            self.pad.show(body)
+        else:
+            self.pad.show(PadText(self.part.text), len(self.part.text) if end else 0)
+        self._draw()
+        self.post_message(self.Typed())
+
+    def _draw(self) -> None:
+        parts = self.pen.parts
+        before = [_closed(parts, n) for n in range(self.at)]
+        after = [_closed(parts, n) for n in range(self.at + 1, len(parts))]
+        self._put(".editor-before", before)
+        self._put(".editor-after", after)
+        head = Content.styled("▌ ", "$accent") + part_head(parts, self.at)
+        self.query_one(".editor-head", Static).update(head)
+        self._tell()
+
+    def _put(self, where: str, blocks: list[Content]) -> None:
+        static = self.query_one(where, Static)
+        static.display = bool(blocks)
+        static.update(Content("\n\n").join(blocks))
+
+    def _tell(self) -> None:
+        count, noun = len(self.pen.parts), "turn" if self.pen.kind == "turns" else "text"
+        row, column = self.pad.body.line_column(self.pad.body.cursor)
+        words = f"{noun} {self.at + 1} of {count} · line {row:,}, column {column:,}"
+        self.say(Content.styled(words, "$text-muted"))
+
+    @on(TextPad.Moved)
+    def _moved(self, event: TextPad.Moved) -> None:
+        event.stop()
+        self._tell()
+        around = self.query_one(".editor-turns", VerticalScroll)
+        cursor = self.pad.cursor_region.translate(self.pad.virtual_region.offset)
+        around.scroll_to_region(
+            Region(0, cursor.y - 1, 1, 3), animate=False, force=True, immediate=True
+        )
+
+    @on(TextPad.Changed)
+    def _changed(self, event: TextPad.Changed) -> None:
+        event.stop()
+        self._future.clear()
+        self.post_message(self.Typed())
+
+    @on(TextPad.Leaving)
+    def _leaving(self, event: TextPad.Leaving) -> None:
+        event.stop()
+        self._go(self.at + event.by, end=event.by < 0)
+
+    def action_turn(self, by: int) -> None:
+        """Open the next turn, or the one before."""
+        self._go(self.at + by, end=True)
+
+    def _go(self, at: int, *, end: bool) -> None:
+        if 0 <= at < len(self.pen.parts):
+            self.flush()
+            self.at = at
+            self._open(end=end)
+
+    def flush(self) -> None:
+        """Take what is in the pad into the row.
+
+        Raises:
+            BadInput: it cannot stand there.
+        """
+        if self.pad.text != self.part.text:
+            pen = self.pen.written(self.at, self.pad.text)
+            self._remember()
+            self.pen = pen
+
+    def _remember(self) -> None:
+        self._past.append(Moment(self.pen, self.at, self.pad.body))
+        self._future.clear()
+
+    def do(self, what: str, argument: str | int = 0) -> None:
+        """Change the row's turns: role, add, delete, move, split, merge, train.
+
+        Raises:
+            BadInput: the row has no place for it.
+        """
+        self.flush()
+        if what == "split":
+            argument = self.pad.body.offset(self.pad.body.cursor)
+        pen, at = self.pen.done(what, self.at, argument)
+        self._remember()
+        self.pen, self.at = pen, at
+        self._open(end=what not in ("split",))
+        self.pad.focus()
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Undo beyond the text that is open: the steps before."""
+        if event.key in ("ctrl+z", "ctrl+y"):
+            event.stop()
+            source, target = (
+                (self._past, self._future) if event.key == "ctrl+z" else (self._future, self._past)
+            )
+            if source:
+                target.append(Moment(self.pen, self.at, self.pad.body))
+                moment = source.pop()
+                self.pen, self.at = moment.pen, moment.at
+                self._open(body=moment.body)
+
+    # Keeping
+
+    def keep(self) -> None:
+        self.flush()
+        self.post_message(self.Keep(self.pen.raw))
+
+    def outside(self) -> tuple[bytes, str]:
+        return self.pad.text.encode(), ".txt"
+
+    def came_back(self, new: bytes) -> None:
+        words = _decoded(new)
+        if words != self.pad.text:
+            self.pad.body.replace((0, 0), self.pad.body.end, words)
+            self.pad.show(self.pad.body)
+            self._draw()
+            self.post_message(self.Typed())
+
+    def draft(self) -> tuple[bytes, bytes, int]:
+        return self.pen.raw, self.pad.text.encode("utf-8", "surrogateescape"), self.at
+
+    def put(self, words: str) -> None:
+        """Put a text into the open part, as if typed."""
+        self.pad.body.replace((0, 0), self.pad.body.end, words)
+        self.pad.show(self.pad.body)
+        self._draw()
+
+
+class JsonEditor(Editor):
+    """The row as JSON over several lines; what is wrong is said while it is written."""
+
+    kind = "json"
+
+    def __init__(
+        self, number: int, raw: bytes, written: str | None, copy: Callable[[str], None]
+    ) -> None:
+        """Args: written: a text to go on with; None begins with the row as it is."""
+        from engine.data.pretty import spread
+
+        super().__init__(number, raw, copy)
+        self.first = spread(raw)
+        self._begin = self.first if written is None else written
+        self._sure: str | None = None
+        self.wrong: str | None = None
+
+    def compose(self) -> ComposeResult:
+        yield self.pad
+        yield self.foot
+
+    def on_mount(self) -> None:
+        self.pad.show(PadText(self._begin), 0)
+        self.pad.focus()
+        self.post_message(self.Typed())
+
+    @property
+    def changed(self) -> bool:
+        return self.pad.text != self.first
+
+    @on(TextPad.Moved)
+    def _moved(self, event: TextPad.Moved) -> None:
+        event.stop()
+
+    @on(TextPad.Changed)
+    def _changed(self, event: TextPad.Changed) -> None:
+        event.stop()
+        self._sure = None
+        self.post_message(self.Typed())
+
+    def judged(self, at: int | None, words: Content) -> None:
+        """Show what is wrong, and where; None for nowhere."""
+        self.pad.mark(at)
+        self.say(words)
+
+    def keep(self) -> None:
+        from engine.data.pretty import fold
+
+        written = self.pad.text
+        if written == self.first:
+            self.post_message(self.Keep(self.base))
             return
-        said = Content.styled("✗ ", "$text-error") + line(complaint)
-        self.query_one("#complaint", Static).update(said)
+        at, complaint = judge(self.number, written, self.base)
+        if complaint and self._sure != written:
+            self._sure = written
+            self.pad.mark(at)
+            if at is not None:
+                self.pad.go(at)
+            anyway = Content.styled("\nctrl+s again keeps it as it is", "$text-muted")
+            self.say(Content.styled("✗ ", "$text-error") + line(complaint) + anyway)
+            return
+        self.post_message(self.Keep(fold(written, self.base)))
 
-    def action_close(self) -> None:
-        self.dismiss(None)
+    def outside(self) -> tuple[bytes, str]:
+        from engine.data.pretty import encoded
+
+        return encoded(self.pad.text), ".json"
+
+    def came_back(self, new: bytes) -> None:
+        from engine.data.pretty import decoded
+
+        self.put(decoded(new))
+        self.post_message(self.Typed())
+
+    def put(self, words: str) -> None:
+        """Put a text in place of all, as if typed."""
+        self.pad.body.replace((0, 0), self.pad.body.end, words)
+        self.pad.show(self.pad.body, 0)
+
+    def draft(self) -> tuple[bytes, bytes, int]:
+        return self.base, self.pad.text.encode("utf-8", "surrogateescape"), 0
+
+
+def judge(number: int, written: str, base: bytes) -> tuple[int | None, str]:
+    """What is wrong with a row as JSON: how many characters before it, and words; ("" for nothing).
+
+    May take long for a long text: call it from a worker.
+    """
+    from engine.data.pretty import fold, problem
+    from engine.data.rows import parse_row
+
+    wrong = problem(written)
+    if wrong is not None:
+        return wrong.at, wrong.words
+    error = parse_row(number, fold(written, base)).error
+    return None, (error or "").removeprefix(f"line {number}: ")
+
+
+def part_head(parts: tuple[Part, ...], at: int) -> Content:
+    """The words over one part: its role, or its place, and whether it says it is trained."""
+    part = parts[at]
+    style = ROLE_STYLES.get(part.role, "bold")
+    head = line(part.label, style, limit=80)
+    if part.role and part.label != part.role:
+        head += Content.styled(f"  {part.role}", "$text-muted")
+    if part.train is not None:
+        said = ("✓ trained", "$text-success") if part.train else ("not trained", "$text-muted")
+        head += Content("  ") + Content.styled(*said)
+    if part.side and (not at or parts[at - 1].side != part.side):
+        head = heading(part.side) + Content("\n") + head
+    return head
+
+
+def _closed(parts: tuple[Part, ...], at: int) -> Content:
+    part = parts[at]
+    body = text(part.text, "$text-muted", limit=AROUND) if part.text else nothing()
+    return part_head(parts, at) + Content("\n") + body
+
+
+def _decoded(new: bytes) -> str:
+    """Raises BadInput: what another editor wrote is no text."""
+    from store.errors import BadInput
+
+    try:
+        return new.decode()
+    except UnicodeDecodeError as wrong:
+        raise BadInput(
+            f"the editor wrote bytes that are not UTF-8 (byte {wrong.start + 1})",
+            "the text here is as it was",
+        ) from None

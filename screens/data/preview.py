@@ -6,31 +6,46 @@ run in worker threads.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from textual import on, work
+from textual.message import Message
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
 from screens.base import Room
-from screens.data.messages import Counted, Loaded, Previewed
+from screens.data.messages import Counted, Loaded
 from screens.data.rowlist import Count, RowList
 from screens.data.side import Side
-from screens.data.view import warning_of
 from screens.widgets.linelist import LineList
-from store.errors import BadInput, WorkbenchError
+from store.errors import BadInput
 
 if TYPE_CHECKING:
     from engine.data.document import Document
     from engine.data.rows import Row
-    from engine.render.renderer import Rendered, Renderer
+    from engine.render.renderer import Renderer
+    from screens.data.editor import Editor
+    from screens.data.seeing import Seen
 
 SETTLE_SECONDS = 0.15
 """Rest of the cursor after which tokens are counted: scrolling costs no rendering."""
 
-SHORT = 16 * 1024
+SHORT = 4 * 1024
 """Bytes of a row that is rendered at once; a longer one is rendered in a worker."""
+
+MOST_LENGTH = 10_000_000
+"""Largest `max_length` that can be asked for."""
+
+
+class Previewed(Message):
+    """One row as training sees it."""
+
+    def __init__(self, number: int, seen: Seen) -> None:
+        super().__init__()
+        self.number = number
+        self.seen = seen
 
 
 class Preview(Room):
@@ -44,9 +59,13 @@ class Preview(Room):
         self._label = "starter"
         self.renderer: Renderer | None = None
         self.max_length = 0
-        self._rendered: tuple[int, Rendered | None, str] | None = None
+        self._seen: tuple[int, Seen] | None = None
+        self._asked_length: int | None = None
+        self._marks = bool(os.environ.get("NO_COLOR"))
         self._epoch = 0
         self._settle: Timer | None = None
+        self.under_pen: Editor | None = None
+        self.seen_under_pen: Seen | None = None
 
     @property
     def rows(self) -> RowList:
@@ -84,7 +103,7 @@ class Preview(Room):
         self.model_ref = event.ref
         self._label = event.label
         self.renderer = event.renderer
-        self.max_length = event.max_length
+        self.max_length = self._asked_length or event.max_length
         self.forget_tokens()
         self.show_row()
 
@@ -117,10 +136,47 @@ class Preview(Room):
             self.side.tokens_shown = not self.side.tokens_shown
         self.show_row()
 
+    def action_ids(self) -> None:
+        """Show or hide the id under each token."""
+        self._with_tokens()
+        self.side.tokens.set_modes(ids=not self.side.tokens.ids, marks=self._marks)
+
+    def action_mask(self) -> None:
+        """Write the loss mask as text, or show it by colour alone."""
+        self._with_tokens()
+        self._marks = not self._marks
+        self.side.tokens.set_modes(ids=self.side.tokens.ids, marks=self._marks)
+
+    def _with_tokens(self) -> None:
+        if not self.side.tokens_shown or not (self.wide or self.has_class("-reading")):
+            self.side.tokens_shown = False
+            self.action_tokens()
+
+    def action_length(self) -> None:
+        """Ask for the length at which training would cut."""
+        from screens.widgets.modals import LineModal
+
+        def check(value: str) -> str | None:
+            number = value.strip().replace(",", "").replace("_", "")
+            if number.isdecimal() and 1 <= int(number) <= MOST_LENGTH:
+                return None
+            return f"expected a number of tokens from 1 to {MOST_LENGTH:,}"
+
+        def chosen(value: str | None) -> None:
+            if value is not None:
+                length = int(value.strip().replace(",", "").replace("_", ""))
+                self._asked_length = self.max_length = length
+                self.forget_tokens()
+                self.show_row()
+
+        modal = LineModal("Cut rows at how many tokens (max_length)", value=str(self.max_length),
+                          check=check)  # fmt: skip
+        self.app.push_screen(modal, self.guarded(chosen))
+
     def forget_tokens(self, number: int | None = None) -> None:
         """What was counted holds no longer: of one row, or (rows moved, other model) of all."""
         self._epoch += 1
-        self._rendered = None
+        self._seen = None
         if number is None:
             self.rows.counts.clear()
         else:
@@ -130,13 +186,17 @@ class Preview(Room):
     def show_row(self) -> None:
         """Show the row under the cursor, and count those around it when the cursor has settled."""
         document = self.document
+        if self.under_pen is not None:
+            return
         if document is None or self.rows.count == 0:
             self.side.empty()
             return
         row = document.row(self.rows.number)
-        known = self._rendered is not None and self._rendered[0] == row.number
+        known = self._seen is not None and self._seen[0] == row.number
         if not known and self.renderer is not None and len(row.raw) <= SHORT:
-            self._rendered = (row.number, *render(self.renderer, row, self.max_length))
+            from screens.data.seeing import see
+
+            self._seen = (row.number, see(self.renderer, row, self.max_length))
             known = True
         self._show(row)
         self._wait(known)
@@ -154,12 +214,19 @@ class Preview(Room):
 
     def _show(self, row: Row) -> None:
         assert self.document is not None
-        rendered, reason = None, ""
-        if self._rendered is not None and self._rendered[0] == row.number:
-            _, rendered, reason = self._rendered
-        self.side.show(row, rendered, edited=self.document.edited(row.number))
+        if self.under_pen is not None:
+            return
+        seen = None
+        if self._seen is not None and self._seen[0] == row.number:
+            seen = self._seen[1]
+        self.side.show(row, seen, edited=self.document.edited(row.number))
         if self.side.tokens_shown:
-            self.side.show_tokens(rendered, self.max_length, self._label, reason)
+            self.show_tokens(seen)
+
+    def show_tokens(self, seen: Seen | None) -> None:
+        """Show these tokens in the pane for them."""
+        self.side.tokens.set_modes(ids=self.side.tokens.ids, marks=self._marks)
+        self.side.show_tokens(seen, self.max_length, self._label)
 
     def _on_screen(self) -> list[int]:
         return self.rows.numbers_on_screen()
@@ -177,24 +244,25 @@ class Preview(Room):
         self, renderer: Renderer, document: Document, number: int, on_screen: Iterable[int]
     ) -> None:
         """Render the row under the cursor, then count the others on screen."""
+        from screens.data.seeing import see
+
         worker = get_current_worker()
         epoch, length = self._epoch, self.max_length
         row = document.row(number)
         if len(row.raw) > SHORT:
-            self.post_message(Previewed(number, *render(renderer, row, length)))
+            self.post_message(Previewed(number, see(renderer, row, length)))
         counts: dict[int, Count] = {}
         for other in on_screen:
             if worker.is_cancelled:
                 return
             if other not in self.rows.counts:
-                seen, why = render(renderer, document.row(other), length, spans=False)
-                counts[other] = count(seen, why)
+                counts[other] = see(renderer, document.row(other), length, spans=False).count
         self.post_message(Counted(epoch, counts))
 
     @on(Previewed)
     def _previewed(self, event: Previewed) -> None:
         if self.document is not None and event.number == self.rows.number:
-            self._rendered = (event.number, event.rendered, event.reason)
+            self._seen = (event.number, event.seen)
             self._show(self.document.row(event.number))
 
     @on(Counted)
@@ -202,20 +270,3 @@ class Preview(Room):
         if event.epoch == self._epoch and event.counts:
             self.rows.counts.update(event.counts)
             self.rows.forget()
-
-
-def render(
-    renderer: Renderer, row: Row, max_length: int, *, spans: bool = True
-) -> tuple[Rendered | None, str]:
-    """A row's rendering, or None and the reason."""
-    try:
-        return renderer.render_row(row, max_length=max_length, spans=spans), ""
-    except WorkbenchError as error:
-        return None, error.message
-
-
-def count(rendered: Rendered | None, reason: str) -> Count:
-    """The numbers of a row for the list."""
-    if rendered is None:
-        return Count(0, 0, reason)
-    return Count(len(rendered.ids) + rendered.cut, rendered.trained_tokens, warning_of(rendered))

@@ -1,4 +1,4 @@
-"""The pane beside the list: one row as chat turns, and below it as tokens.
+"""The pane beside the list: one row as turns, below it as tokens, or the row under the pen.
 
 Knows widgets. Does not know documents or renderers; the room hands it what to show.
 """
@@ -12,13 +12,15 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from screens.data.view import tokens_content, turns_content, verdict
-from screens.safe import line
+from screens.data.tokens import TokenView, verdict
+from screens.data.turns import row_content
+from screens.safe import line, text
 from screens.widgets.pane import Pane
 
 if TYPE_CHECKING:
     from engine.data.rows import Row
-    from engine.render.renderer import Rendered
+    from screens.data.editor import Editor
+    from screens.data.seeing import Seen
 
 
 class Side(Container):
@@ -27,13 +29,29 @@ class Side(Container):
     def compose(self) -> ComposeResult:
         with Pane(id="turns"), VerticalScroll():
             yield Static()
+        yield Pane(id="writing")
         with Pane(id="tokens"):
-            with VerticalScroll():
-                yield Static()
+            yield TokenView()
             yield Static(id="verdict")
 
     def on_mount(self) -> None:
         self.query_one("#tokens").display = False
+        self.query_one("#writing").display = False
+
+    def write(self, editor: Editor) -> None:
+        """Put an editor in place of the row."""
+        pane = self.query_one("#writing", Pane)
+        pane.remove_children()
+        pane.mount(editor)
+        pane.display = True
+        self.query_one("#turns").display = False
+
+    def read(self) -> None:
+        """Put the row back in place of the editor."""
+        pane = self.query_one("#writing", Pane)
+        pane.remove_children()
+        pane.display = False
+        self.query_one("#turns").display = True
 
     @property
     def tokens_shown(self) -> bool:
@@ -47,36 +65,60 @@ class Side(Container):
     def scroller(self) -> VerticalScroll:
         return self.query_one("#turns VerticalScroll", VerticalScroll)
 
-    def show(self, row: Row, rendered: Rendered | None, *, edited: bool) -> None:
+    @property
+    def tokens(self) -> TokenView:
+        return self.query_one(TokenView)
+
+    def show(self, row: Row, seen: Seen | None, *, edited: bool) -> None:
         """Show a row, with what is known of its tokens so far."""
-        title = Content.styled(f"row {row.number:,}", "bold")
-        if rendered is not None:
-            numbers = f" · {len(rendered.ids):,} tokens · {rendered.trained_tokens:,} trained"
+        self.title_is(row, seen, edited=edited)
+        sections = seen.sections if seen is not None else ()
+        self.query_one("#turns Static", Static).update(row_content(row, sections))
+
+    def title_is(
+        self,
+        row: Row,
+        seen: Seen | None,
+        *,
+        edited: bool,
+        writing: int | None = None,
+    ) -> None:
+        """The words over the row: number, tokens, marks; `writing`: it is under the pen as row."""
+        title = Content("") if writing is None else Content.styled("editing ", "$accent")
+        title += Content.styled(f"row {writing or row.number:,}", "bold")
+        if seen is not None and seen.sections:
+            count = seen.count
+            numbers = f" · {count.tokens:,} tokens · {count.trained:,} trained"
             title += Content.styled(numbers, "$text-muted")
+        elif row.error is None and row.dialect:
+            title += line(f" · {row.dialect}", "$text-muted", limit=40)
         if edited:
             title += Content.styled(" ✎", "$accent")
-        self.query_one("#turns", Pane).title_is(title)
-        self.query_one("#turns Static", Static).update(turns_content(row, rendered))
+        pane = "#turns" if writing is None else "#writing"
+        self.query_one(pane, Pane).title_is(title)
 
-    def show_tokens(
-        self, rendered: Rendered | None, max_length: int, label: str, reason: str
-    ) -> None:
+    def show_tokens(self, seen: Seen | None, max_length: int, label: str) -> None:
         """Show the tokens under a model's template, or why there are none."""
         pane = self.query_one("#tokens", Pane)
-        title = Content("tokens") + Content.styled(" · ", "$text-muted")
-        pane.title_is(title + line(label, "$text-muted"))
-        body = self.query_one("#tokens VerticalScroll > Static", Static)
+        title = Content("tokens") + line(f" · {label}", "$text-muted")
+        if max_length:
+            title += Content.styled(f" · max {max_length:,}", "$text-muted")
+        pane.title_is(title)
         foot = self.query_one("#verdict", Static)
-        if rendered is None:
-            body.update(line(reason or "reading the tokenizer …", "$text-muted"))
+        if seen is None or not seen.sections:
+            self.tokens.say(seen.reason if seen is not None else "reading the tokenizer …")
             foot.update(Content(""))
             return
-        body.update(tokens_content(rendered))
-        foot.update(verdict(rendered, max_length))
+        self.tokens.show(seen.sections)
+        lines = [verdict(section, max_length) for section in seen.sections]
+        lines += [
+            Content.styled("! ", "$text-warning") + text(note, limit=300) for note in seen.notes
+        ]
+        foot.update(Content("\n").join(lines))
 
     def forget_tokens(self) -> None:
         """The tokens are of a row that is shown no longer."""
-        self.query_one("#tokens VerticalScroll > Static", Static).update(Content(""))
+        self.tokens.say("")
         self.query_one("#verdict", Static).update(Content(""))
 
     def empty(self) -> None:
