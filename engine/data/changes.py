@@ -112,6 +112,7 @@ class VersionInfo:
         created: seconds since the epoch.
         current: the file holds this version now.
         restorable: `restore` can bring it back; else `why_not` says what stands in the way.
+        path: the file, where a dataset has several.
     """
 
     id: int
@@ -122,6 +123,7 @@ class VersionInfo:
     current: bool
     restorable: bool
     why_not: str
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

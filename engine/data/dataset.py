@@ -25,6 +25,8 @@ from engine.data.changes import (
     VersionInfo,
 )
 from engine.data.document import Document
+from engine.data.overlay import Choice
+from engine.data.several import Several
 from store.catalogue import Catalogue
 from store.errors import BadInput, NotFound
 
@@ -32,38 +34,53 @@ __all__ = [
     "Annotation",
     "Change",
     "Changed",
+    "Choice",
     "Dataset",
     "Delete",
+    "Document",
     "FileRun",
     "Insert",
     "OwnLine",
     "Place",
     "Replace",
+    "Several",
     "Status",
     "Step",
     "VersionInfo",
+    "discard",
     "files_of",
     "open_dataset",
 ]
 
-Dataset = Document
+Dataset = Document | Several
 _WILD = "*?["
 
 
-def open_dataset(cat: Catalogue, where: str | Path, *, force: bool = False) -> Dataset:
+def open_dataset(
+    cat: Catalogue, where: str | Path, *, force: bool = False, choice: Choice = "ask"
+) -> Dataset:
     """Open a file, or several as one.
 
     Args:
         where: a path, a pattern ('parts/*.jsonl'), or paths joined by commas. A file that has
             exactly that name wins.
-        force: lay unsaved edits over a file even where it was changed underneath them.
+        force: as `choice="mine"`.
+        choice: what to do with unsaved edits where a file was changed underneath them; see
+            `Document.open`.
     Raises:
         NotFound: there is no such file, or no file fits the pattern.
         BadInput: it is a folder, or not something that can be read.
         Conflict: it was changed outside where unsaved edits are.
     """
     paths = files_of(where)
-    return Document.open(cat, paths[0], force=force)
+    if len(paths) == 1:
+        return Document.open(cat, paths[0], force=force, choice=choice)
+    return Several.open(cat, os.fspath(where), paths, force=force, choice=choice)
+
+
+def discard(cat: Catalogue, where: str | Path) -> int:
+    """Drop the unsaved edits of all files that `where` names; returns how many there were."""
+    return sum(Document.discard(cat, path) for path in files_of(where))
 
 
 def files_of(where: str | Path) -> list[Path]:

@@ -290,8 +290,8 @@ class Document(Editable):
         """Write changes to the journal, but do not show them yet; part of a transaction."""
         for n in needed(changes):
             self.reach(n)
-        moves = label.startswith(self.MOVES)
         new = plan(self._lines, changes, self._source.accept)
+        moves = len(new) == 2 and label.startswith(self.MOVES)
         draft = edits.Draft(
             label, new, first_row(new), 1 if moves else len(new), batch, moves=moves
         )

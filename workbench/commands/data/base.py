@@ -13,19 +13,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from engine.data.document import Document
+    from engine.data.dataset import Choice, Dataset
     from engine.data.rows import Row
     from store.catalogue import Catalogue
 
 app = typer.Typer(
-    help="Look at a JSONL file, edit it with undo, and save it.",
+    help="Look at a dataset, edit it with undo, check it, and save it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A JSONL file.", show_default=False)]
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="A dataset: JSONL, a JSON array, CSV or Parquet, plain or packed (.gz, .zst); or "
+        "several as one: 'parts/*.jsonl' in quotes, or a.jsonl,b.jsonl.",
+        show_default=False,
+    ),
+]
 RowOption = Annotated[
     int, typer.Option("--row", metavar="N", help="Line number, from 1.", show_default=False)
 ]
@@ -33,21 +41,21 @@ RowOption = Annotated[
 
 @contextmanager
 def opened(
-    file: Path, workspace: Path | None, *, force: bool = False
-) -> Iterator[tuple[Document, Catalogue]]:
-    """The document of FILE and its catalogue; both are closed afterwards."""
-    from engine.data.document import Document
+    file: Path, workspace: Path | None, *, choice: Choice = "ask"
+) -> Iterator[tuple[Dataset, Catalogue]]:
+    """The dataset that FILE names and its catalogue; both are closed afterwards."""
+    from engine.data.dataset import open_dataset
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
     with (
         Catalogue.open(find_workspace(workspace)) as cat,
-        Document.open(cat, file, force=force) as document,
+        open_dataset(cat, file, choice=choice) as document,
     ):
         yield document, cat
 
 
-def described(document: Document, row: Row) -> dict[str, object]:
+def described(document: Dataset, row: Row) -> dict[str, object]:
     """A row for programs."""
     return {
         "row": row.number,

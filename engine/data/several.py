@@ -1,0 +1,468 @@
+"""Several files as one dataset: their rows one after the other, in the order of their names.
+
+Knows which file a row is in, and how a step that touches several files is made and undone as one.
+Does not know how a file is read or saved: each is a `Document`, and its edits are its own, so that
+they are there too when it is opened alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from engine.data import memory, overlay
+from engine.data.changes import (
+    Annotation,
+    Change,
+    Changed,
+    Delete,
+    FileRun,
+    Insert,
+    OwnLine,
+    Place,
+    Replace,
+    Status,
+    Step,
+    VersionInfo,
+)
+from engine.data.document import Document
+from engine.data.editable import Editable
+from engine.data.overlay import Choice
+from engine.data.rows import Row
+from engine.data.save import SaveReport
+from engine.data.shift import Run, Shift
+from store import datasets, edits
+from store.catalogue import Catalogue
+from store.errors import BadInput, Conflict, NotFound
+from store.sqlite import write
+
+MOST_FILES = 400
+"""Each file keeps a descriptor open, and systems allow about a thousand."""
+
+
+class Several(Editable):
+    """Use `Several.open`; close it when done (or use it as a context manager)."""
+
+    format = "several"
+    compression = None
+
+    def __init__(self, cat: Catalogue, path: Path, dataset_id: int, files: list[Document]) -> None:
+        self.path = path
+        self.dataset_id = dataset_id
+        self.files = files
+        self._cat = cat
+
+    @classmethod
+    def open(
+        cls,
+        cat: Catalogue,
+        where: str,
+        paths: Sequence[Path],
+        *,
+        force: bool = False,
+        choice: Choice = "ask",
+    ) -> Several:
+        """Open all files; see `Document.open`. `where` is what the person called them.
+
+        Raises:
+            BadInput: they are too many to be held open.
+        """
+        if len(paths) > MOST_FILES:
+            raise BadInput(
+                f"{where}: {len(paths):,} files; {MOST_FILES} can be open as one dataset",
+                "name fewer, or put them together: cat PART… > all.jsonl",
+            )
+        files: list[Document] = []
+        try:
+            for path in paths:
+                files.append(Document.open(cat, path, force=force, choice=choice))
+            name = _name(where, paths)
+            dataset = datasets.remember(cat, name, _together(files))
+        except BaseException:
+            for file in files:
+                file.close()
+            raise
+        return cls(cat, Path(dataset.path), dataset.id, files)
+
+    # Looking
+
+    @property
+    def name(self) -> str:
+        """What to call it on a screen."""
+        return f"{self.path.name if ',' not in str(self.path) else self.files[0].name} …"
+
+    @property
+    def title(self) -> str:
+        return str(self.path)
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with one of the files as a whole, in one line."""
+        found = ((file.path, file.trouble) for file in self.files)
+        return next((f"{path}: {trouble}" for path, trouble in found if trouble), None)
+
+    @property
+    def count(self) -> int:
+        """Rows known so far: of the files up to the first that is not known whole."""
+        return self._ends()[-1]
+
+    @property
+    def complete(self) -> bool:
+        """Have all files been looked at?"""
+        return all(file.complete for file in self.files)
+
+    @property
+    def progress(self) -> float:
+        """The share of the bytes that have been looked at, 0 to 1."""
+        seen = sum(file.progress * file.size for file in self.files)
+        return seen / self.size if self.size else 1.0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files as they were opened."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def unsaved(self) -> int:
+        """How many changes of rows the files do not have yet."""
+        return sum(file.unsaved for file in self.files)
+
+    @property
+    def moment(self) -> int:
+        """The id of the last thing that happened to any of the files; see `shift`."""
+        return max(file.moment for file in self.files)
+
+    def grow(self, seconds: float | None = None) -> bool:
+        """Look further into the files for about so long; True when all of them are known."""
+        stop = None if seconds is None else time.monotonic() + seconds
+        done = True
+        for file in self.files:
+            left = None if stop is None else max(0.0, stop - time.monotonic())
+            done = file.grow(left if done else 0.0) and done
+        return done
+
+    def row(self, n: int) -> Row:
+        """Row `n`, parsed; its errors name the line in the whole."""
+        file, local = self._at(n)
+        row = file.row(local)
+        return _renumbered(row, n, local)
+
+    def raw(self, n: int) -> bytes:
+        """The bytes of row `n` without its line ending. Raises: NotFound."""
+        file, local = self._at(n)
+        return file.raw(local)
+
+    def rows(self, start: int, n: int) -> list[Row]:
+        """Up to `n` rows from row `start` on, as far as they are known."""
+        return [self.row(number) for number in range(start, min(start + n, self.count + 1))]
+
+    def status(self, n: int) -> Status:
+        """Is row `n` as in its file, edited, or added?"""
+        file, local = self._at(n)
+        return file.status(local)
+
+    def edited(self, n: int) -> bool:
+        """Does row `n` differ from its file by an unsaved edit?"""
+        file, local = self._at(n)
+        return file.edited(local)
+
+    def locate(self, n: int) -> Place:
+        """Which file row `n` is in, and its line there."""
+        file, local = self._at(n)
+        return file.locate(local)
+
+    def changes(self) -> list[Changed]:
+        """The unsaved difference against the files; `file_line` counts within each file."""
+        self.grow()
+        return [
+            found if found.row is None else replace(found, row=found.row + first)
+            for file, first in self._firsts()
+            for found in file.changes()
+        ]
+
+    def iter_raw(self, start: int = 1, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Rows [start, stop) as (number, content), file after file."""
+        first = 0
+        for file in self.files:
+            if stop is not None and first + 1 >= stop:
+                return
+            if not file.complete or first + file.count >= start:
+                local = None if stop is None else stop - first
+                for number, content in file.iter_raw(max(1, start - first), local):
+                    yield first + number, content
+            file.grow()
+            first += file.count
+
+    def runs(self) -> Iterator[FileRun | OwnLine]:
+        """All files as untouched stretches and lines of our own."""
+        first = 0
+        for file in self.files:
+            for run in file.runs():
+                if isinstance(run, OwnLine):
+                    yield replace(run, row=run.row + first)
+                else:
+                    yield replace(run, first_row=run.first_row + first)
+            file.grow()
+            first += file.count
+
+    def shift(self, since: int) -> Shift:
+        """Where rows that were numbered at the moment `since` are now."""
+        runs: list[Run] = []
+        then, outside, added = 0, False, 0
+        self.grow()
+        for file, first in self._firsts():
+            way = file.shift(since)
+            had = file.count - way.added
+            for run in way.runs:
+                length = min(run.length, had - run.start + 1)
+                if length > 0:
+                    runs.append(Run(run.start + then, length, run.now + first, run.touched))
+            then += had
+            outside |= way.outside
+            added += way.added
+        return Shift(runs, outside, added)
+
+    def reach(self, n: int) -> None:
+        self._at(n)
+
+    def _at(self, n: int) -> tuple[Document, int]:
+        """The file that holds row `n`, and the row's number in it."""
+        while True:
+            ends = self._ends()
+            if 1 <= n <= ends[-1]:
+                at = bisect_left(ends, n)
+                return self.files[at], n - (ends[at - 1] if at else 0)
+            if n < 1 or (len(ends) == len(self.files) and self.files[-1].complete):
+                raise self.no_row(n)
+            last, before = self.files[len(ends) - 1], ends[-2] if len(ends) > 1 else 0
+            with contextlib.suppress(NotFound):
+                last.reach(n - before)
+
+    def _ends(self) -> list[int]:
+        """The last row of each file, up to the first that is not known whole."""
+        counts = []
+        for file in self.files:
+            complete = file.complete
+            counts.append(file.count)
+            if not complete:
+                break
+        return list(accumulate(counts))
+
+    def _firsts(self) -> Iterator[tuple[Document, int]]:
+        """Each file and how many rows lie before it; all must be known."""
+        first = 0
+        for file in self.files:
+            yield file, first
+            first += file.count
+
+    # Editing
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for file in self.files:
+                stack.enter_context(file.writing())
+            yield
+
+    def change(self, edits: Sequence[Change], label: str) -> int:
+        while True:
+            with self.writing():
+                done = self._record(edits, label)
+                for file, recorded in done or ():
+                    file.show(recorded)
+            if done is not None:
+                return sum(len(recorded.edits) for _, recorded in done)
+
+    def _record(
+        self, changes: Sequence[Change], label: str
+    ) -> list[tuple[Document, overlay.Recorded]] | None:
+        """Write changes to all journals at once, or (None) to none as someone was quicker."""
+        with write(self._cat.db):
+            if not all(file.in_step() for file in self.files):
+                return None
+            parts = self._parted(changes)
+            done = []
+            batch = 0
+            for file, part in parts.items():
+                recorded = file.record(part, label, batch)
+                done.append((file, recorded))
+                if recorded.step is not None:
+                    batch = recorded.step.batch
+            for file in self.files:
+                if batch and file not in parts:
+                    edits.forget_undone(self._cat, file.dataset_id)
+            return done
+
+    def _parted(self, changes: Sequence[Change]) -> dict[Document, list[Change]]:
+        """The changes of each file, in its own numbers."""
+        parts: dict[Document, list[Change]] = {}
+        for change in changes:
+            new: Change
+            if isinstance(change, Insert):
+                if change.before_row > 1 and change.before_row == self.count + 1:
+                    file, local = self._at(change.before_row - 1)
+                    local += 1
+                elif self.count == 0:
+                    file, local = self.files[0], change.before_row
+                else:
+                    file, local = self._at(change.before_row)
+                new = Insert(local, change.raw)
+            else:
+                file, local = self._at(change.row)
+                new = Delete(local) if isinstance(change, Delete) else Replace(local, change.raw)
+            parts.setdefault(file, []).append(new)
+        return parts
+
+    def undo(self) -> Step | None:
+        """Take the newest step back, whichever files it was in; None when there is none."""
+        return self._travel(undo=True)
+
+    def redo(self) -> Step | None:
+        """Do again what was undone last; None when there is nothing."""
+        return self._travel(undo=False)
+
+    def _travel(self, *, undo: bool) -> Step | None:
+        with self.writing():
+            stuck: Document | None = None
+            try:
+                with write(self._cat.db):
+                    take = edits.undo if undo else edits.redo
+                    steps = take(self._cat, [file.dataset_id for file in self.files])
+                    if not steps:
+                        return None
+                    touched = {step.dataset_id: step for step in steps}
+                    changed = [file for file in self.files if file.dataset_id in touched]
+                    for file in changed:
+                        stuck = file
+                        file.follow()
+                    stuck = None
+            except Conflict:
+                if stuck is not None:
+                    edits.stop_undo(self._cat, stuck.dataset_id)
+                raise
+        self.grow()
+        first = next(first for file, first in self._firsts() if file is changed[0])
+        told = overlay.told(steps, changed[0].dataset_id, done=not undo)
+        return replace(told, row=told.row + first)
+
+    def history(self, limit: int = 100) -> list[Step]:
+        """The newest steps of all files together; rows count within the file."""
+        return overlay.history(self._cat, [file.dataset_id for file in self.files], limit)
+
+    # Versions, tags and notes
+
+    def versions(self) -> list[VersionInfo]:
+        """The versions of all files, newest first; files never saved have none."""
+        found = [
+            replace(info, path=file.path)
+            for file in self.files
+            for info in file.versions()
+            if info.id
+        ]
+        return sorted(found, key=lambda info: info.created, reverse=True)
+
+    def restore(self, version_id: int) -> Step:
+        """Bring a version of one of the files back; see `Document.restore`."""
+        for file, first in list(self._firsts()):
+            if any(info.id == version_id for info in file.versions()):
+                step = file.restore(version_id)
+                return replace(step, row=step.row + first)
+        raise NotFound(
+            f"there is no version {version_id} of these files", "list them: data versions FILES"
+        )
+
+    def annotate(
+        self,
+        rows: Sequence[int],
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        note: str | None = None,
+    ) -> None:
+        """Add and remove tags of rows, and set their note; kept beside the files."""
+        parts: dict[Document, list[int]] = {}
+        for n in rows:
+            file, local = self._at(n)
+            parts.setdefault(file, []).append(local)
+        with write(self._cat.db):
+            for file, local_rows in parts.items():
+                file.annotate(local_rows, add, remove, note)
+
+    def annotations(self, n: int) -> Annotation:
+        """Tags and note of row `n`."""
+        file, local = self._at(n)
+        return file.annotations(local)
+
+    def tags(self) -> dict[str, int]:
+        """Tags in use, and how many different rows have them."""
+        return memory.tags(self._cat, [file.dataset_id for file in self.files])
+
+    # Saving
+
+    def save(
+        self, force: bool = False, choice: Choice = "ask", cat: Catalogue | None = None
+    ) -> SaveReport:
+        """Save each file that has unsaved edits; see `Document.save`.
+
+        Where one cannot be saved the error names it; those before it are saved, and the edits of
+        the others are kept. The report's hash is over the hashes of the files that were written.
+        """
+        done = [file.save(force, choice, cat) for file in self.files if file.unsaved]
+        digest = hashlib.sha256("".join(report.sha256 for report in done).encode()).hexdigest()
+        self.grow()
+        return SaveReport(
+            self.path,
+            self.count,
+            self.size,
+            done[0].sha256 if len(done) == 1 else digest,
+            unplaced=tuple(change for report in done for change in report.unplaced),
+        )
+
+    def close(self) -> None:
+        """Let go of the files; unsaved edits stay in the catalogue."""
+        for file in self.files:
+            file.close()
+
+    def __enter__(self) -> Several:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _renumbered(row: Row, number: int, local: int) -> Row:
+    """A row of one file as a row of the whole."""
+    error = row.error
+    if error is not None:
+        error = error.replace(f"line {local}:", f"line {number}:", 1)
+    return msgspec.structs.replace(row, number=number, error=error)
+
+
+def _name(where: str, paths: Sequence[Path]) -> str:
+    """What the dataset is called in the catalogue: the pattern, or all paths, made absolute."""
+    if "," in where:
+        return ",".join(os.path.realpath(path) for path in paths)
+    return os.path.abspath(where)
+
+
+def _together(files: Sequence[Document]) -> os.stat_result:
+    """An identity for all files together."""
+    seen = [os.stat(file.path) for file in files]
+    key = hashlib.sha256(repr([(s.st_dev, s.st_ino) for s in seen]).encode()).digest()
+    inode, newest = int.from_bytes(key[:7]), max(s.st_mtime_ns for s in seen)
+    size = sum(s.st_size for s in seen)
+    return os.stat_result((0, inode, 0, 1, 0, 0, size, 0, 0, 0), {"st_mtime_ns": newest})
