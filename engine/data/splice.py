@@ -41,9 +41,9 @@ def set_value(raw: bytes, dotted: str, value: str) -> bytes:
         raise _cannot_set(dotted, f"the row is not JSON ({wrong})") from None
     old = text[start:end]
     if old.startswith('"'):
-        new = _respell(old, value, _escapes(text))
+        new = respell(old, value, escapes(text))
     elif old == "null":
-        new = json.dumps(value, ensure_ascii=_escapes(text))
+        new = json.dumps(value, ensure_ascii=escapes(text))
     else:
         new = _same_kind(dotted, old, value)
     return (text[:start] + new + text[end:]).encode()
@@ -103,15 +103,15 @@ def _skip(text: str, at: int) -> int:
     return space.end() if space else at
 
 
-def _escapes(text: str) -> bool:
+def escapes(text: str) -> bool:
     """Does this row write what is not ASCII as `\\uXXXX`?"""
     return text.isascii() and re.search(r"\\u(?!00[0-7])", text) is not None
 
 
-def _respell(literal: str, value: str, escape: bool) -> str:
+def respell(literal: str, value: str, escape: bool) -> str:
     """Spell `value` as a JSON string, keeping the old spelling where the text is the same."""
     units = _UNIT.findall(literal[1:-1])
-    old = [json.loads(f'"{unit}"', strict=False) for unit in units]
+    old = [json.loads(f'"{unit}"') if len(unit) > 1 else unit for unit in units]
     new = list(value)
     head = 0
     while head < min(len(old), len(new)) and old[head] == new[head]:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
-from engine.data.shapes.places import Place
+from engine.data.shapes.places import Place, Spot
 from engine.data.shapes.row import Purpose, Reading, Shape, Turn
 from engine.data.shapes.turn import tools_at
 from engine.data.strict import WrongError, kind
@@ -36,7 +37,8 @@ class Dialect(msgspec.Struct, frozen=True):
         label: the key of a truth value about the answer.
         tools: the path to the tools; empty where there is no place for them.
         also: further keys that are read or stand for nothing that can be lost.
-        whole: reads rows that are not turns.
+        whole: reads rows that are not turns in places.
+        found: where the turns of such a row are.
     """
 
     shape: Shape
@@ -50,6 +52,7 @@ class Dialect(msgspec.Struct, frozen=True):
     tools: tuple[str, ...] = ("tools",)
     also: tuple[str, ...] = ()
     whole: Callable[[Object], Reading] | None = None
+    found: Callable[[Object], list[Spot]] | None = None
 
     def known(self) -> frozenset[str]:
         """Every key of the row that is read."""
@@ -89,6 +92,30 @@ class Dialect(msgspec.Struct, frozen=True):
             label=label,
             refused=refused[0] if refused else None,
         )
+
+    def spots(self, row: Object) -> list[Spot]:
+        """Where each turn is: those of `Reading.turns`, then those of `Reading.rejected`.
+
+        Empty where they cannot be told. Only for a row that `read` accepts.
+        """
+        if self.found is not None:
+            return self.found(row)
+        all_of = [spot for place in self.places for spot in place.spots(row)]
+        spots = [spot for spot in all_of if spot.part != "rejected"]
+        rejected = [spot for spot in all_of if spot.part == "rejected"]
+        if self.split == "common":
+            reading = self.read(row)
+            shared = len(rejected) - len(reading.rejected)
+            lead = reading.prompt_turns - shared
+            for number, twin in enumerate(rejected[:shared], lead):
+                spots[number] = replace(spots[number], twin=twin.path)
+            rejected = rejected[shared:]
+        if self.split:
+            prompt = self.read(row).prompt_turns
+            spots = [
+                replace(s, part="prompt" if n < prompt else "answer") for n, s in enumerate(spots)
+            ]
+        return spots + rejected
 
     def _sides(self, row: Object, refused: list[str]) -> tuple[list[Turn], list[Turn], int]:
         """The turns, the rejected answer's turns, and how many turns are the prompt."""

@@ -29,6 +29,7 @@ class Spot(msgspec.Struct, frozen=True):
             `text` for a text, `joined` for one that several keys hold.
         role: the role that the place itself gives; of no meaning for `list` and `object`.
         paths: for `joined`, every value that is there.
+        twin: where the same turn is once more, in the other of two whole dialogues.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Spot(msgspec.Struct, frozen=True):
     held: Literal["list", "object", "text", "joined"]
     role: str = ""
     paths: tuple[Path, ...] = ()
+    twin: Path | None = None
 
 
 class Place(Protocol):

@@ -11,7 +11,17 @@ from typing import Literal
 
 from engine.data.shapes.chat import LISTS
 from engine.data.shapes.dialect import Dialect, Object, first_of
-from engine.data.shapes.places import Field, Joined, One, Pairs, Place, System, Turns
+from engine.data.shapes.places import (
+    Field,
+    Joined,
+    One,
+    Pairs,
+    Part,
+    Place,
+    Spot,
+    System,
+    Turns,
+)
 from engine.data.shapes.row import Reading, Turn
 from engine.data.shapes.turn import text_at
 from engine.data.strict import WrongError, kind
@@ -34,12 +44,23 @@ def _ranked(row: Object) -> Reading:
             raise WrongError(f"answers.{index}.rank: expected a number, found {kind(rank)}")
         text_at(item, "answer", f"answers.{index}")
         found.append((rank, index))
-    best, worst = min(found), max(found)
+    best, worst = min(found)[1], max(found)[1]
     return Reading(
-        turns=(question, Turn("assistant", answers[best[1]]["answer"])),
-        rejected=(Turn("assistant", answers[worst[1]]["answer"]),),
+        turns=(question, Turn("assistant", answers[best]["answer"])),
+        rejected=(Turn("assistant", answers[worst]["answer"]),),
         prompt_turns=1,
     )
+
+
+def _ranked_spots(row: Object) -> list[Spot]:
+    answers = row["answers"]
+    assert isinstance(answers, list)
+    ranks = [(item["rank"], index) for index, item in enumerate(answers)]
+    spots = [Spot(("prompt",), "prompt", "text", "user")]
+    ends: tuple[tuple[int, Part], ...] = ((min(ranks)[1], "answer"), (max(ranks)[1], "rejected"))
+    for index, part in ends:
+        spots.append(Spot(("answers", index, "answer"), part, "text", "assistant"))
+    return spots
 
 
 def _implied(row: Object) -> Reading:
@@ -158,6 +179,7 @@ PREFERENCE = (
         purpose="preference",
         fits=_ranks,
         whole=_ranked,
+        found=_ranked_spots,
         tools=(),
     ),
     *(dialect for key in LISTS for dialect in _beside(key)),

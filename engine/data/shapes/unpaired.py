@@ -7,7 +7,7 @@ from collections.abc import Callable
 from engine.data.shapes.chat import CHAT
 from engine.data.shapes.dialect import Dialect, Object
 from engine.data.shapes.instruct import INSTRUCT
-from engine.data.shapes.places import Joined, One, Place, System
+from engine.data.shapes.places import Joined, One, Place, Spot, System
 from engine.data.shapes.row import Reading, Turn
 from engine.data.shapes.turn import text_at
 from engine.data.strict import WrongError, kind
@@ -33,6 +33,13 @@ def _steps(row: Object) -> Reading:
     )
 
 
+def _step_spots(row: Object) -> list[Spot]:
+    steps = row["completions"]
+    assert isinstance(steps, list)
+    answers = [Spot(("completions", n), "answer", "text", "assistant") for n in range(len(steps))]
+    return [Spot(("prompt",), "prompt", "text", "user"), *answers]
+
+
 Fits = Callable[[Object], bool] | None
 
 STEPWISE = (
@@ -43,6 +50,7 @@ STEPWISE = (
         purpose="stepwise",
         tools=(),
         whole=_steps,
+        found=_step_spots,
     ),
 )
 
