@@ -363,6 +363,10 @@ class Document(Editable):
         """What the file was when it was found and after each save, newest first."""
         return memory.version_infos(self._cat, self.dataset_id, self._at, self._source)
 
+    def unplaced(self) -> tuple[Changed, ...]:
+        """Edits that found no place in a merge and are kept; `discard` drops them."""
+        return memory.unplaced(self._cat, self.dataset_id)
+
     def restore(self, version_id: int) -> Step:
         """Bring a version back, as one step that can be undone; save writes it.
 

@@ -371,6 +371,10 @@ class Several(Editable):
         ]
         return sorted(found, key=lambda info: info.created, reverse=True)
 
+    def unplaced(self) -> tuple[Changed, ...]:
+        """Edits that found no place in a merge and are kept."""
+        return tuple(change for file in self.files for change in file.unplaced())
+
     def restore(self, version_id: int) -> Step:
         """Bring a version of one of the files back; see `Document.restore`."""
         for file, first in list(self._firsts()):
