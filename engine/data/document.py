@@ -19,28 +19,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from msgspec import structs
-
-from engine.data import memory, overlay, scan
+from engine.data import memory, overlay
 from engine.data.changes import (
     Annotation,
     Change,
     Changed,
-    FileRun,
-    OwnLine,
-    Place,
-    Status,
     Step,
     VersionInfo,
 )
-from engine.data.editable import Editable
 from engine.data.lines import Lines
 from engine.data.overlay import Choice, tag_of
-from engine.data.pieces import OwnRow
 from engine.data.planned import first_row, needed, plan
-from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES, Row, oversized, parse_row
+from engine.data.reading import Reading
 from engine.data.save import Draft, SaveReport, hash_of, sweep
-from engine.data.shift import Shift, shift
 from engine.data.sources import Source, open_source
 from store import datasets, edits
 from store.catalogue import Catalogue
@@ -49,22 +40,15 @@ from store.errors import Conflict, NotFound
 from store.sqlite import write
 
 
-class Document(Editable):
+class Document(Reading):
     """Use `Document.open`; close it when done (or use it as a context manager)."""
 
     def __init__(
         self, cat: Catalogue, source: Source, dataset_id: int, lines: Lines, at: Position
     ) -> None:
-        self.path = source.path
-        self.dataset_id = dataset_id
-        self._cat = cat
-        self._source = source
-        self._lines = lines
-        self._at = at
-        self._unsaved: int | None = None
+        super().__init__(cat, source, dataset_id, lines, at)
         # Edits and saves wait for each other; looking waits for neither.
         self._writing = threading.RLock()
-        self._lock = threading.RLock()
 
     @classmethod
     def open(
@@ -109,67 +93,6 @@ class Document(Editable):
         dataset = datasets.by_path(cat, Path(os.path.realpath(path)))
         return 0 if dataset is None else edits.discard(cat, dataset.id)
 
-    # Looking
-
-    @property
-    def name(self) -> str:
-        """What to call it on a screen."""
-        return self.path.name
-
-    @property
-    def title(self) -> str:
-        return str(self.path)
-
-    @property
-    def format(self) -> str:
-        """`jsonl`, `json` (one array), `csv` or `parquet`."""
-        return self._source.format
-
-    @property
-    def compression(self) -> str | None:
-        """`gzip`, `zstd` or None."""
-        return self._source.compression
-
-    @property
-    def trouble(self) -> str | None:
-        """What is wrong with the file as a whole, in one line; see `Source.trouble`."""
-        return self._source.trouble
-
-    @property
-    def count(self) -> int:
-        """Rows known so far; all of them once `complete`."""
-        return self._lines.known
-
-    @property
-    def complete(self) -> bool:
-        """Has the whole file been looked at?"""
-        return self._source.complete
-
-    @property
-    def progress(self) -> float:
-        """The share of the file that has been looked at, 0 to 1."""
-        return self._source.progress
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file as it was opened."""
-        return self._source.identity.bytes
-
-    @property
-    def unsaved(self) -> int:
-        """How many changes of rows the file does not have yet."""
-        found = self._unsaved
-        if found is None:
-            with Catalogue.open(self._cat.workspace) as cat:
-                found = edits.way(cat, self.dataset_id, self._at.file, self._at.head).rows
-            self._unsaved = found
-        return found
-
-    @property
-    def moment(self) -> int:
-        """The id of the last thing that happened to the document; see `shift`."""
-        return self._at.moment
-
     def grow(self, seconds: float | None = None) -> bool:
         """Look further into the file for about so long; True when all of it is known.
 
@@ -189,78 +112,6 @@ class Document(Editable):
         if done and not before:
             source.keep()
         return done
-
-    def row(self, n: int) -> Row:
-        """Row `n`, parsed; a broken row is a row with an error.
-
-        Raises:
-            NotFound: the document ends before it.
-        """
-        with self._lock:
-            self.reach(n)
-            size = self._lines.size(n - 1)
-            if size > MAX_ROW_BYTES:
-                return oversized(n, self._lines.head(n - 1, HEAD_BYTES), size)
-            row = parse_row(n, self._lines.content(n - 1))
-            wrong = self._lines.wrong(n - 1)
-            return row if wrong is None else structs.replace(row, error=f"line {n}: {wrong}")
-
-    def raw(self, n: int) -> bytes:
-        """The bytes of row `n` without its line ending, however long.
-
-        Raises:
-            NotFound: the document ends before it.
-        """
-        with self._lock:
-            self.reach(n)
-            return self._lines.content(n - 1)
-
-    def rows(self, start: int, n: int) -> list[Row]:
-        """Up to `n` rows from row `start` on, as far as they are known."""
-        return [self.row(number) for number in range(start, min(start + n, self.count + 1))]
-
-    def status(self, n: int) -> Status:
-        """Is row `n` as in the file, edited, or added?"""
-        with self._lock:
-            self.reach(n)
-            found = self._lines.pieces.find(n - 1)
-            if not isinstance(found, OwnRow):
-                return "same"
-            return "added" if found.replaces is None else "edited"
-
-    def edited(self, n: int) -> bool:
-        """Does row `n` differ from the file by an unsaved edit?"""
-        with self._lock:
-            return isinstance(self._lines.pieces.find(n - 1), OwnRow)
-
-    def changes(self) -> list[Changed]:
-        """The unsaved difference against the file, in the order of the document."""
-        self.grow()
-        return list(overlay.changes(self._lines))
-
-    def iter_raw(self, start: int = 1, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """Rows [start, stop) as (number, content), read in large pieces; see `scan.iter_raw`."""
-        return scan.iter_raw(self._lines, start, stop)
-
-    def runs(self) -> Iterator[FileRun | OwnLine]:
-        """The whole document as untouched stretches of the file and lines of our own."""
-        return scan.runs(self._lines)
-
-    def locate(self, n: int) -> Place:
-        """Where row `n` comes from."""
-        with self._lock:
-            self.reach(n)
-            found = self._lines.pieces.find(n - 1)
-            line = found.replaces if isinstance(found, OwnRow) else found
-            return Place(self.path, None if line is None else line + 1)
-
-    def shift(self, since: int) -> Shift:
-        """Where rows that were numbered at the moment `since` are now."""
-        return shift(self._cat, self.dataset_id, since, self._at)
-
-    def reach(self, n: int) -> None:
-        if n < 1 or not self._lines.reach(n - 1):
-            raise self.no_row(n)
 
     # Editing
 
