@@ -39,8 +39,13 @@ class Seen:
         return Count(tokens, trained, warning)
 
 
+MANY = 120
+"""Turns of a row beyond which they are not told apart: that costs a rendering each."""
+
+
 def see(renderer: Renderer, row: Row, max_length: int, *, spans: bool = True) -> Seen:
     """Render a row; what cannot be rendered says why."""
+    spans = spans and len(row.turns) <= MANY
     try:
         if row.error is not None:
             return Seen(reason=row.error)
