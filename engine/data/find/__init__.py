@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from engine.data.changes import OwnLine
 from engine.data.dataset import Dataset
+from engine.data.events import Hits
 from engine.data.find.chunks import Chunk, LongLine, parts
 from engine.data.find.pattern import Pattern
 
@@ -26,17 +26,6 @@ OVERLAP = 64 << 10
 """In a line of more than four megabytes a match of a regular expression may be so long at most."""
 _DENSE = 4
 """One line in so many has the words: from then on lines are walked one by one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Rows that were found, in order, since the last of these.
-
-    `progress` is the share of the document that has been looked at, 0 to 1.
-    """
-
-    rows: array[int]
-    progress: float
 
 
 class Batches:
@@ -63,7 +52,7 @@ class Batches:
         """What was found since the last time."""
         rows, self._rows = self._rows, array("Q")
         self._next = time.monotonic() + BATCH_SECONDS
-        return Hits(rows, 1.0 if last else min(1.0, self._done / self._size))
+        return Hits(rows=rows, progress=1.0 if last else min(1.0, self._done / self._size))
 
 
 def search(data: Dataset, pattern: Pattern, *, after: int = 0) -> Iterator[Hits]:
