@@ -9,23 +9,19 @@ Does not know documents or undo.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from engine.data import turnbox
-from engine.data.box import Box, edit, find, open_box
-from engine.data.rows import Turn
-from engine.data.shapes.dialect import Dialect
+from engine.data.box import Box, edit, open_box
 from engine.data.shapes.places import Part, Path, Spot
-from engine.data.shapes.table import recognise, without_nulls
 from engine.data.shapes.turn import ROLES
-from engine.data.splice import escapes, respell
-from engine.data.strict import BOM, WrongError, load
+from engine.data.splice import respell
+from engine.data.turnrow import TurnRow, open_turns
 from store.errors import BadInput
 from store.visible import visible
 
-CONVERT = "convert the rows: workbench data convert FILE --to messages"
 _SHAREGPT = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 
@@ -53,84 +49,13 @@ class TurnView(msgspec.Struct, frozen=True):
     flags: tuple[tuple[int, int, bool], ...]
 
 
-class _Open(msgspec.Struct, frozen=True):
-    """A row whose turns are found."""
-
-    text: str
-    value: Mapping[str, object]
-    dialect: Dialect
-    turns: tuple[Turn, ...]
-    spots: list[Spot]
-
-    @property
-    def ascii_only(self) -> bool:
-        return escapes(self.text)
-
-    def spot(self, index: int) -> Spot:
-        if 0 <= index < len(self.spots):
-            return self.spots[index]
-        raise BadInput(
-            f"there is no turn {index}; the row has {len(self.spots)}",
-            f"name a turn from 0 to {len(self.spots) - 1}",
-        )
-
-    def listed(self, index: int, doing: str) -> Spot:
-        spot = self.spot(index)
-        if spot.held != "list":
-            raise self.no_place(doing)
-        return spot
-
-    def no_place(self, doing: str) -> BadInput:
-        return BadInput(
-            f"cannot {doing}: a row of {self.dialect.name} has no place for it", CONVERT
-        )
-
-    def box(self, spot: Spot) -> Box | None:
-        """The turn object at a spot; None where the turn is a bare text."""
-        if spot.held not in ("list", "object"):
-            return None
-        return open_box(find(self.text, spot.path))
-
-    def changed(self, spot: Spot, change: Callable[[Box], None]) -> bytes:
-        """The row with the turn object at `spot` changed, its twin too."""
-
-        def rewritten(value: str) -> str:
-            box = open_box(value)
-            change(box)
-            return box.text()
-
-        return self.at([path for path in (spot.path, spot.twin) if path is not None], rewritten)
-
-    def relisted(self, spot: Spot, change: Callable[[Box, int], None]) -> bytes:
-        """The row with the list that holds the turn at `spot` changed, its twin's too."""
-        text = self.text
-        for path in (spot.path, spot.twin):
-            if path is not None:
-                place = path[-1]
-                assert isinstance(place, int)
-
-                def rewritten(value: str, place: int = place) -> str:
-                    box = open_box(value)
-                    change(box, place)
-                    return box.text()
-
-                text = edit(text, path[:-1], rewritten)
-        return text.encode()
-
-    def at(self, paths: list[Path], change: Callable[[str], str]) -> bytes:
-        text = self.text
-        for path in paths:
-            text = edit(text, path, change)
-        return text.encode()
-
-
 def turns(raw: bytes) -> list[TurnView]:
     """The turns of a row as they can be edited.
 
     Raises:
         BadInput: the row cannot be read, or has no turns that can be told apart.
     """
-    row = _open(raw)
+    row = open_turns(raw)
     views = []
     for index, (turn, spot) in enumerate(zip(row.turns, row.spots, strict=True)):
         box = row.box(spot)
@@ -154,7 +79,7 @@ def turns(raw: bytes) -> list[TurnView]:
 def set_text(raw: bytes, index: int, text: str) -> bytes:
     """Replace the text of a turn. Raises BadInput."""
     _check(text)
-    row = _open(raw)
+    row = open_turns(raw)
     spot = row.spot(index)
     if spot.held in ("list", "object"):
         return row.changed(spot, lambda box: turnbox.set_text(box, text, row.ascii_only))
@@ -169,7 +94,7 @@ def set_text(raw: bytes, index: int, text: str) -> bytes:
 
 def set_role(raw: bytes, index: int, role: str) -> bytes:
     """Give a turn another role, spelt as the row spells roles. Raises BadInput."""
-    row = _open(raw)
+    row = open_turns(raw)
     spot = row.spot(index)
     if spot.held not in ("list", "object"):
         raise row.no_place(f"change the role of turn {index}")
@@ -184,7 +109,7 @@ def add(raw: bytes, index: int, role: str, text: str) -> bytes:
         BadInput: the shape has no place for another turn there.
     """
     _check(text)
-    row = _open(raw)
+    row = open_turns(raw)
     if not 0 <= index <= len(row.spots):
         row.spot(index)
     before = row.spots[index - 1] if index else None
@@ -205,7 +130,7 @@ def add(raw: bytes, index: int, role: str, text: str) -> bytes:
 
 def delete(raw: bytes, index: int) -> bytes:
     """Take a turn out. Raises BadInput: the shape needs it."""
-    row = _open(raw)
+    row = open_turns(raw)
     spot = row.spot(index)
     if spot.held == "text" and spot.role == "system" and len(spot.path) == 1:
         return row.at([()], lambda value: _without(value, str(spot.path[0])))
@@ -221,7 +146,7 @@ def delete(raw: bytes, index: int) -> bytes:
 
 def move(raw: bytes, index: int, to: int) -> bytes:
     """Put a turn where turn `to` is; the ones between move up or down. Raises BadInput."""
-    row = _open(raw)
+    row = open_turns(raw)
     spot, target = row.spot(index), row.spot(to)
     together = spot.path[:-1] == target.path[:-1] and (spot.twin is None) == (target.twin is None)
     if spot.held != "list" or target.held != "list" or not together:
@@ -236,7 +161,7 @@ def split(raw: bytes, index: int, at: int, role: str | None = None) -> bytes:
     Raises:
         BadInput: the shape has no place for it, or nothing would be on one side.
     """
-    row = _open(raw)
+    row = open_turns(raw)
     spot = row.listed(index, f"split turn {index}")
     name = None if role is None else _named(row, spot, role)
 
@@ -258,7 +183,7 @@ def merge(raw: bytes, index: int, between: str | None = None) -> bytes:
     Raises:
         BadInput: there is no next turn in the same list, or the two cannot be one.
     """
-    row = _open(raw)
+    row = open_turns(raw)
     spot = row.listed(index, f"merge turn {index}")
     after = row.spots[index + 1] if index + 1 < len(row.spots) else None
     if after is None or after.path[:-1] != spot.path[:-1] or after.part != spot.part:
@@ -281,7 +206,7 @@ def set_train(raw: bytes, index: int, train: bool) -> bytes:
     The key of the row's other turns is used (`train` or `weight`); where none of them says so and
     it goes without saying (an assistant turn is learned, others are not), the key goes too.
     """
-    row = _open(raw)
+    row = open_turns(raw)
     spot = row.spot(index)
     fixed = row.dialect.shape == "prompt_completion" and spot.path[0] == "prompt"
     if row.dialect.purpose != "sft" or spot.held not in ("list", "object") or fixed:
@@ -299,7 +224,7 @@ def set_train(raw: bytes, index: int, train: bool) -> bytes:
 
 def toggle_train(raw: bytes, index: int) -> bytes:
     """Learn a turn that is not learned, and the other way round. Raises BadInput."""
-    row = _open(raw)
+    row = open_turns(raw)
     row.spot(index)
     turn = row.turns[index]
     learned = turn.role == "assistant" if turn.train is None else turn.train
@@ -307,27 +232,6 @@ def toggle_train(raw: bytes, index: int) -> bytes:
 
 
 # What lies below
-
-
-def _open(raw: bytes) -> _Open:
-    try:
-        value = load(raw.removeprefix(BOM))
-        present = without_nulls(value) if isinstance(value, dict) else {}
-        dialect = recognise(present)
-        if dialect is None:
-            raise WrongError("no known shape of turns")
-        reading = dialect.read(present)
-    except WrongError as wrong:
-        raise BadInput(
-            visible(f"the row cannot be edited as turns: {wrong}"), "repair it as raw JSON first"
-        ) from None
-    spots = dialect.spots(present)
-    found = (*reading.turns, *reading.rejected)
-    if not spots or len(spots) != len(found):
-        raise BadInput(
-            f"a row of {dialect.name} has no turns that can be edited", "edit it as raw JSON"
-        )
-    return _Open(raw.removeprefix(BOM).decode(), present, dialect, found, spots)
 
 
 def _check(text: str) -> None:
@@ -339,7 +243,7 @@ def _check(text: str) -> None:
         ) from None
 
 
-def _text(row: _Open, path: Path) -> str:
+def _text(row: TurnRow, path: Path) -> str:
     value = row.value[str(path[0])]
     assert isinstance(value, str)
     return value
@@ -362,7 +266,7 @@ def _apart(texts: list[tuple[Path, str]], new: str) -> dict[Path, str]:
     return {first: new, **{path: "" for path, _ in rest}}
 
 
-def _named(row: _Open, spot: Spot, role: str) -> str:
+def _named(row: TurnRow, spot: Spot, role: str) -> str:
     """The role as this row's list spells it."""
     if role not in ROLES:
         raise BadInput(
@@ -385,7 +289,7 @@ def _named(row: _Open, spot: Spot, role: str) -> str:
     return _SHAREGPT.get(role, role) if foreign else role
 
 
-def _new_turn(row: _Open, spot: Spot, name: str, text: str) -> str:
+def _new_turn(row: TurnRow, spot: Spot, name: str, text: str) -> str:
     """A turn object spelt as its neighbour: the same two keys, set apart in the same way."""
     model = row.box(spot)
     assert model is not None
@@ -397,12 +301,12 @@ def _new_turn(row: _Open, spot: Spot, name: str, text: str) -> str:
     return model.text()
 
 
-def _has_place(row: _Open, key: str) -> bool:
+def _has_place(row: TurnRow, key: str) -> bool:
     """Does the dialect read a system text at `key`, and is there none?"""
     return key in row.dialect.known() and not row.value.get(key)
 
 
-def _with_system(row: _Open, key: str, text: str) -> bytes:
+def _with_system(row: TurnRow, key: str, text: str) -> bytes:
     def added(value: str) -> str:
         box = open_box(value)
         box.put(key, json.dumps(text, ensure_ascii=row.ascii_only), first=True)
