@@ -35,6 +35,8 @@ TRAINERS: dict[str, Trainer] = {
 }
 _TOLD = 2048
 _LINES = 20
+_FORMS = 4096
+"""Forms of rows that are remembered."""
 
 
 class Rows(Protocol):
@@ -150,6 +152,29 @@ class _Read:
     wrong: str = ""
     blank: bool = False
     odd: str = ""
+    form: tuple[object, ...] | None = None
+
+
+def _form(value: Value) -> tuple[object, ...] | None:
+    """What the rules can tell of a plain row, so that rows of one form are judged once: keys and
+    roles, or keys and which texts are empty. None for a row that is not as plain."""
+    turns = value.get("messages") if len(value) == 1 else None
+    if type(turns) is list:
+        roles: list[object] = ["messages"]
+        for turn in turns:
+            if type(turn) is not dict or len(turn) != 2:
+                return None
+            role = turn.get("role")
+            if type(role) is not str or type(turn.get("content")) is not str:
+                return None
+            roles.append(role)
+        return tuple(roles)
+    form: list[object] = []
+    for key, text in value.items():
+        if type(text) is not str:
+            return None
+        form += (key, not text)
+    return tuple(form)
 
 
 def _read(raw: bytes) -> _Read:
@@ -159,7 +184,7 @@ def _read(raw: bytes) -> _Read:
         return _odd(raw, str(wrong))
     if not isinstance(value, dict):
         return _Read(None, "not an object")
-    return _Read(value)
+    return _Read(value, form=_form(value))
 
 
 def _odd(raw: bytes, wrong: str) -> _Read:
@@ -201,6 +226,7 @@ class _Asked:
         self.facts = Facts()
         self.counts: Counter[str] = Counter()
         self.tallies: dict[tuple[str, str], _Tally] = {}
+        self.known: dict[tuple[object, ...], Verdict] = {}
 
     def row(self, n: int, read: _Read) -> Verdict:
         """The verdict on the next row."""
@@ -215,7 +241,15 @@ class _Asked:
             return Verdict(n, "error", "unreadable", f"{read.wrong}: {who}", "repair the row")
         if self.facts.first is None:
             self.facts.first = read.value
-        verdict = self.trainer.judge(read.value, self.facts)
+        if read.form is None:
+            verdict = self.trainer.judge(read.value, self.facts)
+        else:
+            known = self.known.get(read.form)
+            if known is None:
+                known = self.trainer.judge(read.value, self.facts)
+                if len(self.known) < _FORMS:
+                    self.known[read.form] = known
+            verdict = Verdict(n, known.outcome, known.rule, known.reason, known.remedy)
         if read.odd and verdict.outcome == "keep":
             why, remedy = f"{read.odd}: the last one counts", "keep one of them"
             return Verdict(n, "altered", "key_twice", why, remedy)

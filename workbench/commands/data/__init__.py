@@ -1,6 +1,7 @@
 """`workbench data`: look at a dataset, edit it, and write it back. One module an idea."""
 
-from workbench.commands.data import look, check, edit, keep, split  # isort: skip - the order of the help
+# In the order of the help.
+from workbench.commands.data import look, check, edit, keep, split, trainers  # isort: skip
 from workbench.commands.data.base import app
 
-__all__ = ["app", "check", "edit", "keep", "look", "split"]
+__all__ = ["app", "check", "edit", "keep", "look", "split", "trainers"]

@@ -14,7 +14,7 @@ from workbench.output import JsonOption, WorkspaceOption, emit, table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.data.document import Document
+    from engine.data.dataset import Dataset
     from engine.data.parts import Written
     from engine.data.split import Part
     from store.splits import Split
@@ -94,7 +94,7 @@ def _fields(group_by: list[str] | None) -> tuple[str, ...] | None:
     return tuple(name for name in names if name)
 
 
-def _result(document: Document, split: Split, files: Mapping[Part, Written]) -> dict[str, object]:
+def _result(document: Dataset, split: Split, files: Mapping[Part, Written]) -> dict[str, object]:
     import msgspec
 
     from engine.data.split import PARTS
@@ -118,7 +118,7 @@ def _result(document: Document, split: Split, files: Mapping[Part, Written]) -> 
     }
 
 
-def _lines(document: Document, split: Split, files: Mapping[Part, Written]) -> list[str]:
+def _lines(document: Dataset, split: Split, files: Mapping[Part, Written]) -> list[str]:
     from engine.data.split import PARTS, described, share_of
 
     good = max(split.counts["rows"] - split.counts["none"], 1)
