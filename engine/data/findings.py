@@ -1,103 +1,152 @@
-"""What is wrong with a dataset for one model, found before step 1: nothing is silent.
+"""What can be found in a dataset, in words: every kind, how bad it is, and what to do about it.
 
-Knows rows and what the renderer makes of them. Does not know recipes or training.
+Knows names and sentences. Does not know how something is found (see `judge`, `duplicates`) or
+kept (see `store.findings`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from engine.data.rows import Row
-from engine.data.snapshot import fingerprint
-from engine.render.renderer import Renderer
-from store.errors import BadInput
+import msgspec
 
-Kind = Literal["bad_row", "cut", "nothing_trained", "no_turn_end", "doubled_bos", "duplicate"]
+if TYPE_CHECKING:
+    from engine.data.preflight import Preflight
+    from engine.data.rows import Row
+    from engine.render.renderer import Renderer
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to know about one row; `text` is a sentence that names the line."""
-
-    row: int
-    kind: Kind
-    text: str
+Level = Literal["info", "warn", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Preflight:
-    """A dataset as a model would see it.
+class Finding(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One thing to know about one row.
 
     Attributes:
-        rows: how many were looked at.
-        trained_tokens: ids that the loss counts, after cutting.
-        total_tokens: ids, after cutting.
-        findings: in the order of the rows.
+        line: the row, counted from 1.
+        kind: a name of `KINDS`.
+        detail: what it is, a sentence without the line.
+        group: findings that belong together, as copies of one row, share it; else empty.
     """
 
-    rows: int
-    trained_tokens: int
-    total_tokens: int
-    findings: tuple[Finding, ...]
+    line: int
+    kind: str
+    detail: str
+    group: str = ""
 
-    def count(self, kind: Kind) -> int:
-        """How many findings are of a kind."""
-        return sum(finding.kind == kind for finding in self.findings)
+    @property
+    def row(self) -> int:
+        """The line."""
+        return self.line
+
+    @property
+    def text(self) -> str:
+        """A sentence that names the line."""
+        return f"line {self.line}: {self.detail}"
+
+    @property
+    def level(self) -> Level:
+        """How bad it is; `warn` for a kind of somebody else's."""
+        return KINDS[self.kind].level if self.kind in KINDS else "warn"
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of finding.
+
+    Attributes:
+        title: what is so, after "… rows".
+        level: `error` rows are not trained on; `warn` rows teach something else than they say.
+        advice: what a person can do.
+        fix: the name of a bulk fix in `engine.data.fix`; None where a person has to decide.
+    """
+
+    title: str
+    level: Level
+    advice: str
+    fix: str | None = None
+
+
+KINDS: dict[str, Kind] = {
+    "bad_row": Kind("cannot be read", "error", "Repair the row, or delete it.", "delete"),
+    "long_line": Kind(
+        "are too long to read", "error", "Split the row outside, or delete it.", "delete"
+    ),
+    "empty": Kind("say nothing", "error", "Write an answer, or delete the row.", "delete"),
+    "unsupported": Kind(
+        "are of a kind that this training cannot use",
+        "error",
+        "Convert them (workbench data convert), or leave them out.",
+        "delete",
+    ),
+    "role_order": Kind(
+        "have turns in an order that the template refuses",
+        "error",
+        "Merge or reorder the turns, or choose another model.",
+        "merge_turns",
+    ),
+    "nothing_trained": Kind(
+        "are masked to nothing",
+        "error",
+        "Add an answer, train a turn, or raise max_length.",
+        "delete",
+    ),
+    "cut": Kind(
+        "are cut at max_length", "warn", "Raise max_length, or shorten or split the row.", "delete"
+    ),
+    "no_turn_end": Kind(
+        "do not train the end of a turn",
+        "warn",
+        "The model may not learn to stop: look at the template, or choose another model.",
+    ),
+    "doubled_bos": Kind(
+        "begin with the begin-of-sequence token twice",
+        "warn",
+        "Take the token out of the text: the template writes it.",
+        "strip_special",
+    ),
+    "special_text": Kind(
+        "have a special token written in their text",
+        "warn",
+        "It becomes the token itself: take it out.",
+        "strip_special",
+    ),
+    "tools_lost": Kind(
+        "have tools or calls that the template leaves out",
+        "warn",
+        "Choose a model whose template knows tools.",
+    ),
+    "text_lost": Kind(
+        "have text that the template leaves out or changes",
+        "warn",
+        "Look at the rendered text; another role or order may keep it.",
+    ),
+    "mask_untold": Kind(
+        "have a turn whose mask cannot be told exactly",
+        "warn",
+        "It is not trained. Split the row so that the turn comes last, or choose another model.",
+    ),
+    "empty_turn": Kind("have a turn without text", "warn", "Fill the turn, or delete it."),
+    "duplicate": Kind("say the same as an earlier row", "warn", "Delete the copies.", "delete"),
+    "reasoning_lost": Kind(
+        "have reasoning that the template drops",
+        "info",
+        "Many templates keep only the last turn's: split the row if earlier ones should teach it.",
+    ),
+    "unanswered": Kind(
+        "end with a turn that nobody answers",
+        "info",
+        "Nothing after the last answer is trained; some trainers drop such rows.",
+        "drop_last_turn",
+    ),
+}
+"""Every kind that is found here, the worst first. Later checks add theirs to the same table."""
+
+DROPPED = frozenset(name for name, kind in KINDS.items() if kind.level == "error")
+"""Kinds of rows that training leaves out."""
 
 
 def preflight(rows: Iterable[Row], renderer: Renderer, max_length: int | None = None) -> Preflight:
-    """Render every row as training would, and list what a person should know first.
+    """Look at rows that are already in memory, in this process; see `engine.data.preflight`."""
+    from engine.data.preflight import look
 
-    Args:
-        max_length: how many ids of a row are kept; None keeps all.
-    """
-    seen: dict[int, int] = {}
-    findings: list[Finding] = []
-    count = trained = total = 0
-    for row in rows:
-        count += 1
-        tokens, learned, found = _look(row, renderer, max_length)
-        total += tokens
-        trained += learned
-        if row.error is None:
-            first = seen.setdefault(fingerprint(row), row.number)
-            if first != row.number:
-                text = f"line {row.number}: says the same as line {first}"
-                found.append(Finding(row.number, "duplicate", text))
-        findings += found
-    return Preflight(count, trained, total, tuple(findings))
-
-
-def _look(row: Row, renderer: Renderer, max_length: int | None) -> tuple[int, int, list[Finding]]:
-    """Ids kept, ids trained, and findings of one row by itself."""
-    n = row.number
-    if row.error is not None:
-        return 0, 0, [Finding(n, "bad_row", row.error)]
-    try:
-        whole = renderer.render_row(row, spans=False)
-    except BadInput as error:
-        return 0, 0, [Finding(n, "bad_row", error.message)]
-    found: list[Finding] = []
-    kept = len(whole.ids) if max_length is None else min(max_length, len(whole.ids))
-    learned = sum(whole.mask[:kept])
-    lost = len(whole.ids) - kept
-    if lost:
-        text = (
-            f"line {n}: {lost:,} of {len(whole.ids):,} tokens are cut, "
-            f"{whole.trained_tokens - learned:,} of them trained"
-        )
-        found.append(Finding(n, "cut", text))
-    if not learned:
-        why = " after cutting" if whole.trained_tokens else ""
-        notes = "".join(f" ({note})" for note in whole.notes)
-        text = f"line {n}: nothing is trained{why}; expected an assistant turn{notes}"
-        found.append(Finding(n, "nothing_trained", text))
-    elif not lost and not whole.turn_end_trained:
-        text = f"line {n}: the end of a turn is not trained, so the model may not learn to stop"
-        found.append(Finding(n, "no_turn_end", text))
-    if whole.bos > 1:
-        text = f"line {n}: begins with {whole.bos} begin-of-sequence tokens; expected one"
-        found.append(Finding(n, "doubled_bos", text))
-    return kept, learned, found
+    return look(rows, renderer, max_length)

@@ -76,6 +76,7 @@ class Renderer:
         special_tokens: dict[str, str],
         stop_ids: Sequence[int],
     ) -> None:
+        self.folder: Path | None = None
         self._tokenizer = tokenizer
         self._template = template
         self.special_tokens = special_tokens
@@ -101,7 +102,9 @@ class Renderer:
         special = files.special_tokens(config)
         source = files.template_source(folder, config)
         template = ChatTemplate(source, special) if source is not None else None
-        return cls(tokenizer, template, special, files.stop_ids(folder))
+        loaded = cls(tokenizer, template, special, files.stop_ids(folder))
+        loaded.folder = folder
+        return loaded
 
     @property
     def template_sha256(self) -> str | None:
