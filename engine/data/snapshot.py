@@ -116,18 +116,25 @@ def take(
     """
     _check_fraction(eval_fraction)
     with ExitStack() as stack:
-        if isinstance(source, str | Path):
-            source = stack.enter_context(open_dataset(cat, source))
-        if isinstance(eval_file, str | Path):
-            eval_file = stack.enter_context(open_dataset(cat, eval_file))
-        source.grow()
+        data = _opened(stack, cat, source)
         if eval_file is not None:
-            eval_file.grow()
-            return _Taking(cat, source, seed).by_file(eval_file)
-        recorded = splits.current(cat, source.dataset_id)
+            return _Taking(cat, data, seed).by_file(_opened(stack, cat, eval_file))
+        recorded = splits.current(cat, data.dataset_id)
         if recorded is not None:
-            return _Taking(cat, source, recorded.rule.seed).as_recorded(recorded)
-        return _Taking(cat, source, seed).by_share(eval_fraction)
+            return _Taking(cat, data, recorded.rule.seed).as_recorded(recorded)
+        return _Taking(cat, data, seed).by_share(eval_fraction)
+
+
+def _opened(stack: ExitStack, cat: Catalogue, source: Dataset | Path | str) -> Dataset:
+    """The dataset, looked at to its end; closed by the stack where it is opened here."""
+    data: Dataset
+    if isinstance(source, str | Path):
+        data = open_dataset(cat, source)
+        stack.callback(data.close)
+    else:
+        data = source
+    data.grow()
+    return data
 
 
 def load(snapshot: Snapshot, part: Part) -> list[Row]:

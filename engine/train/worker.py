@@ -151,9 +151,13 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
     train, held = (snapshots.load(spec.snapshot, part) for part in ("train", "eval"))
     examples, held_examples = (encode(r, renderer, recipe.max_length) for r in (train, held))
     meta = snapshots.read_meta(spec.snapshot)
-    notes = [item.reason for item in (*meta.excluded, *meta.eval_excluded)]
+    listed = (*meta.excluded, *meta.eval_excluded)
+    notes = [item.reason for item in listed]
     notes += [note for _, note in (*examples.notes, *held_examples.notes)]
-    _list_notes(recorder.writer, notes)
+    unlisted = max((meta.left_out or 0) - len(listed), 0)
+    rendered = len(examples.examples) + len(held_examples.examples)
+    left_out = len(listed) + unlisted + len(train) + len(held) - rendered
+    _list_notes(recorder.writer, notes, left_out, len(notes) + unlisted)
     if not examples.examples:
         raise BadInput("no training row has a token to train on", "Look at the rows' mask.")
     control.check()
@@ -190,13 +194,21 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
     return built
 
 
-def _list_notes(writer: RunWriter, notes: list[str]) -> None:
-    """Say of each row that was left out or cut what happened to it, before step 1."""
+def _list_notes(writer: RunWriter, notes: list[str], left_out: int, count: int) -> None:
+    """Say of each row that was left out or cut what happened to it, before step 1.
+
+    Args:
+        notes: what is known word for word; count: of how many rows there is something to say,
+            of which `left_out` are not trained on and the others are cut.
+    """
     for note in notes[:_NOTES_LISTED]:
         writer.event("row", note, level="warn")
-    if len(notes) > _NOTES_LISTED:
-        more = f"{len(notes) - _NOTES_LISTED} more rows were left out or cut"
+    if count > _NOTES_LISTED:
+        more = f"{count - _NOTES_LISTED:,} more rows were left out or cut"
         writer.event("row", more, level="warn")
+    if count > 1:
+        counted = f"{left_out:,} rows left out, {count - left_out:,} cut at max_length"
+        writer.event("rows", counted, level="warn")
 
 
 def _start_text(

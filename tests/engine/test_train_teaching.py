@@ -18,7 +18,7 @@ from store import runs, snapshots
 from store.catalogue import Catalogue
 from store.errors import BadInput
 from store.workspace import Workspace
-from tests.engine.train_fixtures import small_data
+from tests.engine.train_fixtures import small_data, small_recipe, wait
 
 
 @pytest.fixture
@@ -91,3 +91,16 @@ def test_shipped_datasets_teach_with_every_row(cat: Catalogue) -> None:
     for path in sorted(assets.path("datasets").glob("*.jsonl")):
         renderer = Renderer.load(assets.path("starter"))
         refuse_what_teaches_nothing(path, take(cat, path), renderer, load("default"))
+
+
+def test_a_run_that_leaves_rows_out_counts_them(cat: Catalogue, tmp_path: Path) -> None:
+    file = small_data(tmp_path, rows=8)
+    with file.open("ab") as out:
+        out.write(b"{broken\n" + chat("no answer") + b"\n" + chat("q", "word " * 400) + b"\n")
+    recipe = small_recipe("max_steps=3", "leave_out=true", "max_length=128", "test_size=0")
+    run = client.start(cat, file, "starter", recipe)
+    wait(cat, run.id, lambda found: found.status == "finished")
+    with client.reader(cat, run.id) as reader:
+        events = {event.text for event in reader.events() if event.kind in ("row", "rows")}
+    assert "2 rows left out, 1 cut at max_length" in events
+    assert sum(text.startswith(("line 9:", "line 10:", "line 11:")) for text in events) == 3

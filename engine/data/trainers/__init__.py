@@ -34,7 +34,8 @@ TRAINERS: dict[str, Trainer] = {
     one.name: one for one in (TRL, AXOLOTL, LLAMA_FACTORY, MLX, TOGETHER)
 }
 _TOLD = 2048
-_LINES = 20
+_LINES = 1000
+"""Lines that are named of rows that go the same way."""
 _FORMS = 4096
 """Forms of rows that are remembered."""
 
@@ -50,7 +51,7 @@ class Rows(Protocol):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Rows that go the same way: how many, the first of them, and the words of the first."""
+    """Rows that go the same way: how many, the first thousand of them, the words of the first."""
 
     rule: str
     outcome: Outcome
