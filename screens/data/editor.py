@@ -122,6 +122,7 @@ class TurnEditor(Editor):
         super().__init__(number, raw, copy)
         self.pen = pen
         self.at = favourite(pen.parts) if at is None else min(at, len(pen.parts) - 1)
+        self._marks: list[Content] = []
         self._past: list[Moment] = []
         self._future: list[Moment] = []
 
@@ -164,13 +165,28 @@ class TurnEditor(Editor):
 
     def _draw(self) -> None:
         parts = self.pen.parts
-        before = [_closed(parts, n) for n in range(self.at)]
-        after = [_closed(parts, n) for n in range(self.at + 1, len(parts))]
+        before = [self._closed(n) for n in range(self.at)]
+        after = [self._closed(n) for n in range(self.at + 1, len(parts))]
         self._put(".editor-before", before)
         self._put(".editor-after", after)
-        head = Content.styled("▌ ", "$accent") + part_head(parts, self.at)
+        head = Content.styled("▌ ", "$accent") + self._head(self.at)
         self.query_one(".editor-head", Static).update(head)
         self._tell()
+
+    def told(self, marks: list[Content]) -> None:
+        """Show what is now known of the training of each part."""
+        if len(marks) == len(self.pen.parts) and marks != self._marks:
+            self._marks = marks
+            self._draw()
+
+    def _head(self, at: int) -> Content:
+        known = len(self._marks) == len(self.pen.parts)
+        return part_head(self.pen.parts, at, self._marks[at] if known else None)
+
+    def _closed(self, at: int) -> Content:
+        said = self.pen.parts[at].text
+        body = text(said, "$text-muted", limit=AROUND) if said else nothing()
+        return self._head(at) + Content("\n") + body
 
     def _put(self, where: str, blocks: list[Content]) -> None:
         static = self.query_one(where, Static)
@@ -382,25 +398,21 @@ def judge(number: int, written: str, base: bytes) -> tuple[int | None, str]:
     return None, (error or "").removeprefix(f"line {number}: ")
 
 
-def part_head(parts: tuple[Part, ...], at: int) -> Content:
-    """The words over one part: its role, or its place, and whether it says it is trained."""
+def part_head(parts: tuple[Part, ...], at: int, mark: Content | None) -> Content:
+    """The words over one part: its role, or its place, and whether it is trained."""
     part = parts[at]
     style = ROLE_STYLES.get(part.role, "bold")
     head = line(part.label, style, limit=80)
     if part.role and part.label != part.role:
         head += Content.styled(f"  {part.role}", "$text-muted")
-    if part.train is not None:
-        said = ("✓ trained", "$text-success") if part.train else ("not trained", "$text-muted")
-        head += Content("  ") + Content.styled(*said)
+    if mark is None and part.train is not None:
+        said = ("train", "$text-success") if part.train else ("no train", "$text-muted")
+        mark = Content.styled(*said)
+    if mark is not None and mark.plain:
+        head += Content("  ") + mark
     if part.side and (not at or parts[at - 1].side != part.side):
         head = heading(part.side) + Content("\n") + head
     return head
-
-
-def _closed(parts: tuple[Part, ...], at: int) -> Content:
-    part = parts[at]
-    body = text(part.text, "$text-muted", limit=AROUND) if part.text else nothing()
-    return part_head(parts, at) + Content("\n") + body
 
 
 def _decoded(new: bytes) -> str:

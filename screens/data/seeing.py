@@ -87,7 +87,22 @@ def _section(
         any(whole.mask[n] and whole.ids[n] in stops for n in range(span.start, span.end))
         for span in whole.spans
     )
-    return Section(whole, whole.cut_to(max_length or None), label, side, ends)
+    kept = whole.cut_to(max_length or None)
+    return Section(whole, kept, label, side, ends, _more(renderer, whole))
+
+
+def _more(renderer: Renderer, whole: Rendered) -> frozenset[int]:
+    """Places of tokens that are only more bytes of the character that one before them began."""
+    found: list[int] = []
+    since = 0
+    for place, token in enumerate(whole.tokens):
+        if len(token) == 1 and not token.isascii() and whole.tokens[place - 1].endswith(token):
+            said = renderer.decode(whole.ids[since:place], special=True)
+            if place and said.endswith("\ufffd"):
+                found.append(place)
+                continue
+        since = place
+    return frozenset(found)
 
 
 def _seen(sections: list[Section], more: tuple[str, ...] = ()) -> Seen:

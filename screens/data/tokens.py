@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4_000
 """Tokens that are laid out at once; more are laid out by a worker."""
+MORE = "…"
+"""What stands for a token that is only more bytes of the character before it."""
 LONGEST = 48
 """Cells of one token at most."""
 
@@ -41,6 +43,7 @@ class Section:
         label: words above it; empty for none.
         side: `a` or `b` where there are two.
         ends: for every span of `whole`, whether its end-of-turn token is trained.
+        more: places of tokens that are further bytes of the character before.
     """
 
     whole: Rendered
@@ -48,6 +51,11 @@ class Section:
     label: str = ""
     side: str = ""
     ends: tuple[bool, ...] = ()
+    more: frozenset[int] = frozenset()
+
+    def spelled(self, place: int) -> str:
+        """What is shown for a token."""
+        return MORE if place in self.more else spelled(self.whole.tokens[place])
 
     @property
     def cut(self) -> int:
@@ -100,6 +108,8 @@ def arrange(sections: Sequence[Section], width: int, *, ids: bool, marks: bool) 
             size = widths.get(token)
             if size is None:
                 size = widths[token] = cells(spelled(token))
+            if place in section.more:
+                size = 1
             if ids:
                 size = max(size, len(str(numbers[place]))) + 1
             if marks:
@@ -265,7 +275,7 @@ class TokenView(ScrollView, can_focus=True):
             trained = bool(whole.mask[place]) and place < kept
             name = "lost" if place >= kept else "trained" if trained else "plain"
             style = ground + self._style(name)
-            token = spelled(whole.tokens[place])
+            token = section.spelled(place)
             if self.marks:
                 sign = "▐" if trained and not before else "▌" if before and not trained else "│"
                 sign = " " if place == row.start and not trained else sign
@@ -283,10 +293,11 @@ class TokenView(ScrollView, can_focus=True):
         return found
 
     def _ids(self, row: Row, ground: Style) -> list[Segment]:
-        whole = self._sections[row.section].whole
+        section = self._sections[row.section]
+        ids = section.whole.ids
         gap = " " if self.marks else ""
         words = "".join(
-            gap + str(whole.ids[n]).ljust(self._cell(spelled(whole.tokens[n]), whole.ids[n]))
+            gap + str(ids[n]).ljust(self._cell(section.spelled(n), ids[n]))
             for n in range(row.start, row.end)
         )
         return [Segment(words, ground + self._style("id"))]

@@ -56,12 +56,22 @@ def row_content(row: Row, sections: Sections = ()) -> Content:
     return Content("\n\n").join(blocks)
 
 
+def marks_of(row: Row, sections: Sections) -> list[Content]:
+    """For every turn of a row, a rejected answer's last, what is known of its training."""
+    marks = _marks(row.turns, sections[0] if sections else None)
+    prompt = row.turns[: row.prompt_turns]
+    second = sections[1] if len(sections) > 1 else None
+    return (
+        marks + _marks((*prompt, *row.rejected), second)[len(prompt) :] if row.rejected else marks
+    )
+
+
 def _turns(row: Row, sections: Sections) -> list[Content]:
     """The conversation; a preference has its two answers under headings of their own."""
     pair = bool(row.rejected)
     blocks: list[Content] = []
     left = LIMIT
-    marks = _marks(row.turns, sections[0] if sections else None)
+    marks = marks_of(row, sections)
     steps = row.labels if row.purpose == "stepwise" else ()
     for place, turn in enumerate(row.turns):
         if pair and place == row.prompt_turns:
@@ -78,10 +88,8 @@ def _turns(row: Row, sections: Sections) -> list[Content]:
             break
     if pair:
         blocks.append(heading("b"))
-        second = sections[1] if len(sections) > 1 else None
-        prompt = row.turns[: row.prompt_turns]
-        marks = _marks((*prompt, *row.rejected), second)[len(prompt) :]
-        blocks += [turn_content(t, m) for t, m in zip(row.rejected, marks, strict=True)]
+        rejected = zip(row.rejected, marks[len(row.turns) :], strict=True)
+        blocks += [turn_content(turn, mark) for turn, mark in rejected]
     return blocks
 
 
@@ -254,18 +262,20 @@ def broken(row: Row) -> Content:
     assert row.error is not None
     blocks = [Content.styled("✗ ", "$text-error bold") + text(row.error)]
     raw = decoded(row.raw)
-    wrong = problem(raw) if len(row.raw) < HEAD_BYTES else None
+    head = len(row.raw) == HEAD_BYTES and "bytes long" in row.error
+    wrong = None if head else problem(raw)
     if wrong is not None and raw.strip():
         blocks.append(_caret(raw, wrong.at, wrong.expected))
+    if wrong is not None and len(raw) > sum(_AROUND):
         at = wrong.at
         left, right = max(0, at - RAW_SHOWN // 2), at + RAW_SHOWN // 2
-        body = _raw(("… " if left else "") + raw[left:at])
-        body += _raw(raw[at : at + 1], "$text-error reverse") + _raw(raw[at + 1 : right])
+        shown = _raw(("… " if left else "") + raw[left:at])
+        shown += _raw(raw[at : at + 1], "$text-error reverse") + _raw(raw[at + 1 : right])
         more = len(raw) - right
-        blocks.append(body + (_more(more) if more > 0 else Content("")))
-    elif raw.strip():
-        written, more = clip(spread(row.raw) if wrong is None else raw, RAW_SHOWN)
-        blocks.append(_raw(written) + (_more(more) if more else Content("")))
+        blocks.append(shown + (_more(more) if more > 0 else Content("")))
+    elif wrong is None and raw.strip():
+        body, more = clip(raw if head else spread(row.raw), RAW_SHOWN)
+        blocks.append(_raw(body) + (_more(more) if more else Content("")))
     return Content("\n\n").join(blocks)
 
 

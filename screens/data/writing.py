@@ -199,7 +199,8 @@ class Writing(Shared):
             return
         if self._again:
             self._schedule()
-        from screens.data.editor import JsonEditor
+        from screens.data.editor import JsonEditor, TurnEditor
+        from screens.data.turns import marks_of
 
         number = event.editor.number
         self.side.title_is(event.row, event.seen, edited=False, writing=number)
@@ -208,6 +209,8 @@ class Writing(Shared):
             self.show_tokens(event.seen)
         if isinstance(event.editor, JsonEditor):
             event.editor.judged(event.at, _judgement(event.wrong, event.row))
+        elif isinstance(event.editor, TurnEditor) and event.seen is not None:
+            event.editor.told(marks_of(event.row, event.seen.sections))
 
     # The draft
 
