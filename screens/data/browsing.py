@@ -90,14 +90,15 @@ class Browsing(Selecting):
 
     def _show_document(self, document: Dataset, number: int) -> None:
         """Put a document in place of the one that was open."""
+        self.lay_down_pen()
         for group in ("grow", "seek", "list"):
             self.workers.cancel_group(self, group)
-        self.forget_views()
-        self.forget_marks()
-        self._going = None
         if self.document is not None:
             self.document.close()
         self.document = document
+        self.forget_views()
+        self.forget_marks()
+        self._going = None
         document.grow(seconds=LOOK_SECONDS / 2)
         self.remove_class("-empty", "-reading", "-finding")
         self.side.forget_tokens()

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from engine.data.dataset import Dataset
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from engine.data.dataset import Changed, Dataset
     from engine.data.save import SaveReport
     from engine.render.renderer import Rendered, Renderer
+    from screens.data.review import Proposal, Review
     from screens.data.rowlist import Count, Summary
     from store.errors import Conflict
 
@@ -72,9 +76,43 @@ class Sought(Message):
 
 
 class Saved(Message):
-    """The edits are in the file, or the file was changed underneath."""
+    """The edits are in the file, or the file was changed underneath; or neither."""
 
-    def __init__(self, report: SaveReport | None, conflict: Conflict | None = None) -> None:
+    def __init__(
+        self, path: Path, report: SaveReport | None, conflict: Conflict | None = None
+    ) -> None:
         super().__init__()
+        self.path = path
         self.report = report
         self.conflict = conflict
+
+
+class Merged(Message):
+    """Edits and a file that was changed underneath are together again."""
+
+    def __init__(self, path: Path, gone: int, unsaved: int, unplaced: Sequence[Changed]) -> None:
+        super().__init__()
+        self.path = path
+        self.gone = gone
+        self.unsaved = unsaved
+        self.unplaced = unplaced
+
+
+class Differed(Message):
+    """Some of the unsaved difference, for the window that shows it."""
+
+    def __init__(self, window: Review, found: list[Proposal], *, complete: bool) -> None:
+        super().__init__()
+        self.window = window
+        self.found = found
+        self.complete = complete
+
+
+class ChangedMany(Message):
+    """A worker made many changes in one step."""
+
+    def __init__(self, path: str, label: str, rows: int) -> None:
+        super().__init__()
+        self.path = path
+        self.label = label
+        self.rows = rows

@@ -160,8 +160,10 @@ class RowList(LineList):
         return self.number_at(self.cursor)
 
     def number_at(self, index: int) -> int:
-        """Number of the row at a place in the list."""
-        return index + 1 if self.order is None else int(self.order[index])
+        """Number of the row at a place in the list; 1 where nothing is listed."""
+        if self.order is None:
+            return index + 1
+        return int(self.order[index]) if index < len(self.order) else 1
 
     def place_of(self, number: int) -> int:
         """Place of a row in the list; where it is not listed, of the row next to it."""
@@ -283,7 +285,8 @@ class RowList(LineList):
 
     def _marks(self, number: int, count: Count | None) -> Cells:
         assert self.document is not None
-        edited = "✎" if self.document.edited(number) else " "
+        status = self.document.status(number)
+        edited = " " if status == "same" else "✎" if status == "edited" else "+"
         flag = self.flags.get(number, "!" if count and count.warning else " ")
         return (f"  {edited}", "accent"), (f" {flag}", "bad" if flag == "✗" else "warn")
 

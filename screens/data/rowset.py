@@ -14,6 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from engine.data.shift import Shift
+
     Rows = NDArray[np.int64]
 
 
@@ -29,19 +31,27 @@ def narrowed(order: Rows, kept: Rows) -> Rows:
     return order[np.isin(order, kept)]
 
 
-def after_delete(order: Rows, number: int) -> Rows:
-    """The same rows after row `number` was taken away."""
-    order = order[order != number]
-    return order - (order > number)
+def shifted(rows: Rows, shift: Shift) -> Rows:
+    """Where rows are after edits, in the same order; without those that were deleted."""
+    starts = np.array([run.start for run in shift.runs], dtype=np.int64)
+    if not len(starts):
+        return rows[:0]
+    lengths = np.array([run.length for run in shift.runs], dtype=np.int64)
+    nows = np.array([run.now for run in shift.runs], dtype=np.int64)
+    at = np.searchsorted(starts, rows, side="right") - 1
+    inside = rows - starts[at]
+    kept = (at >= 0) & (inside < lengths[at])
+    return (nows[at] + inside)[kept]
 
 
-def after_insert(order: Rows, number: int, beside: int | None) -> Rows:
-    """The same rows after a row was added as `number`; it is listed after the row `beside`."""
-    moved = order + (order >= number)
-    if beside is None:
-        return moved
-    place = np.flatnonzero(moved == beside)
-    return np.insert(moved, int(place[0]) + 1, number) if len(place) else moved
+def with_row(order: Rows, number: int, ordered: bool) -> Rows:
+    """The rows and one more: in its place, or, in an order of their own, after the row above it."""
+    if number in order:
+        return order
+    if not ordered:
+        return np.insert(order, int(np.searchsorted(order, number)), number)
+    above = np.flatnonzero(order == number - 1)
+    return np.insert(order, int(above[0]) + 1 if len(above) else len(order), number)
 
 
 class Selection:
@@ -72,6 +82,10 @@ class Selection:
         self._base = range(0)
         self._more.clear()
         self._less.clear()
+
+    def follow(self, shift: Shift) -> None:
+        """Rows have other numbers after edits; the same rows stay marked."""
+        self.take(shifted(self.rows(), shift))
 
     def set(self, number: int, marked: bool) -> None:
         """Mark one row, or take the mark off."""

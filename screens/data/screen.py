@@ -16,11 +16,13 @@ from textual.widgets import Input, Static
 
 from screens.actions import bindings, room_actions
 from screens.data.browsing import Browsing
-from screens.data.editing import Editing
+from screens.data.bulk import Bulk
 from screens.data.finding import Finding
+from screens.data.history import History
 from screens.data.rowlist import RowList
 from screens.data.saving import Saving
 from screens.data.side import Side
+from screens.data.writing import Writing
 from screens.safe import line, visible
 from screens.widgets import words
 from screens.widgets.pane import EmptyState, Pane, empty_state
@@ -28,7 +30,7 @@ from screens.widgets.pane import EmptyState, Pane, empty_state
 _KEYS = (("o", "open a starter dataset, a recent one, or a path"), ("?", "all keys"))
 
 
-class DataRoom(Finding, Editing, Saving, Browsing):
+class DataRoom(Finding, Writing, Bulk, History, Saving, Browsing):
     """The list of rows, and the row beside it."""
 
     ROOM = "data"
@@ -54,6 +56,7 @@ class DataRoom(Finding, Editing, Saving, Browsing):
         self.add_class("-empty")
 
     def on_unmount(self) -> None:
+        self.keep_draft()
         if self.document is not None:
             self.document.close()
 
@@ -66,6 +69,9 @@ class DataRoom(Finding, Editing, Saving, Browsing):
         return self.query_one(Side)
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
+        allowed = self.pen_allows(action)
+        if allowed is not None:
+            return allowed
         if action in ("open", "model", "back"):
             return True
         if action in ("undo", "redo", "save"):
@@ -108,10 +114,12 @@ class DataRoom(Finding, Editing, Saving, Browsing):
 
     @property
     def parting(self) -> str:
-        if self.document is None or not self.document.unsaved:
-            return ""
-        name = visible(self.document.path.name)
-        return f"{self.document.unsaved:,} unsaved edits of {name} are kept in the workspace."
+        said = [self.pen_parting]
+        if self.document is not None and self.document.unsaved:
+            name = visible(self.document.path.name)
+            edits = f"{self.document.unsaved:,} unsaved edits of {name} are kept in the workspace."
+            said.append(edits)
+        return "\n".join(filter(None, said))
 
     def action_back(self) -> None:
         """Leave what is open, then take off marks and views one by one."""

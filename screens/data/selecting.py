@@ -11,6 +11,7 @@ from screens.data.views import Views
 from screens.widgets import words
 
 if TYPE_CHECKING:
+    from engine.data.shift import Shift
     from screens.data.rowset import Rows, Selection
 
 
@@ -86,8 +87,14 @@ class Selecting(Views):
         self._marks_changed()
         return True
 
+    def shift_rows(self, shift: Shift) -> None:
+        super().shift_rows(shift)
+        self.rows.range_from = None
+        if self.selected:
+            self.selection.follow(shift)
+
     def forget_marks(self) -> None:
-        """Rows have other numbers now."""
+        """Nothing is marked."""
         self.rows.range_from = None
         if self._selection is not None:
             self._selection.clear()

@@ -51,3 +51,7 @@ class Shared(Preview):
         Args: moved: rows may have other numbers than before.
         """
         raise NotImplementedError
+
+    def lay_down_pen(self) -> None:
+        """Stop writing in a row; what was written stays as a draft."""
+        raise NotImplementedError

@@ -15,6 +15,7 @@ from screens.data.shared import Shared
 from screens.safe import line
 
 if TYPE_CHECKING:
+    from engine.data.shift import Shift
     from screens.data.rowset import Rows
 
 
@@ -41,6 +42,8 @@ class Views(Shared):
     def __init__(self) -> None:
         super().__init__()
         self.views: list[View] = []
+        self._moment = 0
+        """The state of the document in which rows were numbered last."""
 
     def below(self) -> Rows | None:
         """What is listed now, on which a new view is laid; None for the whole document."""
@@ -66,22 +69,35 @@ class Views(Shared):
         return True
 
     def forget_views(self) -> None:
-        """Another document: list it whole."""
+        """List the document whole."""
         self.views.clear()
+        self._moment = self.open_document.moment
 
-    def row_deleted(self, number: int) -> None:
-        """Every view goes on listing the same rows."""
-        from screens.data.rowset import after_delete
+    def follow_edits(self) -> None:
+        """Rows may have other numbers: views go on listing the same rows."""
+        document = self.open_document
+        if document.moment == self._moment:
+            return
+        shift = document.shift(self._moment)
+        self._moment = document.moment
+        if shift.outside:
+            self.forget_views()
+        else:
+            self.shift_rows(shift)
+
+    def shift_rows(self, shift: Shift) -> None:
+        """Whatever holds row numbers keeps to its rows."""
+        from screens.data.rowset import shifted
 
         for view in self.views:
-            view.rows = after_delete(view.rows, number)
+            view.rows = shifted(view.rows, shift)
 
-    def row_added(self, number: int, beside: int | None) -> None:
-        """Every view goes on listing the same rows, and the new one after the row `beside`."""
-        from screens.data.rowset import after_insert
+    def list_row(self, number: int) -> None:
+        """See to it that the views list a row that was added or came back."""
+        from screens.data.rowset import with_row
 
         for view in self.views:
-            view.rows = after_insert(view.rows, number, beside)
+            view.rows = with_row(view.rows, number, view.ordered)
 
     def view_words(self) -> Content:
         """What is on, for the title."""

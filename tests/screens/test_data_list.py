@@ -1,0 +1,254 @@
+"""The Data room's list: going about, marking, views, many rows at once, comparing, conflicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from screens.data.browsing import Goal
+from screens.data.changed import difference
+from screens.data.review import Review
+from screens.data.rowset import Selection, rows_of, with_row
+from screens.data.screen import DataRoom
+from screens.data.versionlist import VersionList
+from screens.data.views import View
+from screens.widgets.modals import ChoiceModal, LineModal, PickModal
+from tests.screens.conftest import MakeApp
+from tests.screens.dump import NARROW, WIDE, check_golden, dump, until
+
+
+def chat(asked: str, said: str) -> bytes:
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+    return json.dumps({"messages": turns}, ensure_ascii=False).encode()
+
+
+@pytest.fixture
+def sums(tmp_path: Path) -> Path:
+    """Three hundred rows; row n asks for n."""
+    path = tmp_path / "sums.jsonl"
+    lines = [chat(f"What is {n - 1} plus 1?", f"That is {n}.") for n in range(1, 301)]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return path
+
+
+async def opened(pilot: Pilot[None]) -> DataRoom:
+    """The room, once its rows on screen are counted."""
+    room = pilot.app.screen
+    assert isinstance(room, DataRoom)
+    await until(pilot, lambda: room.document is not None and bool(room.rows.counts))
+    return room
+
+
+def test_goals_are_rows_shares_and_steps() -> None:
+    assert Goal.parse("120,000", 1) == Goal(120_000)
+    assert Goal.parse("50%", 1) == Goal(share=0.5)
+    assert Goal.parse("+10", 5) == Goal(15)
+    assert Goal.parse("-10", 5) == Goal(1)
+    assert Goal.parse("nan", 1) is None
+    assert Goal.parse("inf%", 1) is None
+    assert Goal.parse("here", 1) is None
+
+
+def test_a_selection_of_millions_is_a_range_with_exceptions() -> None:
+    chosen = Selection()
+    chosen.take(range(1, 10_000_001))
+    chosen.set(5, False)
+    chosen.set(11_000_000, True)
+    assert len(chosen) == 10_000_000
+    assert 5 not in chosen and 4 in chosen and 11_000_000 in chosen
+    chosen.take(rows_of([9, 3, 7]))
+    chosen.set(3, False)
+    assert chosen.rows().tolist() == [7, 9]
+    assert with_row(rows_of([2, 9]), 4, ordered=False).tolist() == [2, 4, 9]
+    assert with_row(rows_of([9, 2]), 3, ordered=True).tolist() == [9, 2, 3]
+
+
+def test_a_difference_marks_the_words() -> None:
+    shown = difference(chat("Why?", "Because it is so."), chat("Why?", "Because it was so."))
+    assert "messages.1.content\nBecause it iswas so." in shown.plain
+    assert "3 other values unchanged" in shown.plain
+    assert difference(None, b"[1]").plain.startswith("+ added")
+    assert difference(b"not json", None).plain.startswith("- taken away")
+    assert "only how they are written" in difference(b'{"a": 1}', b'{"a":1}').plain
+
+
+async def test_going_by_number_share_and_step(make_app: MakeApp, sums: Path) -> None:
+    app = make_app(sums)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+
+        async def go(words: str) -> None:
+            await pilot.press("colon")
+            await until(pilot, lambda: isinstance(app.screen, LineModal))
+            app.screen.query_one(Input).value = words
+            await pilot.press("enter")
+            await pilot.pause()
+
+        await go("212")
+        assert room.rows.number == 212
+        await go("50%")
+        assert 149 <= room.rows.number <= 152
+        await go("+10")
+        assert 159 <= room.rows.number <= 162
+        await go("99999")
+        assert room.rows.number == 300
+        await go("nowhere")
+        assert isinstance(app.screen, LineModal)
+        assert "expected a row number" in dump(app)
+
+
+async def opened_after(pilot: Pilot[None]) -> DataRoom:
+    await pilot.pause()
+    return await opened(pilot)
+
+
+async def test_marks_and_what_is_done_to_marked_rows(make_app: MakeApp, sums: Path) -> None:
+    app = make_app(sums)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        assert room.document is not None
+        await pilot.press("space", "space", "j", "v", "j", "j", "v")
+        assert room.selection.rows().tolist() == [1, 2, 4, 5, 6]
+        assert "5 marked ●" in dump(app)
+        await pilot.press("x")
+        await pilot.pause()
+        assert room.document.count == 295
+        assert room.selected == 0
+        assert "That is 3." in room.document.raw(1).decode()
+        await pilot.press("u")
+        await pilot.pause()
+        assert room.document.count == 300
+        await pilot.press("A")
+        assert room.selected == 300
+        await pilot.press("escape")
+        assert room.selected == 0
+        await pilot.press("d")
+        await pilot.pause()
+        assert room.document.raw(room.rows.number) == room.document.raw(room.rows.number - 1)
+        await pilot.press("K")
+        await pilot.pause()
+        assert "+" in dump(app).splitlines()[3 + room.rows.number - 1]
+
+
+async def test_views_lie_on_one_another_and_follow_edits(make_app: MakeApp, sums: Path) -> None:
+    app = make_app(sums)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        assert room.document is not None
+        room.lay(View("turns = 2", rows_of(range(10, 60))))
+        room.lay(View("longest first", rows_of([59, 20, 11]), ordered=True))
+        await pilot.pause()
+        shown = dump(app)
+        assert "› turns = 2 › longest first · 3" in shown
+        await pilot.press("g", "j")
+        assert room.rows.number == 20
+        await pilot.press("x")
+        await pilot.pause()
+        assert room.rows.order is not None
+        assert room.rows.order.tolist() == [58, 11]
+        await pilot.press("u")
+        await pilot.pause()
+        assert sorted(room.rows.order.tolist()) == [11, 20, 59]
+        await pilot.press("escape")
+        assert room.rows.count == 50
+        await pilot.press("escape")
+        assert room.rows.order is None
+        assert room.rows.number == 20
+        room.lay(View("nothing", np.array([], dtype=np.int64)))
+        await pilot.pause()
+        assert "no row fits" in dump(app)
+        await pilot.press("x", "e", "space", "escape")
+        assert room.rows.count == 300
+
+
+@pytest.mark.parametrize(("name", "size"), [("narrow", NARROW), ("wide", WIDE)])
+async def test_the_difference_against_the_file(
+    make_app: MakeApp, sums: Path, name: str, size: tuple[int, int]
+) -> None:
+    app = make_app(sums)
+    async with app.run_test(size=size) as pilot:
+        room = await opened_after(pilot)
+        assert room.document is not None
+        room.document.set(2, "messages.1.content", "That is two, of course.")
+        room.document.delete(5)
+        room.document.insert(1, chat("Hello?", "Hello."))
+        room.changed(1)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, Review) and app.screen.complete)
+        await pilot.press("j")
+        await pilot.pause()
+        check_golden(f"data-diff-{name}", dump(app))
+        await pilot.press("enter")
+        await pilot.pause()
+        assert room.rows.number == 3
+
+
+async def test_a_version_is_brought_back(make_app: MakeApp, sums: Path) -> None:
+    before = sums.read_bytes()
+    app = make_app(sums)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        assert room.document is not None
+        room.document.set(2, "messages.1.content", "That is two.")
+        room.changed(2)
+        await pilot.press("s")
+        await until(pilot, lambda: sums.read_bytes() != before and "unsaved" not in dump(app))
+        await pilot.press("V")
+        await until(pilot, lambda: isinstance(app.screen, VersionList))
+        await pilot.pause()
+        assert "the file now" in dump(app)
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: room.document is not None and room.document.unsaved > 0)
+        await pilot.press("s")
+        await until(pilot, lambda: sums.read_bytes() == before)
+
+
+@pytest.mark.parametrize("key", ["b", "m", "t"])
+async def test_a_file_changed_outside_is_a_choice_of_three(
+    make_app: MakeApp, sums: Path, key: str
+) -> None:
+    app = make_app(sums)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        assert room.document is not None
+        room.document.set(7, "messages.1.content", "That is seven.")
+        room.changed(7)
+        others = sums.read_bytes().splitlines(keepends=True)[3:]
+        sums.write_bytes(b"".join(others))
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, ChoiceModal))
+        assert sums.read_bytes() == b"".join(others)
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, DataRoom) and room.document.count == 297)
+        expected = {"b": 4, "m": 7, "t": None}[key]
+        await pilot.pause()
+        if expected is None:
+            assert room.document.unsaved == 0
+            return
+        assert "That is seven." in room.document.raw(expected).decode()
+        await pilot.press("s")
+        await until(pilot, lambda: b"That is seven." in sums.read_bytes())
+        assert len(sums.read_bytes().splitlines()) == 297
+
+
+async def test_tags_and_notes_are_kept_beside_the_file(make_app: MakeApp, sums: Path) -> None:
+    app = make_app(sums)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        assert room.document is not None
+        await pilot.press("space", "space", "number_sign")
+        await until(pilot, lambda: isinstance(app.screen, PickModal))
+        await pilot.press(*"check", "enter")
+        await until(pilot, lambda: isinstance(app.screen, DataRoom))
+        assert room.document.tags() == {"check": 2}
+        await pilot.press("escape", "g", "c")
+        await until(pilot, lambda: isinstance(app.screen, LineModal))
+        await pilot.press(*"look again", "enter")
+        await until(pilot, lambda: isinstance(app.screen, DataRoom))
+        assert room.document.annotations(1).note == "look again"
+        assert room.document.unsaved == 0
