@@ -25,12 +25,15 @@ def hash_of(fd: int) -> str:
     return digest.hexdigest()
 
 
+_CUT = 16
+
+
 class Follower:
     """Reads a file that is being written, on a thread of its own, close behind the writer.
 
     What it hashes is what reached the file, not what was meant to. It counts newlines on the way,
-    so that the new file need not be read once more for its index. The writer may cut off less than
-    a block at the end before it calls `finish`.
+    so that the new file need not be read once more for its index. The writer may cut off up to
+    sixteen bytes at the end before it calls `finish`.
     """
 
     def __init__(self, fd: int) -> None:
@@ -66,8 +69,8 @@ class Follower:
             while True:
                 last = self._done.is_set()
                 size = os.fstat(self._fd).st_size
-                # Up to the end of the writing, the last block may yet be cut.
-                self._read(size if last else (size - 1) // BLOCK * BLOCK)
+                # Up to the end of the writing, the end may yet be cut off.
+                self._read(size if last else max(0, size - _CUT) // BLOCK * BLOCK)
                 if last:
                     return
                 self._done.wait(_PAUSE)

@@ -22,15 +22,10 @@ from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from engine.data.blocks import BLOCK, NEWLINE, Blocks, scratch
 from engine.data.copying import CHUNK
 from store.errors import BadInput, NotFound
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["CHUNK", "Identity", "RowIndex", "open_regular"]
 
@@ -84,7 +79,7 @@ class RowIndex:
         self._limit = 0 if growing else self.identity.bytes
         self.complete = not growing and self._blocks.scanned >= self._limit
         self._ends = None if growing else self._both_ends()
-        self._decoded: OrderedDict[int, npt.NDArray[np.uint32]] = OrderedDict()
+        self._decoded: OrderedDict[int, array[int]] = OrderedDict()
         self._closed = False
         self._lock = threading.RLock()
 
@@ -160,6 +155,10 @@ class RowIndex:
     def _scan(self, count: int) -> bool:
         """Count the newlines of the next blocks; False where nothing more can be read now."""
         blocks, fd, limit, desk = self._blocks, self._fd, self._limit, scratch()
+        whole = min(count, (limit - blocks.scanned) // BLOCK)
+        if whole > 1 and not blocks.scanned % BLOCK:
+            desk.count_whole(fd, blocks, whole)
+            count -= whole
         for _ in range(count):
             at = blocks.scanned
             size = desk.read(fd, at, min(blocks.room(), limit - at)) if at < limit else 0
@@ -170,6 +169,9 @@ class RowIndex:
                 # whoever asks.
                 self.complete = self._ends is not None
                 return False
+        if blocks.scanned >= limit:
+            self.complete = self._ends is not None
+            return False
         return True
 
     def extend(self, size: int, *, ended: bool) -> None:
@@ -218,29 +220,27 @@ class RowIndex:
             if row > blocks.newlines:
                 return blocks.scanned
             block = bisect_left(blocks.sums, row)
-            places = self._places(block)
+            ends = self._line_ends(block)
             at = row - (blocks.sums[block - 1] if block else 0) - 1
-            if at < len(places):
-                return block * BLOCK + int(places[at]) + 1
+            if at < len(ends):
+                return block * BLOCK + ends[at]
             # Cut short, or written over: whatever is there now, in order.
             return min((block + 1) * BLOCK, os.fstat(self._fd).st_size)
 
-    def _places(self, block: int) -> npt.NDArray[np.uint32]:
-        """Where in a block the newlines are."""
-        places = self._decoded.get(block)
-        if places is not None:
+    def _line_ends(self, block: int) -> array[int]:
+        """Where in a block lines have ended."""
+        ends = self._decoded.get(block)
+        if ends is not None:
             self._decoded.move_to_end(block)
-            return places
+            return ends
         desk, start = scratch(), block * BLOCK
         size = 0 if self._closed else desk.read(self._fd, start, min(BLOCK, self._limit - start))
-        places = desk.places(size)
-        if start + size <= self._blocks.scanned and size == BLOCK:
-            self._decoded[block] = places
+        ends = desk.ends(size)
+        if size == BLOCK or self.complete:
+            self._decoded[block] = ends
             if len(self._decoded) > REMEMBERED:
                 self._decoded.popitem(last=False)
-        elif self.complete:
-            self._decoded[block] = places
-        return places
+        return ends
 
     def wrong(self, row: int) -> str | None:  # noqa: ARG002 - formats other than JSONL know
         """Why a row of the file is bad, where that is known without its JSON."""

@@ -134,7 +134,7 @@ with Catalogue.open(Workspace(Path(sys.argv[2]))) as cat, Document.open(cat, sys
 def test_a_kill_leaves_a_whole_file(cat: Catalogue, file: Path) -> None:
     rest = b"".join(b'{"text": "%d"}\n' % n for n in range(50_000))
     file.write_bytes(b'{"text": "a"}\n' + rest)
-    for wait in (0.0, 0.03, 0.06, 0.1):
+    for kills, wait in enumerate((0.0, 0.03, 0.06, 0.1), 1):
         command = [sys.executable, "-c", SAVER, str(file), str(cat.workspace.root)]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=HOME)
         assert child.stdout is not None
@@ -148,7 +148,8 @@ def test_a_kill_leaves_a_whole_file(cat: Catalogue, file: Path) -> None:
         assert tail == rest
         with Document.open(cat, file) as document:
             assert [path.name for path in file.parent.iterdir()] == ["a.jsonl"]
-            assert document.unsaved <= 1
+            # A kill may leave the one edit that it kept from being saved.
+            assert document.unsaved <= kills
     with Document.open(cat, file) as document:
         while document.undo():
             pass

@@ -184,7 +184,7 @@ class PackedSource(Source):
             self._limits,
         )
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "engine.data.sources.unpack"],
+            [sys.executable, "-P", "-m", "engine.data.sources.unpack_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

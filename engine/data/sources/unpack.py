@@ -1,18 +1,12 @@
-"""Unpacking as a process of its own: `python -m engine.data.sources.unpack`, JSON on both ends.
+"""Unpacking a file of any format into a copy: lines of JSON.
 
-Knows how each format is unpacked into a copy. Does not know who reads the copy, or for how long it
-is kept.
-
-It is a process so that nothing waits for it: neither a key nor a frame. It writes the copy from
-its beginning, over what was unpacked before it started: the same bytes, as unpacking depends on
-the file alone.
+Knows which format is unpacked how, and what is said between the process that unpacks and the one
+that reads. Does not know who reads the copy, or for how long it is kept.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,10 +18,6 @@ from engine.data.sources.detect import HEAD, Kind
 from engine.data.sources.out import FullError, Limits, Out
 from engine.data.sources.streams import BrokenStreamError, Stream
 from engine.data.sources.table import unpack_table
-from store.errors import BadInput
-
-_TELL = 0.05
-"""Seconds between two reports."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -125,42 +115,3 @@ def _bare(name: str) -> str:
     for ending in (".gz", ".gzip", ".zst", ".zstd"):
         name = name.removesuffix(ending)
     return name
-
-
-def main() -> int:
-    """Do the task on standard input; report on standard output until it is done."""
-    task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
-    path = Path(task.path)
-    told, said = 0.0, 0
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    copy = os.open(task.copy, os.O_RDWR | os.O_CLOEXEC)
-    spans = os.open(task.spans, os.O_WRONLY | os.O_CLOEXEC)
-    out = Out(copy, spans, os.fstat(fd).st_size, task.limits)
-
-    def tell(*, done: bool = False, error: tuple[str, str] | None = None) -> None:
-        nonlocal said
-        fresh = dict(list(out.wrongs.items())[said:])
-        said += len(fresh)
-        facts = out.facts if done else {}
-        report = Told(out.size, out.at, out.rows, fresh, facts, out.trouble, done, error)
-        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
-        sys.stdout.buffer.flush()
-
-    try:
-        for _ in unpacking(path, fd, Kind(task.format, task.compression), out):
-            now = time.monotonic()
-            if now - told >= _TELL:
-                told = now
-                tell()
-        os.ftruncate(copy, out.size)
-        tell(done=True)
-    except BadInput as wrong:
-        tell(done=True, error=(wrong.message, wrong.hint))
-    except BrokenPipeError:
-        # Nobody reads any more.
-        os._exit(1)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

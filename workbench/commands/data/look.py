@@ -1,55 +1,146 @@
-"""`workbench data` commands that look: info, show."""
+"""`workbench data` commands that look: info, rows, show."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from workbench.commands.data.base import File, RowOption, app, as_text, described, opened
 from workbench.output import JsonOption, WorkspaceOption, emit
+
+if TYPE_CHECKING:
+    from engine.data.census import Census
+    from engine.data.document import Document
+    from engine.data.rows import Row
+
+_NAMED = 20
+"""So many bad rows are named."""
+_PATIENCE = 2.0
+"""Seconds before a terminal is told how far it is."""
+_WIDTH = 100
 
 
 @app.command()
 def info(file: File, workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
     """Count the rows, their shapes and what is wrong with them."""
+    from engine.data.census import census
     from store.errors import BadInput
 
-    with opened(file, workspace) as (document, _):
-        document.grow()
-        shapes: Counter[str] = Counter()
-        errors: list[dict[str, object]] = []
-        bad = 0
-        for number in range(1, document.count + 1):
-            row = document.row(number)
-            shapes[row.shape] += row.error is None
-            bad += row.error is not None
-            if row.error is not None and len(errors) < 20:
-                errors.append({"row": number, "error": row.error})
-        if bad and bad == document.count:
+    with opened(file, workspace) as (document, _), _patient() as tell:
+        while not document.grow(0.2):
+            tell(f"reading {document.progress:.0%}")
+        total = max(1, document.count)
+        found = census(document, lambda rows: tell(f"counting {rows / total:.0%}"))
+        errors: list[dict[str, object]] = [
+            {"row": number, "error": document.row(number).error} for number in found.bad[:_NAMED]
+        ]
+        if found.bad_rows and found.bad_rows == found.rows:
             raise BadInput(
                 f"{document.path}: not one row can be read; {errors[0]['error']}",
                 'expected one JSON object a line, as {"messages": [{"role": …, "content": …}]}',
             )
-        found = {shape: count for shape, count in shapes.items() if count}
         result = {
             "path": str(document.path),
+            "format": document.format,
+            "compression": document.compression,
             "bytes": document.size,
-            "rows": document.count,
-            "shapes": found,
-            "bad_rows": bad,
+            "rows": found.rows,
+            "shapes": dict(found.shapes.most_common()),
+            "dialects": dict(found.dialects.most_common()),
+            "purposes": dict(found.purposes.most_common()),
+            "mixed": len(found.dialects) > 1,
+            "bad_rows": found.bad_rows,
             "errors": errors,
+            "trouble": document.trouble,
             "unsaved": document.unsaved,
+            "tags": document.tags(),
         }
-        kinds = ", ".join(f"{count:,} {shape}" for shape, count in found.items()) or "none"
-        text = [
-            f"{document.path}",
-            f"rows     {document.count:,} ({kinds})",
-            f"bytes    {document.size:,}",
-            f"bad rows {bad:,}",
-            *(f"  {error['error']}" for error in errors),
-            *([f"  and {bad - len(errors):,} more"] if bad > len(errors) else []),
-            f"unsaved  {document.unsaved:,}",
-        ]
-        emit(result, json, text)
+        tell("")
+        emit(result, json, _info_text(document, found, errors))
+
+
+def _info_text(document: Document, found: Census, errors: list[dict[str, object]]) -> Iterator[str]:
+    form = document.format + (f", {document.compression}" if document.compression else "")
+    yield f"{document.path}"
+    if document.trouble is not None:
+        yield f"trouble  {document.trouble}"
+    yield f"format   {form}, {document.size:,} bytes"
+    yield f"rows     {found.rows:,} ({_counts(found.shapes)})"
+    if len(found.dialects) > 1:
+        yield "mixed"
+        for name, count in found.dialects.most_common():
+            yield f"  {count:>10,}  {name}"
+    else:
+        yield from (f"shape    {name}" for name in found.dialects)
+    yield f"good for {_counts(found.purposes)}"
+    yield f"bad rows {found.bad_rows:,}"
+    yield from (f"  {error['error']}" for error in errors)
+    if found.bad_rows > len(errors):
+        yield f"  and {found.bad_rows - len(errors):,} more"
+    yield f"unsaved  {document.unsaved:,}"
+    if tags := document.tags():
+        yield f"tags     {_counts(Counter(tags))}"
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.most_common()) or "none"
+
+
+@app.command()
+def rows(
+    file: File,
+    start: Annotated[
+        int, typer.Option("--from", min=1, metavar="N", help="The first row, from 1.")
+    ] = 1,
+    count: Annotated[
+        int, typer.Option("--count", min=1, max=10_000, metavar="K", help="How many rows.")
+    ] = 20,
+    percent: Annotated[
+        float | None,
+        typer.Option(
+            "--percent",
+            min=0,
+            max=100,
+            metavar="P",
+            help="Start at this share of the rows instead.",
+            show_default=False,
+        ),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List rows from a line, or from a percentage, on; unsaved edits included."""
+    with opened(file, workspace) as (document, _), _patient() as tell:
+        if percent is not None:
+            while not document.grow(0.2):
+                tell(f"reading {document.progress:.0%}")
+            start = 1 + round(max(0, document.count - 1) * percent / 100)
+        if not (start == 1 and document.complete and not document.count):
+            document.row(start)
+        while document.count < start + count - 1 and not document.grow(0.2):
+            tell(f"reading {document.progress:.0%}")
+        found = document.rows(start, count)
+        tell("")
+        result = {
+            "path": str(document.path),
+            "from": start,
+            "rows": [described(document, row) for row in found],
+            "total": document.count if document.complete else None,
+        }
+        emit(result, json, (_line(document, row) for row in found))
+
+
+def _line(document: Document, row: Row) -> str:
+    mark = {"same": " ", "edited": "~", "added": "+"}[document.status(row.number)]
+    said = row.error or row.text or " · ".join(f"{turn.role}: {turn.text}" for turn in row.turns)
+    said = " ".join((said or row.raw[:400].decode("utf-8", "replace")).split())
+    said = said if len(said) <= _WIDTH else said[: _WIDTH - 1] + "…"
+    return f"{row.number:>9,} {mark} {'✗' if row.error else ' '} {said}"
 
 
 @app.command()
@@ -60,3 +151,23 @@ def show(
     with opened(file, workspace) as (document, _):
         found = document.row(row)
         emit(described(document, found), json, as_text(found, document.edited(row)))
+
+
+class _patient:  # noqa: N801 - used as a context manager
+    """A line on standard error that says how far it is, once it takes long, on a terminal."""
+
+    def __enter__(self) -> Callable[[str], None]:
+        self._begun = time.monotonic()
+        self._shown = False
+        return self._tell
+
+    def _tell(self, text: str) -> None:
+        if text and (time.monotonic() - self._begun < _PATIENCE or not sys.stderr.isatty()):
+            return
+        if text or self._shown:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+        self._shown = bool(text)
+
+    def __exit__(self, *_: object) -> None:
+        self._tell("")
