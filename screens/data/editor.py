@@ -165,8 +165,8 @@ class TurnEditor(Editor):
 
     def _draw(self) -> None:
         parts = self.pen.parts
-        before = [self._closed(n) for n in range(self.at)]
-        after = [self._closed(n) for n in range(self.at + 1, len(parts))]
+        before = [self._shut(n) for n in range(self.at)]
+        after = [self._shut(n) for n in range(self.at + 1, len(parts))]
         self._put(".editor-before", before)
         self._put(".editor-after", after)
         head = Content.styled("▌ ", "$accent") + self._head(self.at)
@@ -183,7 +183,7 @@ class TurnEditor(Editor):
         known = len(self._marks) == len(self.pen.parts)
         return part_head(self.pen.parts, at, self._marks[at] if known else None)
 
-    def _closed(self, at: int) -> Content:
+    def _shut(self, at: int) -> Content:
         said = self.pen.parts[at].text
         body = text(said, "$text-muted", limit=AROUND) if said else nothing()
         return self._head(at) + Content("\n") + body

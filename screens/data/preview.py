@@ -23,7 +23,7 @@ from screens.widgets.linelist import LineList
 from store.errors import BadInput
 
 if TYPE_CHECKING:
-    from engine.data.document import Document
+    from engine.data.dataset import Dataset
     from engine.data.rows import Row
     from engine.render.renderer import Renderer
     from screens.data.editor import Editor
@@ -51,7 +51,7 @@ class Previewed(Message):
 class Preview(Room):
     """A room with a document whose rows are shown through a model's renderer."""
 
-    document: Document | None
+    document: Dataset | None
 
     def __init__(self) -> None:
         super().__init__()
@@ -241,7 +241,7 @@ class Preview(Room):
 
     @work(thread=True, exclusive=True, group="render", exit_on_error=False)
     def _render_rows(
-        self, renderer: Renderer, document: Document, number: int, on_screen: Iterable[int]
+        self, renderer: Renderer, document: Dataset, number: int, on_screen: Iterable[int]
     ) -> None:
         """Render the row under the cursor, then count the others on screen."""
         from screens.data.seeing import see
