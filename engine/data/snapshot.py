@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import shutil
 import tempfile
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -56,7 +58,7 @@ from store.snapshots import Snapshot
 from store.splits import Rule, Split
 
 __all__ = [
-    "Excluded", "Meta", "Part", "drop_unused", "excluded", "fingerprint", "load",
+    "Excluded", "Meta", "Part", "PartRows", "drop_unused", "excluded", "fingerprint", "load",
     "read", "read_meta", "take",
 ]  # fmt: skip
 
@@ -154,6 +156,35 @@ def read(snapshot: Snapshot, part: Part) -> Iterator[Row]:
     with path.open("rb") as lines:
         for n, line in zip(_numbers(snapshot, meta, part), lines, strict=False):
             yield parse_row(n, line[:-1])
+
+
+class PartRows:
+    """A part of a snapshot as a dataset to look through, its rows counted from 1.
+
+    `numbers[n - 1]` is the line of row `n` in the source.
+    """
+
+    complete = True
+
+    def __init__(self, snapshot: Snapshot, part: Part) -> None:
+        self.path = Path(snapshot.path) / f"{part}.jsonl"
+        self.numbers = array("L", _numbers(snapshot, read_meta(snapshot), part))
+        self.size = self.path.stat().st_size
+
+    @property
+    def count(self) -> int:
+        return len(self.numbers)
+
+    def iter_raw(self, start: int = 1, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Rows [start, stop) without their endings."""
+        with self.path.open("rb") as lines:
+            wanted = itertools.islice(lines, start - 1, None if stop is None else stop - 1)
+            for n, line in enumerate(wanted, start=start):
+                yield n, line[:-1]
+
+    def row(self, n: int) -> Row:
+        """Row `n`, parsed."""
+        return next(parse_row(number, raw) for number, raw in self.iter_raw(n))
 
 
 def excluded(snapshot: Snapshot) -> Iterator[Excluded]:

@@ -9,28 +9,37 @@ lines are no rows. A row that is only cut is trained on as far as it goes; the r
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from engine.data.findings import preflight
-from engine.data.snapshot import excluded, read
+from engine.data.findings import DROPPED, KINDS, Finding
+from engine.data.preflight import Preflight, preflight
+from engine.data.snapshot import PartRows, excluded
 from engine.render import Renderer
 from engine.train.recipe import Recipe
 from store.errors import BadInput
 from store.snapshots import Snapshot
 
-STOPS = {
-    "bad_row": "cannot be read",
-    "long_line": "is too long to read",
-    "empty": "is empty",
-    "unsupported": "is of a kind that this training cannot use",
-    "role_order": "has its turns in an order that the template refuses",
-    "nothing_trained": "has no token to train on",
-}
-"""Kinds of findings that a row cannot teach with, in words."""
+if TYPE_CHECKING:
+    from engine.data.dataset import Dataset
+
 _SHOWN = 3
+_SEE = "Rows need an assistant turn; see one with: workbench data preview FILE --row 1."
+
+
+@dataclass(slots=True)
+class _Nothing:
+    """Rows of one kind that teach nothing, and the first of them in words."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        self.count += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(text)
 
 
 def refuse_what_teaches_nothing(
@@ -42,61 +51,51 @@ def refuse_what_teaches_nothing(
         BadInput: some rows would teach nothing and `leave_out` is not set; or nothing at all
             would be trained.
     """
-    kinds: Counter[str] = Counter()
-    first: dict[str, list[str]] = {}
-    trained = 0
-    for kind, text, tokens in _looked_at(snapshot, renderer, recipe):
-        trained += tokens
-        if kind in STOPS:
-            kinds[kind] += 1
-            shown = first.setdefault(kind, [])
-            if len(shown) < _SHOWN:
-                shown.append(text)
-    if kinds and not (recipe.leave_out and trained):
-        _refuse(file, snapshot, kinds, first, trained)
-    if not trained:
-        raise BadInput(
-            f"{file}: no token would be trained: there is no row to train on",
-            "Rows need an assistant turn; see one with: workbench data preview FILE --row 1.",
-        )
-
-
-def _looked_at(
-    snapshot: Snapshot, renderer: Renderer, recipe: Recipe
-) -> Iterator[tuple[str, str, int]]:
-    """(kind, words, trained tokens) of whatever is found; tokens of training rows come last."""
+    found: dict[str, _Nothing] = {}
     for item in excluded(snapshot):
         if item.kind == "bad_row":
-            yield "bad_row", item.reason, 0
+            found.setdefault("bad_row", _Nothing()).add(item.reason)
+    trained = 0
     for part in ("eval", "train"):
-        report = preflight(read(snapshot, part), renderer, recipe.max_length)
-        for finding in report.findings:
-            yield finding.kind, finding.text, 0
-        if part == "train":
-            yield "", "", report.trained_tokens
+        rows = PartRows(snapshot, part)
+        for seen in preflight(cast("Dataset", rows), renderer, recipe.max_length):
+            if isinstance(seen, Preflight):
+                trained = seen.trained_tokens if part == "train" else 0
+                break
+            for finding in _dropped(seen.findings):
+                text = f"line {rows.numbers[finding.line - 1]}: {finding.detail}"
+                found.setdefault(finding.kind, _Nothing()).add(text)
+    if found and not (recipe.leave_out and trained):
+        _refuse(file, snapshot, found, trained)
+    if not trained:
+        raise BadInput(f"{file}: no token would be trained: there is no row to train on", _SEE)
 
 
-def _refuse(
-    file: Path | str,
-    snapshot: Snapshot,
-    kinds: Counter[str],
-    first: dict[str, list[str]],
-    trained: int,
-) -> None:
-    count = kinds.total()
+def _dropped(findings: tuple[Finding, ...]) -> Iterator[Finding]:
+    """Each row that would teach nothing, once."""
+    line = 0
+    for finding in findings:
+        if finding.kind in DROPPED and finding.line != line:
+            line = finding.line
+            yield finding
+
+
+def _refuse(file: Path | str, snapshot: Snapshot, found: dict[str, _Nothing], trained: int) -> None:
+    count = sum(kind.count for kind in found.values())
     words = []
-    for kind, number in kinds.most_common():
-        more = [f"and {number - _SHOWN:,} more"] if number > _SHOWN else []
-        words.append(f"{number:,} × {STOPS[kind]} ({'; '.join([*first[kind], *more])})")
+    for name, kind in sorted(found.items(), key=lambda item: -item[1].count):
+        more = [f"and {kind.count - _SHOWN:,} more"] if kind.count > _SHOWN else []
+        words.append(f"{kind.count:,} {KINDS[name].title} ({'; '.join([*kind.first, *more])})")
     what = f"{count:,} of {snapshot.rows:,} rows would teach nothing: {'; '.join(words)}"
     if not trained:
-        raise BadInput(
-            f"{file}: no token would be trained: {what}",
-            "Rows need an assistant turn; see one with: workbench data preview FILE --row 1.",
-        )
-    line = next(itertools.chain.from_iterable(first.values())).partition(":")[0]
+        raise BadInput(f"{file}: no token would be trained: {what}", _SEE)
+    line = min((kind.first[0] for kind in found.values()), key=_line).partition(":")[0]
     raise BadInput(
         f"{file}: {what}",
         f"Repair or delete them, beginning with {line} (`workbench data preflight FILE` lists "
         "all), or train without them: --set leave_out=true.",
     )
+
+
+def _line(text: str) -> int:
+    return int(text.removeprefix("line ").partition(":")[0])
