@@ -256,6 +256,15 @@ class Document(Reading):
 
     # Saving
 
+    def catch_up(self, choice: Choice = "ask", cat: Catalogue | None = None) -> None:
+        """See what others did to the file and the journal; `save` begins with it.
+
+        Raises:
+            Conflict, NotFound: see `save`.
+        """
+        with self._writing:
+            self._sync(cat or self._cat, choice)
+
     def save(
         self, force: bool = False, choice: Choice = "ask", cat: Catalogue | None = None
     ) -> SaveReport:

@@ -57,32 +57,36 @@ class Net:
         return net
 
 
-@dataclass
 class _Places:
     """Where the lines that are looked for lie in the new file."""
 
-    rows: dict[bytes, list[int]]
-    drift: int = 0
+    def __init__(self, rows: dict[bytes, list[int]], old: dict[int, bytes]) -> None:
+        """`rows`: by hash, where lines are now; `old`: by where they were, their hashes."""
+        self._rows = rows
+        # What is there once tells by how much the lines around it have moved.
+        certain = [(row, rows[key][0] - row) for row, key in old.items() if len(rows[key]) == 1]
+        self._certain = sorted(certain)
 
-    def take(self, key: bytes, expected: int) -> int | None:
+    def take(self, key: bytes, was: int) -> int | None:
         """The nearest row with that content that was not taken yet; it is taken now."""
-        found = self.rows.get(key)
-        if not found:
-            return None
-        row = self._nearest(found, expected)
-        found.remove(row)
-        self.drift = row - expected
+        row = self.near(key, was)
+        if row is not None:
+            self._rows[key].remove(row)
         return row
 
-    def near(self, key: bytes, expected: int) -> int | None:
+    def near(self, key: bytes, was: int) -> int | None:
         """The nearest row with that content, taken or not."""
-        found = self.rows.get(key)
-        return self._nearest(found, expected) if found else None
-
-    def _nearest(self, found: list[int], expected: int) -> int:
-        expected += self.drift
+        found = self._rows[key]
+        if not found:
+            return None
+        expected = was + self._drift(was)
         at = bisect_left(found, expected)
         return min(found[max(0, at - 1) : at + 1], key=lambda row: abs(row - expected))
+
+    def _drift(self, was: int) -> int:
+        at = bisect_left(self._certain, (was, 0))
+        nearby = self._certain[max(0, at - 1) : at + 1]
+        return min(nearby, key=lambda sample: abs(sample[0] - was))[1] if nearby else 0
 
 
 def merge(cat: Catalogue, dataset_id: int, source: Source) -> None:
@@ -121,13 +125,12 @@ def unplaced(cat: Catalogue, dataset_id: int) -> tuple[Changed, ...]:
 def _place(net: Net, lines: Lines) -> tuple[list[Change], list[Edit]]:
     """The changes in the new file's numbers, and the edits that have no place in it."""
     hashes = {row: content_hash(content) for row, content in net.before.items()}
-    wanted = {*hashes.values(), *net.anchors.values()}
-    rows: dict[bytes, list[int]] = {}
+    rows: dict[bytes, list[int]] = {key: [] for key in (*hashes.values(), *net.anchors.values())}
     for number, content in scan.iter_raw(lines):
         key = content_hash(content)
-        if key in wanted:
-            rows.setdefault(key, []).append(number - 1)
-    places = _Places(rows)
+        if key in rows:
+            rows[key].append(number - 1)
+    places = _Places(rows, {**net.anchors, **hashes})
     placed: list[Change] = []
     lost: list[Edit] = []
     at, below = 0, 0  # the next row of the old file; where, in the new one, an addition goes

@@ -417,9 +417,12 @@ class Several(Editable):
     ) -> SaveReport:
         """Save each file that has unsaved edits; see `Document.save`.
 
-        Where one cannot be saved the error names it; those before it are saved, and the edits of
-        the others are kept. The report's hash is over the hashes of the files that were written.
+        Nothing is written where one of them was changed underneath its edits. Where a disk fills
+        up on the way the error names the file; those before it are saved, the edits of the others
+        are kept. The report's hash is over the hashes of the files that were written.
         """
+        for file in self.files:
+            file.catch_up("mine" if force else choice, cat)
         done = [file.save(force, choice, cat) for file in self.files if file.unsaved]
         digest = hashlib.sha256("".join(report.sha256 for report in done).encode()).hexdigest()
         self.grow()
