@@ -377,6 +377,39 @@ def _journal_to_steps(db: Database) -> None:
         db.execute("UPDATE versions SET upto = ? WHERE id = ?", [at.get(upto, 0), version])
 
 
+@CATALOGUE(name="006-findings")
+def _findings(db: Database) -> None:
+    _statements(
+        db,
+        """CREATE TABLE finding_sets (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            dataset_id INTEGER NOT NULL REFERENCES datasets(id) ON DELETE CASCADE,
+            source TEXT NOT NULL,
+            key TEXT NOT NULL,
+            moment INTEGER NOT NULL,   -- the dataset's last edit when the rows were looked at
+            counts TEXT NOT NULL CHECK (json_valid(counts)),
+            summary TEXT NOT NULL CHECK (json_valid(summary)),
+            created REAL NOT NULL,
+            finished REAL              -- NULL: still being written; nobody sees it yet
+        ) STRICT""",
+        "CREATE INDEX finding_sets_by_dataset ON finding_sets(dataset_id, source, id)",
+        # In the order of the rows whatever the set, so that a page is one stretch of one tree.
+        """CREATE TABLE findings (
+            dataset_id INTEGER NOT NULL REFERENCES datasets(id) ON DELETE CASCADE,
+            line INTEGER NOT NULL,
+            set_id INTEGER NOT NULL,   -- no REFERENCES: it would want an index of its own
+            n INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            level TEXT NOT NULL CHECK (level IN ('info', 'warn', 'error')),
+            detail TEXT NOT NULL,
+            "group" TEXT,
+            PRIMARY KEY (dataset_id, line, set_id, n)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX findings_by_kind ON findings(dataset_id, kind, line)",
+        'CREATE INDEX findings_by_group ON findings(dataset_id, "group") WHERE "group" IS NOT NULL',
+    )
+
+
 @RUN(name="001-run")
 def _run(db: Database) -> None:
     _statements(

@@ -46,6 +46,7 @@ def test_migrations_are_recorded_once(workspace: Workspace) -> None:
         "003-chats-checks-exports",
         "004-splits",
         "005-edit-steps",
+        "006-findings",
     ]
 
 
