@@ -79,7 +79,7 @@ class PackedSource(Source):
             return False
         self._learn(meta.wrongs, meta.facts, meta.trouble)
         self._done = self._kept = True
-        self.index = CopyIndex.kept(self, self._copy.copy, copy, self._copy.rows)
+        self.index = CopyIndex.kept(self, copy, self._copy.rows)
         self.index.grow(rows=FIRST_ROWS)
         return True
 
@@ -94,7 +94,7 @@ class PackedSource(Source):
                 f"{self.path}: there is no room to unpack it ({error.strerror})",
                 f"make room where {self.folder} lies",
             ) from None
-        self.index = CopyIndex(self, self._copy.part, copy, growing=True)
+        self.index = CopyIndex(self, copy, growing=True)
         try:
             self._first_rows(copy)
         except BaseException:
@@ -274,7 +274,6 @@ class PackedSource(Source):
         )
         self._copy.keep(meta)
         self._kept = True
-        self.index.path = self._copy.copy
         self.index.keep(self._copy.rows)
 
     def close(self) -> None:
@@ -297,16 +296,19 @@ class PackedSource(Source):
 
 
 class CopyIndex(RowIndex):
-    """The index of a copy: looking further waits for the copy to grow."""
+    """The index of a copy: looking further waits for the copy to grow.
 
-    def __init__(self, source: PackedSource, path: Path, fd: int, *, growing: bool) -> None:
-        super().__init__(path, fd, growing=growing)
+    Its `path` is the user's file's, which is what people are told about.
+    """
+
+    def __init__(self, source: PackedSource, fd: int, *, growing: bool) -> None:
+        super().__init__(source.path, fd, growing=growing)
         self._source = source
 
     @classmethod
-    def kept(cls, source: PackedSource, path: Path, fd: int, cache: Path) -> CopyIndex:
+    def kept(cls, source: PackedSource, fd: int, cache: Path) -> CopyIndex:
         """The index of a copy that is whole."""
-        index = cls(source, path, fd, growing=False)
+        index = cls(source, fd, growing=False)
         index.load(cache)
         return index
 
