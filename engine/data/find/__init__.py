@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.data.changes import OwnLine
 from engine.data.dataset import Dataset
@@ -70,7 +71,7 @@ def search(data: Dataset, pattern: Pattern, *, after: int = 0) -> Iterator[Hits]
         if isinstance(part, Chunk):
             found = looker.rows(part)
             if part.row <= after:
-                found = [row for row in found if row > after]
+                found = array("Q", (row for row in found if row > after))
             batches.extend(found)
         elif isinstance(part, OwnLine):
             if pattern.found(part.content):
@@ -91,7 +92,6 @@ class _Looker:
         self._needle = True
 
     def rows(self, chunk: Chunk) -> array[int]:
-        rows = array("Q")
         if self._dense:
             counted = self._pattern.numbers(chunk.buffer, chunk.end)
             if counted is not None:
@@ -99,20 +99,24 @@ class _Looker:
                 self._dense = len(lines) * _DENSE > chunk.rows
                 everywhere = len(lines) == chunk.rows
                 found = np.arange(chunk.rows) if everywhere else np.array(lines, np.int64)
-                rows.frombytes((found + chunk.row).astype(np.uint64).tobytes())
-                return rows
+                return _array(found + chunk.row)
         starts = self._pattern.through_needle(chunk.buffer, chunk.end) if self._needle else None
         if starts is None:
             self._needle = False
             starts = self._pattern.lines(chunk.buffer, chunk.end)
         if not starts:
-            return rows
+            return array("Q")
         newlines = chunk.newlines()
         chunk.rows = len(newlines) + chunk.is_open
         self._dense = len(starts) * _DENSE > chunk.rows
         found = np.searchsorted(newlines, np.array(starts))
-        rows.frombytes((found + chunk.row).astype(np.uint64).tobytes())
-        return rows
+        return _array(found + chunk.row)
+
+
+def _array(rows: npt.NDArray[np.int64]) -> array[int]:
+    found = array("Q")
+    found.frombytes(rows.astype(np.uint64).tobytes())
+    return found
 
 
 def in_long(pattern: Pattern, line: LongLine) -> bool:
