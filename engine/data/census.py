@@ -18,7 +18,7 @@ from engine.data.changes import FileRun, OwnLine
 from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES, parse_row
 
 if TYPE_CHECKING:
-    from engine.data.document import Document
+    from engine.data.dataset import Dataset
 
 MAX_BAD = 1000
 """So many bad rows are named; all are counted."""
@@ -70,7 +70,7 @@ class Census:
         self.purposes += other.purposes
 
 
-def census(data: Document, tell: Callable[[int], None] | None = None) -> Census:
+def census(data: Dataset, tell: Callable[[int], None] | None = None) -> Census:
     """Count all rows of `data`, which is complete.
 
     Args:
@@ -106,7 +106,7 @@ def census(data: Document, tell: Callable[[int], None] | None = None) -> Census:
     return total
 
 
-def _parts(data: Document) -> Iterator[Census | tuple[str, int, int]]:
+def _parts(data: Dataset) -> Iterator[Census | tuple[str, int, int]]:
     """The document in order: own lines counted, and ranges of files to be counted."""
     for run in data.runs():
         if isinstance(run, OwnLine):

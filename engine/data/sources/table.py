@@ -130,6 +130,12 @@ class _Lines:
             return line.removeprefix(_BOM)
         return line
 
+    def at_end(self) -> bool:
+        """Was the last line given?"""
+        while not self._ready and not self._ended:
+            self._fill()
+        return not self._ready
+
     def give_back(self, lines: list[bytes]) -> None:
         self._ready.extendleft(reversed(lines))
         self.position -= sum(map(len, lines))
@@ -239,10 +245,9 @@ class _Records:
     def run(self) -> Iterator[None]:
         lines, encode, names = self._lines, msgspec.json.encode, self._names
         width, seen = len(names), lines.pieces
-        record: list[bytes] = []
         while True:
             start = lines.position
-            record, lines.taken = lines.taken or record, []
+            lines.taken = []
             try:
                 values = next(self._reader)
             except StopIteration:
@@ -252,7 +257,9 @@ class _Records:
                 continue
             if not values:
                 continue
-            if len(values) == width:
+            if lines.at_end() and b"".join(lines.taken).count(b'"') % 2:
+                self._bad(start, "a quote is opened here and never closed")
+            elif len(values) == width:
                 try:
                     self._put(start, encode(dict(zip(names, values, strict=True))))
                 except UnicodeEncodeError:
@@ -265,8 +272,6 @@ class _Records:
                 seen = lines.pieces
                 self._flush()
                 yield
-        if self._row and b"".join(record).count(b'"') % 2:
-            self._out.wrong(self._row - 1, "a quote is opened here and never closed")
         self._flush()
         yield
         if lines.fault is not None:

@@ -15,7 +15,7 @@ from workbench.output import JsonOption, WorkspaceOption, emit
 
 if TYPE_CHECKING:
     from engine.data.census import Census
-    from engine.data.document import Document
+    from engine.data.dataset import Dataset
     from engine.data.rows import Row
 
 _NAMED = 20
@@ -64,7 +64,7 @@ def info(file: File, workspace: WorkspaceOption = None, json: JsonOption = False
         emit(result, json, _info_text(document, found, errors))
 
 
-def _info_text(document: Document, found: Census, errors: list[dict[str, object]]) -> Iterator[str]:
+def _info_text(document: Dataset, found: Census, errors: list[dict[str, object]]) -> Iterator[str]:
     form = document.format + (f", {document.compression}" if document.compression else "")
     yield f"{document.path}"
     if document.trouble is not None:
@@ -135,7 +135,7 @@ def rows(
         emit(result, json, (_line(document, row) for row in found))
 
 
-def _line(document: Document, row: Row) -> str:
+def _line(document: Dataset, row: Row) -> str:
     mark = {"same": " ", "edited": "~", "added": "+"}[document.status(row.number)]
     said = row.error or row.text or " · ".join(f"{turn.role}: {turn.text}" for turn in row.turns)
     said = " ".join((said or row.raw[:400].decode("utf-8", "replace")).split())
