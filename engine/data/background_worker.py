@@ -114,11 +114,11 @@ def _task() -> background.Task:
     body = source.read(size)
     if not size or len(body) < size:
         _leave()
-    kinds = Union[tuple(HANDLERS)]  # noqa: UP007 - of a tuple that is known only now
-    task = msgspec.defstruct(
+    kinds: Any = Union.__getitem__(tuple(HANDLERS))
+    form = msgspec.defstruct(
         "Task", [("workspace", str), ("where", str), ("request", kinds)], frozen=True
     )
-    found: Any = msgspec.msgpack.decode(body, type=task)
+    found: Any = msgspec.msgpack.decode(body, type=form)
     return background.Task(found.workspace, found.where, found.request)
 
 

@@ -314,7 +314,7 @@ class _Parser:
         return value
 
 
-_HINT = "workbench data filter --help shows the language"
+_HINT = "workbench data filter --language shows all fields and operators"
 
 
 def _unquoted(token: _Token) -> str:
