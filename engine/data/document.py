@@ -31,13 +31,16 @@ from engine.data.lines import Lines
 from engine.data.overlay import Choice, tag_of
 from engine.data.planned import first_row, needed, plan
 from engine.data.reading import Reading
-from engine.data.save import Draft, SaveReport, hash_of, sweep
-from engine.data.sources import Source, open_source
+from engine.data.save import Draft, SaveReport, hash_of
+from engine.data.sources import Source
 from store import datasets, edits
 from store.catalogue import Catalogue
 from store.edits import Position
 from store.errors import Conflict, NotFound
 from store.sqlite import write
+
+_TRIES = 20
+"""How often a document looks again before it takes what it sees for granted."""
 
 
 class Document(Reading):
@@ -66,22 +69,8 @@ class Document(Reading):
                 was cut short.
         """
         real = Path(os.path.realpath(path))
-        folder = cat.workspace.indexes
-        source = open_source(real, folder, tag_of(real))
-        try:
-            sweep(real, folder)
-            known = datasets.by_path(cat, real)
-            if known is None:
-                found = datasets.remember(cat, real, os.fstat(source.fileno()))
-                known, foreign = found, False
-            else:
-                foreign = overlay.changed_by_others(cat, known, source)
-            lines, at = overlay.meet(cat, known.id, source, foreign, "mine" if force else choice)
-            datasets.remember(cat, real, os.fstat(source.fileno()))
-        except BaseException:
-            source.close()
-            raise
-        return cls(cat, source, known.id, lines, at)
+        source, dataset_id, lines, at = overlay.arrive(cat, real, "mine" if force else choice)
+        return cls(cat, source, dataset_id, lines, at)
 
     @staticmethod
     def discard(cat: Catalogue, path: Path | str) -> int:
@@ -198,9 +187,10 @@ class Document(Reading):
 
     def follow(self) -> None:
         """Show what the journal says now, by the way from what was shown."""
-        lines, at = overlay.followed(
-            self._cat, self.dataset_id, self._source, self._lines, self._at
-        )
+        self._show_journal(self._cat)
+
+    def _show_journal(self, cat: Catalogue) -> None:
+        lines, at = overlay.followed(cat, self.dataset_id, self._source, self._lines, self._at)
         with self._lock:
             self._lines, self._at, self._unsaved = lines, at, None
 
@@ -281,36 +271,42 @@ class Document(Reading):
         """
         cat = cat or self._cat
         with self._writing:
-            self._sync(cat, "mine" if force else choice)
-            source = self._source
-            source.grow()
-            if self._at.head == self._at.file:
-                return self._report(cat, hash_of(source.fileno()))
-            draft = Draft(self.path, os.fstat(source.fileno()), cat.workspace.indexes)
-            try:
-                with memory.Found(cat, self.dataset_id, self._at, source) as found:
-                    rows = draft.write(source, self._lines)
-                    digest = draft.seal()
-                memory.expect(cat, self._at.head, source, digest)
-                if source.changed():
-                    raise Conflict(
-                        f"{self.path}: changed outside during the save",
-                        "nothing was written and your edits are kept; save again",
-                    )
-                found.record()
-                memory.install(cat, self.dataset_id, self._at, draft, digest, rows)
-                new = draft.reopen(cat.workspace.indexes, tag_of(self.path))
-            finally:
-                draft.close()
-            new.grow()
-            self._swap(new, *overlay.laid(cat, self.dataset_id, new))
-            new.keep()
-            return self._report(cat, digest)
+            while True:
+                self._sync(cat, "mine" if force else choice)
+                source = self._source
+                source.grow()
+                if self._at.head == self._at.file:
+                    return self._report(cat, hash_of(source.fileno()))
+                with contextlib.closing(self._draft(cat)) as draft:
+                    digest = self._written(cat, draft)
+                    if digest is None:
+                        continue  # another process was quicker: look at what it did, and again
+                    new = draft.reopen(cat.workspace.indexes, tag_of(self.path))
+                new.grow()
+                self._swap(new, *overlay.laid(cat, self.dataset_id, new))
+                new.keep()
+                return self._report(cat, digest)
+
+    def _draft(self, cat: Catalogue) -> Draft:
+        return Draft(self.path, os.fstat(self._source.fileno()), cat.workspace.indexes)
+
+    def _written(self, cat: Catalogue, draft: Draft) -> str | None:
+        """Write the document and put it in place; None where the file is another one by now."""
+        source, at = self._source, self._at
+        with memory.Found(cat, self.dataset_id, at, source) as found:
+            rows = draft.write(source, self._lines)
+            digest = draft.seal()
+        memory.expect(cat, at.head, source, digest)
+        found.record()
+        done = memory.install(cat, self.dataset_id, source, at, draft, digest, rows)
+        return digest if done else None
 
     def _report(self, cat: Catalogue, digest: str) -> SaveReport:
         source = self._source
         seen, rows = os.fstat(source.fileno()), len(source.index)
-        datasets.remember(cat, self.path, seen, rows=rows, sha256=digest)
+        with write(cat.db):
+            if not source.changed():
+                datasets.remember(cat, self.path, seen, rows=rows, sha256=digest)
         aside = memory.unplaced(cat, self.dataset_id)
         return SaveReport(self.path, rows, seen.st_size, digest, unplaced=aside)
 
@@ -333,13 +329,14 @@ class Document(Reading):
 
     def _sync(self, cat: Catalogue, choice: Choice = "ask") -> None:
         """Catch up with a file changed, or edits made, by another process."""
-        if self._source.changed():
-            if not self._grown(cat):
-                self._renew(cat, choice)
-        elif edits.moment(cat, self.dataset_id) != self._at.moment:
-            lines, at = overlay.followed(cat, self.dataset_id, self._source, self._lines, self._at)
-            with self._lock:
-                self._lines, self._at, self._unsaved = lines, at, None
+        for _ in range(_TRIES):
+            if self._source.changed():
+                if not self._grown(cat):
+                    self._renew(cat, choice)
+            elif edits.moment(cat, self.dataset_id) != self._at.moment:
+                self._show_journal(cat)
+            else:
+                return
 
     def _grown(self, cat: Catalogue) -> bool:
         """Follow a file to which only bytes were added; edits stay where they are."""
@@ -347,28 +344,22 @@ class Document(Reading):
             return False
         with self._lock:
             self._source.refresh()
-        edits.outside(cat, self.dataset_id, "grew")
-        datasets.remember(cat, self.path, os.fstat(self._source.fileno()))
+        with write(cat.db):
+            edits.outside(cat, self.dataset_id, "grew")
+            if overlay.still(self._source):
+                datasets.remember(cat, self.path, os.fstat(self._source.fileno()))
         self._at = edits.position(cat, self.dataset_id)
         return True
 
     def _renew(self, cat: Catalogue, choice: Choice) -> None:
         """Open the file again, which is not the one that was open, and lay the edits over it."""
         try:
-            new = open_source(self.path, cat.workspace.indexes, tag_of(self.path))
+            new, _, lines, at = overlay.arrive(cat, self.path, choice)
         except NotFound:
             raise NotFound(
                 f"{self.path}: the file is gone since it was opened",
                 "put it back; your edits are kept, and rows can still be read until it is closed",
             ) from None
-        try:
-            known = datasets.get(cat, self.dataset_id)
-            foreign = overlay.changed_by_others(cat, known, new)
-            lines, at = overlay.meet(cat, self.dataset_id, new, foreign, choice)
-            datasets.remember(cat, self.path, os.fstat(new.fileno()))
-        except BaseException:
-            new.close()
-            raise
         self._swap(new, lines, at)
 
     def _swap(self, new: Source, lines: Lines, at: Position) -> None:

@@ -90,15 +90,35 @@ def _quick_hash(fd: int) -> str:
 
 
 def install(
-    cat: Catalogue, dataset_id: int, at: Position, draft: Draft, digest: str, rows: int
-) -> None:
-    """Put a sealed draft in place, such that a kill at any moment leaves no doubt."""
+    cat: Catalogue,
+    dataset_id: int,
+    source: Source,
+    at: Position,
+    draft: Draft,
+    digest: str,
+    rows: int,
+) -> bool:
+    """Put a sealed draft in place, such that a kill at any moment leaves no doubt.
+
+    The catalogue is locked meanwhile, so that two processes save one after the other.
+
+    Returns:
+        False, and nothing is done, where the file is not the one that the draft was made of.
+    """
     version = Version(dataset_id, digest, rows, os.fstat(draft.fd).st_size)
-    edits.begin_save(cat, dataset_id, version, at.head)
-    draft.install()
-    with write(cat.db):
-        edits.mark_saved(cat, dataset_id, version, at.head)
-        datasets.remember(cat, draft.target, os.stat(draft.target), rows=rows, sha256=digest)
+    while True:
+        edits.begin_save(cat, dataset_id, version, at.head)
+        with write(cat.db):
+            if versions.intended(cat, dataset_id) != (version, at.head):
+                continue  # another process has said the same of its own draft
+            if source.changed():
+                versions.forget_intended(cat, dataset_id)
+                return False
+            draft.install()
+            edits.mark_saved(cat, dataset_id, version, at.head)
+            seen = os.stat(draft.target)
+            datasets.remember(cat, draft.target, seen, rows=rows, sha256=digest)
+            return True
 
 
 def expect(cat: Catalogue, head: int, source: Source, digest: str) -> None:

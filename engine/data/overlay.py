@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,8 +23,8 @@ from engine.data.index import Identity
 from engine.data.lines import Lines
 from engine.data.pieces import FileRows, Pieces, split_ending
 from engine.data.planned import fits, lay_back
-from engine.data.save import hash_of
-from engine.data.sources import Source
+from engine.data.save import hash_of, sweep
+from engine.data.sources import Source, open_source
 from store import datasets, edits, versions
 from store.catalogue import Catalogue
 from store.datasets import Dataset
@@ -39,6 +40,10 @@ _CHECKS: dict[Choice, Check] = {"ask": "same", "mine": "exists", "merge": "same"
 
 _IN_PLACE = 500
 """More edits than this are applied to a copy, so that no reader waits for them."""
+_ABOUT_TO = 60.0
+"""Seconds between saying that a file will be put in place and doing it, at the very most."""
+_TRIES = 20
+"""How often a file that is replaced under our hands is opened again."""
 _HASHED = 256 << 20
 """A file up to this size is hashed to see whether it only looks changed."""
 
@@ -60,6 +65,45 @@ def tag_of(path: Path) -> str:
 # Meeting a file
 
 
+def arrive(cat: Catalogue, path: Path, choice: Choice) -> tuple[Source, int, Lines, Position]:
+    """Open a file and lay its unsaved edits over it; returns its dataset's id too.
+
+    Raises:
+        NotFound, BadInput: there is no such file, or it is not one that can be read.
+        Conflict: it was changed where unsaved edits are, and `choice` is to ask.
+    """
+    for _ in range(_TRIES):
+        source = open_source(path, cat.workspace.indexes, tag_of(path))
+        try:
+            sweep(path, cat.workspace.indexes)
+            known = datasets.by_path(cat, path)
+            foreign = known is not None and changed_by_others(cat, known, source)
+            dataset = known or datasets.remember(cat, path, os.fstat(source.fileno()))
+            lines, at, merged = _meet(cat, dataset.id, source, foreign, choice)
+            with write(cat.db):
+                # No save or edit of ours can come between the question and the note.
+                if still(source) and edits.moment(cat, dataset.id) == at.moment:
+                    if foreign and at.moment and not merged:
+                        edits.outside(cat, dataset.id)
+                    datasets.remember(cat, path, os.fstat(source.fileno()))
+                    return source, dataset.id, lines, edits.position(cat, dataset.id)
+        except BaseException as error:
+            stale = not still(source)
+            source.close()
+            if isinstance(error, Conflict) and stale:
+                continue
+            raise
+        source.close()
+    raise Conflict(
+        f"{path}: changes faster than it can be opened", "wait until it is written, then try again"
+    )
+
+
+def still(source: Source) -> bool:
+    """Is the file at its path the one that is open, give or take rows added at its end?"""
+    return not source.changed() or source.grew()
+
+
 def changed_by_others(cat: Catalogue, known: Dataset, source: Source) -> bool:
     """Is the file another one than was seen last, and not by a save of ours?"""
     if _settle(cat, known.id, source):
@@ -76,34 +120,34 @@ def changed_by_others(cat: Catalogue, known: Dataset, source: Source) -> bool:
 
 def _settle(cat: Catalogue, dataset_id: int, source: Source) -> bool:
     """Find out whether a save that never reported back had put its file in place."""
-    if not versions.intended(cat, dataset_id):
+    found = versions.intended(cat, dataset_id)
+    if found is None:
         return False
-    return edits.recover(cat, dataset_id, hash_of(source.fileno()))
+    version, digest = found[0], hash_of(source.fileno())
+    if version.sha256 != digest and time.time() - version.created < _ABOUT_TO:
+        # Perhaps another process is just about to: it will say so itself.
+        return False
+    return edits.recover(cat, dataset_id, digest)
 
 
-def meet(
+def _meet(
     cat: Catalogue, dataset_id: int, source: Source, foreign: bool, choice: Choice
-) -> tuple[Lines, Position]:
-    """The document over a file that was just opened.
+) -> tuple[Lines, Position, bool]:
+    """The document over a file that was just opened, and whether edits were merged into it.
 
-    Args:
-        foreign: the file was changed by someone else since it was seen last.
     Raises:
         Conflict: it was changed where unsaved edits are, and `choice` is to ask.
     """
-    if not foreign:
-        return laid(cat, dataset_id, source)
     try:
-        lines, at = laid(cat, dataset_id, source, _CHECKS[choice])
-        if at.moment:
-            edits.outside(cat, dataset_id)
+        return *laid(cat, dataset_id, source, _CHECKS[choice] if foreign else "none"), False
     except Conflict:
         if choice != "merge":
             raise
-        with write(cat.db):
-            rebase.merge(cat, dataset_id, source)
-        lines, at = laid(cat, dataset_id, source)
-    return lines, edits.position(cat, dataset_id)
+    with write(cat.db):
+        if not still(source):
+            raise Conflict(f"{source.path}: changed while it was merged", "try again")
+        rebase.merge(cat, dataset_id, source)
+    return *laid(cat, dataset_id, source), True
 
 
 def laid(
