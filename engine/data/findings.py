@@ -54,7 +54,7 @@ class Kind(msgspec.Struct, frozen=True):
     """A kind of finding.
 
     Attributes:
-        title: what is so, after "… rows".
+        title: what is so, after "rows that …".
         level: `error` rows are not trained on; `warn` rows teach something else than they say.
         advice: what a person can do.
         fix: the name of a bulk fix in `engine.data.fix`; None where a person has to decide.

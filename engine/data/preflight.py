@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -113,7 +113,7 @@ def preflight(
     batch_size: int = 1,
     processes: int | None = None,
     keep: int = 1000,
-) -> Iterator[Progress | Preflight]:
+) -> Generator[Progress | Preflight, None, None]:
     """Render every row as training would; what is found comes with each `Progress`.
 
     The last thing that comes is the `Preflight`. Close the generator to stop: the workers end.

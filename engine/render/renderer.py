@@ -360,7 +360,7 @@ class Renderer:
             except TemplateRefused:
                 return None
 
-        return losses.find(draft.turns, draft.tools, draft.text, without, self._specials)
+        return losses.find(draft.turns, draft.tools, draft.text, without, self.specials)
 
     def _dated(self) -> tuple[str, ...]:
         source = self._template.source if self._template else ""
@@ -379,7 +379,7 @@ class Renderer:
         return None if text is None else self._tokenizer.token_to_id(text)
 
     @functools.cached_property
-    def _specials(self) -> re.Pattern[str] | None:
+    def specials(self) -> re.Pattern[str] | None:
         """Texts that become special tokens wherever they are written."""
         added = self._tokenizer.get_added_tokens_decoder().values()
         texts = sorted({token.content for token in added if token.special and token.content})
