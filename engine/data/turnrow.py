@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from engine.data import turnbox
 from engine.data.box import Box, edit, find, open_box
 from engine.data.rows import Turn
 from engine.data.shapes.dialect import Dialect

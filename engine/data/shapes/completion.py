@@ -20,8 +20,9 @@ COMPLETION = (
         places=(
             System("prompt"),
             One("prompt", "user", train=False),
-            One("completion", "assistant", train=True),
+            One("completion", "assistant", "answer", train=True),
         ),
+        split="places",
     ),
     Dialect(
         "prompt",
