@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,16 +32,24 @@ if TYPE_CHECKING:
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[ \t]+|[^" \t]+', re.DOTALL)
 
 
-def accept(source: PackedSource, raw: bytes) -> bytes:
-    """A row as the format of `source` will keep it; see `Source.accept`."""
-    if source.format == "jsonl":
-        return raw
+def acceptor(source: PackedSource) -> Callable[[bytes], bytes]:
+    """What makes of a row what the format of `source` will keep of it; see `Source.accept`."""
     if source.format == "csv":
-        return msgspec.json.encode(dialect_of(source).row(raw))
+        dialect = dialect_of(source)
+        return lambda raw: msgspec.json.encode(dialect.row(raw))
     if source.format == "parquet":
         from engine.data.sources.parquet import Fit
 
-        return Fit.of(source.path, source.fileno()).line(raw)
+        return Fit.of(source.path, source.fileno()).line
+    return accept_element if source.format == "json" else bytes
+
+
+def accept_element(raw: bytes) -> bytes:
+    """A row as an array will keep it.
+
+    Raises:
+        BadInput: it is not JSON.
+    """
     value = flat(raw.removeprefix(b"\xef\xbb\xbf").strip(SPACE))
     try:
         msgspec.json.decode(value, type=msgspec.Raw)
@@ -171,7 +179,7 @@ class _Array:
         """An own row, with the line breaks that it shows as spaces; read back it is the same."""
         model = piece.replaces if piece.replaces is not None else 0
         try:
-            content = accept(self._source, piece.content)
+            content = accept_element(piece.content)
         except BadInput as error:
             raise BadInput(
                 f"{self._source.path}: line {self._written + 1}: {error.message}", error.hint

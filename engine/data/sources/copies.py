@@ -70,6 +70,14 @@ class Copy:
         ) == whose
         return meta if fits else None
 
+    def open_kept(self) -> tuple[int, int]:
+        """Descriptors of the kept copy and its spans. Raises OSError."""
+        return _open_both(self.copy, self.spans, os.O_RDONLY)
+
+    def make_parts(self) -> tuple[int, int]:
+        """Descriptors of a new copy and its spans. Raises OSError."""
+        return _open_both(self.part, self.spans_part, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
     def keep(self, meta: Meta) -> None:
         """Keep the grown copy under its lasting name."""
         # A cache: a full disk costs the next opening some time and nothing else.
@@ -87,6 +95,15 @@ class Copy:
         """Remove what was growing and is not kept."""
         for path in (self.part, self.spans_part):
             path.unlink(missing_ok=True)
+
+
+def _open_both(first: Path, second: Path, flags: int) -> tuple[int, int]:
+    one = os.open(first, flags | os.O_CLOEXEC, 0o600)
+    try:
+        return one, os.open(second, flags | os.O_CLOEXEC, 0o600)
+    except OSError:
+        os.close(one)
+        raise
 
 
 def meta_of(

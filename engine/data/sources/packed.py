@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ import msgspec
 
 from engine.data.index import FIRST_ROWS, Identity, RowIndex
 from engine.data.sources.base import Source
-from engine.data.sources.copies import Copy, Meta, meta_of
+from engine.data.sources.copies import Copy, meta_of, sweep_copies
 from engine.data.sources.detect import Kind
 from engine.data.sources.out import Limits, Out
 from engine.data.sources.unpack import Task, Told, unpacking
@@ -56,6 +57,7 @@ class PackedSource(Source):
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
         self._pipe = threading.Lock()
+        self._accept: Callable[[bytes], bytes] | None = None
         self._closed = False
         self._kept = False
         self._done = False
@@ -64,19 +66,27 @@ class PackedSource(Source):
         self._trouble: str | None = None
         self.facts: dict[str, int | bool | str] = {}
         self.wrongs: dict[int, str] = {}
-        meta = self._copy.load(path, self.identity, kind.format, kind.compression)
-        if meta is not None and self._open_kept(meta):
-            return
-        self._open_new()
+        if not self._open_kept():
+            self._open_new()
 
     # Opening
 
-    def _open_kept(self, meta: Meta) -> bool:
+    def _open_kept(self) -> bool:
+        """Take the copy that was kept, if it is this file's."""
+        whose = (self.path, self.identity, self.format, self.compression)
+        meta = self._copy.load(*whose)
+        if meta is None:
+            return False
         try:
-            copy = os.open(self._copy.copy, os.O_RDONLY | os.O_CLOEXEC)
-            self._spans = os.open(self._copy.spans, os.O_RDONLY | os.O_CLOEXEC)
+            copy, spans = self._copy.open_kept()
         except OSError:
             return False
+        if self._copy.load(*whose) != meta:
+            # Another interface kept another one in that moment.
+            os.close(copy)
+            os.close(spans)
+            return False
+        self._spans = spans
         self._learn(meta.wrongs, meta.facts, meta.trouble)
         self._done = self._kept = True
         self.index = CopyIndex.kept(self, copy, self._copy.rows)
@@ -84,10 +94,9 @@ class PackedSource(Source):
         return True
 
     def _open_new(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        sweep_copies(self.folder, spare=self._copy.tag)
         try:
-            copy = os.open(self._copy.part, flags, 0o600)
-            self._spans = os.open(self._copy.spans_part, flags, 0o600)
+            copy, self._spans = self._copy.make_parts()
         except OSError as error:
             self._copy.drop_parts()
             raise NoSpace(
@@ -250,9 +259,11 @@ class PackedSource(Source):
         return int.from_bytes(os.pread(self._spans, 8, 8 * row), sys.byteorder)
 
     def accept(self, raw: bytes) -> bytes:
-        from engine.data.sources.compose import accept
+        if self._accept is None:
+            from engine.data.sources.compose import acceptor
 
-        return accept(self, raw)
+            self._accept = acceptor(self)
+        return self._accept(raw)
 
     def compose(self, fd: int, lines: Lines) -> int:
         from engine.data.sources.compose import compose
