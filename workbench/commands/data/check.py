@@ -44,10 +44,11 @@ def preview(
     json: JsonOption = False,
 ) -> None:
     """Show the tokens and the loss mask of one row, exactly as training sees them."""
+    from engine.data.checking import renderer_of
     from store.errors import BadInput
 
     with opened(file, workspace) as (document, cat):
-        renderer, label, _ = _renderer(cat, model)
+        renderer, label, _ = renderer_of(cat, model)
         found = document.row(row)
         try:
             rendered = renderer.render_row(found, max_length=max_length)
@@ -101,19 +102,21 @@ def preflight(
 
     The findings are kept with the dataset: see them with `data findings`.
     """
+    from engine.data.checking import prepare
     from engine.data.preflight import Preflight
     from engine.data.recorded import as_dict, run_preflight
-    from engine.train.recipe import load
 
-    settings = load(recipe)
     with opened(file, workspace) as (data, cat):
-        renderer, label, context = _renderer(cat, model)
-        wanted = max_length or settings.max_length
-        length = min(wanted, context) if context else wanted
-        batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+        made = prepare(cat, model, recipe, max_length)
         data.grow()
         looking = run_preflight(
-            cat, data, renderer, length, model=model, batch_size=batch, keep=max(limit, _SHOWN)
+            cat,
+            data,
+            made.renderer,
+            made.max_length,
+            model=model,
+            batch_size=made.batch_size,
+            keep=max(limit, _SHOWN),
         )
         report: Preflight | None = None
         for seen in looking:
@@ -127,9 +130,9 @@ def preflight(
         listed = report.findings[:limit]
         result = {
             "path": str(data.path),
-            "model": label,
+            "model": made.label,
             "recipe": recipe,
-            "batch_size": batch,
+            "batch_size": made.batch_size,
             "packing": packing,
             **as_dict(report),
             "steps": report.packed_steps if packing else report.epoch_steps,
@@ -139,7 +142,7 @@ def preflight(
                 for f in listed
             ],
         }
-        emit(result, json, _report_lines(data.path, label, report, packing))
+        emit(result, json, _report_lines(data.path, made.label, report, packing))
         if strict and report.dropped:
             raise typer.Exit(1)
 
@@ -215,6 +218,7 @@ def fix(
 ) -> None:
     """Repair rows with a finding, all in one undo step. Shows every change first."""
     from engine.data import fix as fixing
+    from engine.data.checking import renderer_of
     from engine.data.recorded import shown
     from store import findings as kept
 
@@ -225,7 +229,7 @@ def fix(
         if fixing.needs_model(kind):
             used = [s.summary.get("model") for s in kept.sets(cat, data.dataset_id)]
             last = next((name for name in used if isinstance(name, str)), "starter")
-            renderer, _, _ = _renderer(cat, model or last)
+            renderer, _, _ = renderer_of(cat, model or last)
         wanted = [
             item for item in shown(cat, data, kind=kind) if not row or item.line in frozenset(row)
         ]
@@ -250,24 +254,6 @@ def fix(
             ],
         }
         emit(result, json, _fix_lines(kind, planned, changed, apply))
-
-
-def _renderer(cat: Catalogue, model: str) -> tuple[Renderer, str, int]:
-    """Renderer, label and context length (0: unknown) of a model reference."""
-    from engine.models.folder import describe
-    from engine.models.refs import resolve
-    from engine.render.renderer import Renderer
-    from store.errors import Unsupported
-
-    resolved = resolve(cat, model)
-    folder = resolved.renderer_folder
-    if folder is None:
-        raise Unsupported(
-            f"{model}: a GGUF file has no template that can be trained with",
-            "use the model folder or the run that the file was made from",
-        )
-    context = describe(resolved.base).context if resolved.base is not None else 0
-    return Renderer.load(folder), resolved.label, context
 
 
 def _known_kind(cat: Catalogue, dataset_id: int, kind: str) -> None:
