@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from engine.data.dataset import Choice, Dataset
-    from engine.data.rows import Row
+    from engine.data.rows import Row, Turn
     from store.catalogue import Catalogue
 
 app = typer.Typer(
@@ -60,10 +60,16 @@ def described(document: Dataset, row: Row) -> dict[str, object]:
     return {
         "row": row.number,
         "shape": row.shape,
-        "turns": [
-            {"role": turn.role, "text": turn.text, "train": turn.train} for turn in row.turns
-        ],
+        "dialect": row.dialect,
+        "purpose": row.purpose,
+        "turns": [_turn(turn) for turn in row.turns],
+        "prompt_turns": row.prompt_turns,
+        "rejected": [_turn(turn) for turn in row.rejected],
+        "label": row.label,
+        "tools": list(row.tools),
         "text": row.text,
+        "segments": [list(segment) for segment in row.segments],
+        "ids": len(row.ids),
         "raw": row.raw.decode("utf-8", "replace"),
         "error": row.error,
         "edited": document.edited(row.number),
@@ -71,15 +77,38 @@ def described(document: Dataset, row: Row) -> dict[str, object]:
     }
 
 
+def _turn(turn: Turn) -> dict[str, object]:
+    found: dict[str, object] = {"role": turn.role, "text": turn.text, "train": turn.train}
+    if turn.flags:
+        found["flags"] = [list(flag) for flag in turn.flags]
+    return found | dict(turn.extra)
+
+
 def as_text(row: Row, edited: bool) -> Iterator[str]:
     """A row for people."""
-    yield f"row {row.number}  {row.shape}{'  (edited, not saved)' if edited else ''}"
+    yield f"row {row.number}  {row.dialect or row.shape}{'  (edited, not saved)' if edited else ''}"
     if row.error is not None:
         yield f"error: {row.error}"
         yield row.raw[:2000].decode("utf-8", "replace")
+    if row.label is not None:
+        yield f"label: {'a good answer' if row.label else 'a bad answer'}"
     for turn in row.turns:
-        yield ""
-        yield turn.role + ("" if turn.train is None else f"  (train: {str(turn.train).lower()})")
-        yield "  " + turn.text.replace("\n", "\n  ")
+        yield from _turn_lines(turn, "")
+    for turn in row.rejected:
+        yield from _turn_lines(turn, "  (rejected)")
+    for text, trained in row.segments:
+        yield f"{'trained' if trained else 'not trained'}: {text}"
+    if row.ids:
+        trained_ids = sum(label >= 0 for label in row.labels)
+        yield f"{len(row.ids):,} token ids, {trained_ids:,} of them trained"
     if row.text:
         yield row.text
+
+
+def _turn_lines(turn: Turn, note: str) -> Iterator[str]:
+    train = "" if turn.train is None else f"  (train: {str(turn.train).lower()})"
+    yield ""
+    yield turn.role + note + train
+    yield "  " + turn.text.replace("\n", "\n  ")
+    for key, value in turn.extra.items():
+        yield f"  {key}: {value}"
