@@ -146,10 +146,10 @@ class Maker:
         """
         if not self._anywhere(raw):
             return None
+        load(raw)
         found = [edit for edit in self._edits(raw) if edit[2].before != edit[2].after]
         if not found:
             return None
-        load(raw)
         text, out, at = raw.decode(), [], 0
         escape = text.isascii() and _ESCAPED.search(text) is not None
         for start, end, edit in found:
