@@ -103,8 +103,9 @@ class Way:
 
     @property
     def rows(self) -> int:
-        """How many changes of a row that is."""
-        return sum(step.rows for step in (*self.back, *self.forth))
+        """How many changes of a row that is; a step that restores has none of its own."""
+        steps = (*self.back, *self.forth)
+        return sum(step.rows for step in steps if step.base == step.parent)
 
     def __len__(self) -> int:
         return len(self.back) + len(self.forth)

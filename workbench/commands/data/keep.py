@@ -217,6 +217,7 @@ def restore(
 ) -> None:  # fmt: skip
     """Bring a version back, as one step that can be undone; `data save` writes it."""
     with opened(file, workspace) as (document, _):
+        wanted = {info.id: info.sha256 for info in document.versions()}
         step = document.restore(version)
         digest = document.save().sha256 if save else None
         result = {
@@ -225,6 +226,7 @@ def restore(
             "rows_changed": step.rows_changed,
             "unsaved": document.unsaved,
             "sha256": digest,
+            "same_bytes": None if digest is None else digest == wanted.get(version),
         }
-        done = "written" if save else "to be saved"
+        done = "written" if save else "`data save` writes it"
         emit(result, json, f"{step.label}: {step.rows_changed:,} changes, {done}")
