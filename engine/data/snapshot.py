@@ -20,15 +20,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import os
 import shutil
 import tempfile
-from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -36,8 +34,17 @@ import numpy.typing as npt
 import xxhash
 
 from engine.data.dataset import Dataset, open_dataset
+from engine.data.frozen import (
+    GONE,
+    Excluded,
+    Meta,
+    PartRows,
+    excluded,
+    load,
+    read,
+    read_meta,
+)
 from engine.data.partfile import PartFile
-from engine.data.rows import Row, parse_row
 from engine.data.split import (
     EVAL,
     NONE,
@@ -53,7 +60,7 @@ from engine.data.split import (
 )
 from store import snapshots, splits
 from store.catalogue import Catalogue
-from store.errors import BadInput, Conflict, NoSpace, NotFound
+from store.errors import BadInput, Conflict, NoSpace
 from store.snapshots import Snapshot
 from store.splits import Rule, Split
 
@@ -64,35 +71,7 @@ __all__ = [
 
 LISTED = 1000
 """Rows left out that `meta.json` names; `excluded.jsonl` names all."""
-_GONE = "excluded.jsonl"
 _LEAK = 4
-_CHUNK = 1 << 20
-
-
-class Excluded(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A row that is in no part: it cannot be read, the line is blank, or it is held out too."""
-
-    row: int
-    reason: str
-    kind: Literal["bad_row", "blank", "held_out"] = "bad_row"
-
-
-class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What `meta.json` says. Line numbers are those of the source (of `eval_file` for its rows).
-
-    `sha256` has the hash of every other file of the folder. Snapshots that were taken before
-    there was one list their held-out rows in `eval_numbers`, and `excluded` is complete.
-    """
-
-    rows: int
-    split: dict[str, Any]
-    train_sha256: str
-    eval_sha256: str
-    eval_numbers: list[int] = []
-    excluded: list[Excluded] = []
-    eval_excluded: list[Excluded] = []
-    left_out: int | None = None
-    sha256: dict[str, str] = {}
 
 
 def take(
@@ -136,69 +115,12 @@ def _opened(stack: ExitStack, cat: Catalogue, source: Dataset | Path | str) -> D
     else:
         data = source
     data.grow()
+    if data.trouble is not None:
+        raise BadInput(
+            f"{data.path}: not all of it can be read: {data.trouble}",
+            "repair the file first: a run would be trained on a part of it",
+        )
     return data
-
-
-def load(snapshot: Snapshot, part: Part) -> list[Row]:
-    """The rows of a part, numbered as in the source; see `read`."""
-    return list(read(snapshot, part))
-
-
-def read(snapshot: Snapshot, part: Part) -> Iterator[Row]:
-    """The rows of a part one after the other, numbered as in the source.
-
-    Raises:
-        NotFound: the snapshot's folder is gone.
-    """
-    meta, path = read_meta(snapshot), Path(snapshot.path) / f"{part}.jsonl"
-    if part == "test" and not path.exists():
-        return
-    with path.open("rb") as lines:
-        for n, line in zip(_numbers(snapshot, meta, part), lines, strict=False):
-            yield parse_row(n, line[:-1])
-
-
-class PartRows:
-    """A part of a snapshot as a dataset to look through, its rows counted from 1.
-
-    `numbers[n - 1]` is the line of row `n` in the source.
-    """
-
-    complete = True
-
-    def __init__(self, snapshot: Snapshot, part: Part) -> None:
-        self.path = Path(snapshot.path) / f"{part}.jsonl"
-        self.numbers = array("L", _numbers(snapshot, read_meta(snapshot), part))
-        self.size = self.path.stat().st_size
-
-    @property
-    def count(self) -> int:
-        return len(self.numbers)
-
-    def iter_raw(self, start: int = 1, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """Rows [start, stop) without their endings."""
-        with self.path.open("rb") as lines:
-            wanted = itertools.islice(lines, start - 1, None if stop is None else stop - 1)
-            for n, line in enumerate(wanted, start=start):
-                yield n, line[:-1]
-
-    def row(self, n: int) -> Row:
-        """Row `n`, parsed."""
-        return next(parse_row(number, raw) for number, raw in self.iter_raw(n))
-
-
-def excluded(snapshot: Snapshot) -> Iterator[Excluded]:
-    """Every row that is in no part, in order.
-
-    Raises:
-        NotFound: the snapshot's folder is gone.
-    """
-    meta, path = read_meta(snapshot), Path(snapshot.path) / _GONE
-    if not meta.sha256:
-        yield from meta.excluded
-    elif path.exists():
-        with path.open("rb") as lines:
-            yield from (msgspec.json.decode(line, type=Excluded) for line in lines)
 
 
 def drop_unused(cat: Catalogue, snapshot: Snapshot) -> None:
@@ -207,42 +129,11 @@ def drop_unused(cat: Catalogue, snapshot: Snapshot) -> None:
         shutil.rmtree(snapshot.path, ignore_errors=True)
 
 
-def read_meta(snapshot: Snapshot) -> Meta:
-    """How a snapshot was split and what was left out.
-
-    Raises:
-        NotFound: the snapshot's folder is gone.
-    """
-    try:
-        raw = (Path(snapshot.path) / "meta.json").read_bytes()
-    except OSError as error:
-        raise NotFound(
-            f"{snapshot.path}: the snapshot cannot be read ({error.strerror})",
-            "start a new run from the file: it makes a snapshot again",
-        ) from None
-    return msgspec.json.decode(raw, type=Meta)
-
-
 def _check_fraction(eval_fraction: float) -> None:
     if not 0 <= eval_fraction < 1:
         raise BadInput(
             f"held-out share {eval_fraction}: expected 0 or more, below 1", "0.1 holds out a tenth"
         )
-
-
-def _numbers(snapshot: Snapshot, meta: Meta, part: Part) -> Iterator[int]:
-    """Line numbers of a part in the source."""
-    if meta.sha256:
-        with (Path(snapshot.path) / f"{part}.rows").open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                yield from np.frombuffer(chunk, "<u4").tolist()
-    elif part == "eval":
-        yield from meta.eval_numbers
-    else:
-        gone = {item.row for item in meta.excluded}
-        if meta.split["by"] == "hash":
-            gone.update(meta.eval_numbers)
-        yield from (n for n in range(1, meta.rows + 1) if n not in gone)
 
 
 class _Taking:
@@ -297,8 +188,8 @@ class _Taking:
                 outs = {name: stack.enter_context(PartFile(draft, name)) for name in PARTS}
                 left = [_pour(data, seen, parts, outs, draft) for data, seen, parts in every]
             hashes = {path.name: digest for out in outs.values() for path, digest in out.hashes()}
-            with (draft / _GONE).open("rb") as file:
-                hashes[_GONE] = hashlib.file_digest(file, "sha256").hexdigest()
+            with (draft / GONE).open("rb") as file:
+                hashes[GONE] = hashlib.file_digest(file, "sha256").hexdigest()
             meta = Meta(
                 rows=len(every[0][2]),
                 split=split,
@@ -386,7 +277,7 @@ def _pour(
     by_code = {TRAIN: outs["train"], EVAL: outs["eval"], TEST: outs["test"]}
     first: list[Excluded] = []
     count, digest = 0, xxhash.xxh3_128()
-    with (draft / _GONE).open("ab") as gone:
+    with (draft / GONE).open("ab") as gone:
         # Rows that came in the meantime are not looked at: there is no part for them.
         for (n, raw), code in zip(data.iter_raw(), parts.tobytes(), strict=False):
             digest.update(raw)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -125,9 +125,15 @@ def glance(n: int, raw: bytes, first: bytes | None = None) -> dict[str, Verdict]
     return found
 
 
-def survey(data: Rows, names: Sequence[str] = ()) -> Generator[float, None, list[Summary]]:
+def survey(
+    data: Rows,
+    names: Sequence[str] = (),
+    tell: Callable[[str, Verdict], None] = lambda _name, _verdict: None,
+) -> Generator[float, None, list[Summary]]:
     """Ask the trainers about a whole dataset.
 
+    Args:
+        tell: is told every verdict that is not `keep`, with the trainer's name.
     Yields:
         How far it is, 0 to 1.
     Returns:
@@ -139,7 +145,10 @@ def survey(data: Rows, names: Sequence[str] = ()) -> Generator[float, None, list
         read = _read(raw)
         columns.see(n, len(raw), read.value)
         for one in asked:
-            one.count(one.row(n, read))
+            verdict = one.row(n, read)
+            one.count(verdict)
+            if verdict.outcome != "keep":
+                tell(one.trainer.name, verdict)
         if not count % _TOLD:
             yield count / max(data.count, 1)
     return [one.summary(columns) for one in asked]

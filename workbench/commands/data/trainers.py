@@ -32,14 +32,16 @@ def trainers(
 ) -> None:
     """Say which rows TRL, Axolotl, LLaMA-Factory, mlx-lm and Together keep, drop, alter or refuse.
 
-    Nothing is run or changed: these are the trainers' own rules.
+    Nothing is run or changed: these are the trainers' own rules. Where all are asked, what they
+    say is kept with the dataset: see it with `data findings`.
     """
     import msgspec
 
     from engine.data.trainers import glance, survey, trainers_of
+    from engine.data.trainers.record import run
 
     names = [one.name for one in trainers_of(trainer or [])]
-    with opened(file, workspace) as (document, _):
+    with opened(file, workspace) as (document, cat):
         document.grow()
         if row is not None:
             first = document.raw(1)
@@ -48,7 +50,7 @@ def trainers(
             result = {"path": str(document.path), "row": row, "verdicts": found}
             emit(msgspec.to_builtins(result), json, _row_lines(found))
             return
-        work = survey(document, names)
+        work = survey(document, names) if trainer else run(cat, document)
         while True:
             try:
                 next(work)
