@@ -21,6 +21,7 @@ import msgspec
 from engine.data import background
 from engine.data.background import Filter, Frequency, Order, Request, Search
 from engine.data.checking import Duplicates, Preflight, answer_duplicates, answer_preflight
+from engine.data.dividing import Divide, Trainers, answer_divide, answer_trainers
 from engine.data.events import HEAD, AnyEvent, Done, Failed, pack
 from store.errors import WorkbenchError
 
@@ -70,6 +71,8 @@ HANDLERS: dict[type[Request], Handler] = {
     Order: _order,
     Preflight: answer_preflight,
     Duplicates: answer_duplicates,
+    Trainers: answer_trainers,
+    Divide: answer_divide,
 }
 """Who answers which request. A new kind of scan is a request (a light record, tagged) and a
 generator of events here; it yields what it finds, and `Done` is added."""

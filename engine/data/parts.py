@@ -11,6 +11,7 @@ import getpass
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -62,8 +63,21 @@ def wanted(
 
 
 def record(cat: Catalogue, data: Dataset, rule: Rule) -> Split:
+    """Put a split in force for a dataset; see `recording`."""
+    work = recording(cat, data, rule)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            assert isinstance(end.value, Split)
+            return end.value
+
+
+def recording(cat: Catalogue, data: Dataset, rule: Rule) -> Generator[float, None, Split]:
     """Put a split in force for a dataset; every row is looked at once.
 
+    Yields:
+        How far it is, 0 to 1. Closing the generator before its end changes nothing.
     Raises:
         BadInput: not one row has a field that rows are to be grouped by.
     """
@@ -73,7 +87,7 @@ def record(cat: Catalogue, data: Dataset, rule: Rule) -> Split:
         rule.group_by,
     )
     data.grow()
-    found = finished(assign(data, rule, current.ties if current and same else b""))
+    found = yield from assign(data, rule, current.ties if current and same else b"")
     if found.absent and found.counts["rows"] > found.counts["none"]:
         first = next(row for row in parsed(data) if row.error is None)
         raise BadInput(

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from engine.data.background import Done, Report, Scan
+from engine.data.dividing import Divide, Trainers
 from engine.data.trainers import record
 from store import findings
 from store.catalogue import Catalogue
@@ -103,3 +105,22 @@ def test_trainers_are_asked_and_what_they_say_is_kept(
     assert "stops before training" in data.text("trainers")
     with pytest.raises(BadInput, match="not known"):
         data("trainers", "--trainer", "keras")
+
+
+def test_both_can_be_asked_in_a_process_of_their_own(data: Data) -> None:
+    workspace = Workspace(data.workspace)
+    with Catalogue.open(workspace):
+        pass
+    asked = {"trainers": Trainers(), "split": Divide(eval=0.25, group_by=("source",))}
+    for kind, request in asked.items():
+        scan = Scan.start(workspace, data.file, request)
+        events = []
+        while scan.running:
+            scan.wait(60)
+            events += scan.poll()
+        assert isinstance(events[-1], Done), events
+        body = next(e.body for e in events if isinstance(e, Report) and e.kind == kind)
+        if kind == "split":
+            assert body["rule"]["eval"] == 0.25
+            assert body["counts"]["none"] == 1
+    assert data("split")["group_by"] == ["source"]
