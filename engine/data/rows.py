@@ -9,7 +9,7 @@ and what was expected.
 
 from __future__ import annotations
 
-from engine.data.shapes.dialect import Dialect
+from engine.data.shapes.dialect import Dialect, Object
 from engine.data.shapes.row import Purpose, Reading, Row, Shape, Turn
 from engine.data.shapes.table import recognise, without_nulls
 from engine.data.splice import set_value
@@ -47,8 +47,7 @@ def parse_row(number: int, raw: bytes) -> Row:
         if dialect is None:
             # A key that holds null still tells what the row was meant to be.
             dialect = recognise(value)
-        if dialect is None:
-            raise WrongError(f"{_EXPECTED}; found {names(value)}")
+            raise _unknown(value, present, dialect)
         found = dialect.read(present)
         if found.refused:
             error = visible(f"line {number}: {found.refused}")
@@ -74,6 +73,19 @@ def parse_row(number: int, raw: bytes) -> Row:
         found.ids,
         found.labels,
         found.segments,
+    )
+
+
+def _unknown(value: Object, present: Object, meant: Dialect | None) -> WrongError:
+    """Why a row has no shape; `meant` is the one it would have but for keys that hold null."""
+    if meant is None:
+        return WrongError(f"{_EXPECTED}; found {names(value)}")
+    try:
+        meant.read(value)
+    except WrongError as wrong:
+        return wrong
+    return WrongError(
+        f"{next(k for k in meant.keys if k not in present)}: expected text, found null"
     )
 
 
