@@ -82,10 +82,11 @@ class Found:
 
 
 def _quick_hash(fd: int) -> str:
-    digest, at = xxhash.xxh3_128(), 0
-    while chunk := os.pread(fd, CHUNK, at):
-        digest.update(chunk)
-        at += len(chunk)
+    digest, at, room = xxhash.xxh3_128(), 0, bytearray(CHUNK)
+    view = memoryview(room)
+    while size := os.preadv(fd, [room], at):
+        digest.update(view[:size])
+        at += size
     return f"xxh128:{digest.hexdigest()}"
 
 
