@@ -552,6 +552,9 @@ def test_a_bad_row_is_refused_where_its_format_has_no_place(tmp_path: Path) -> N
     with Catalogue.open(Workspace(tmp_path / "ws")) as cat:
         for name, row, what in (
             ("pretty.json", b"{broken", "not JSON"),
+            ("pretty.json", b'{"text": "\xff"}', "not JSON"),
+            ("table.csv", b'{"text": "\xff"}', "not JSON"),
+            ("rows.parquet", b'{"text": "\xff"}', "not JSON"),
             ("table.csv", b'{"text": "a", "new": "b"}', "key `new`"),
             ("rows.parquet", b'{"text": 1}', "key `text`: expected string"),
         ):

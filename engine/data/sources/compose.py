@@ -52,8 +52,9 @@ def accept_element(raw: bytes) -> bytes:
     """
     value = flat(raw.removeprefix(b"\xef\xbb\xbf").strip(SPACE))
     try:
+        value.decode()
         msgspec.json.decode(value, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(
             f"not JSON ({error}); a JSON array can hold nothing else",
             "repair the row, or convert the file to JSONL, which holds any line",
@@ -163,9 +164,8 @@ class _Array:
 
     def _tail(self, before: int | None) -> None:
         last = self._rows - 1
-        if self._cut:
-            if before != last or not self._written:
-                write_all(self._fd, b"\n]\n" if self._written else b"[]\n")
+        if self._cut and (before != last or not self._written):
+            write_all(self._fd, b"\n]\n" if self._written else b"[]\n")
             return
         if not self._written:
             copy_range(self._original, 0, self._open, self._fd)

@@ -61,7 +61,7 @@ class Dialect:
         """
         try:
             found = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _misfit(f"not JSON ({error})") from None
         if not isinstance(found, dict):
             raise _misfit("not a JSON object")
