@@ -317,13 +317,18 @@ class Placer:
     def __init__(self, split: Split) -> None:
         self.split = split
         self._ties = groups.read_ties(split.ties)
+        self._low, self._high = _bounds(split.rule)
 
     def part_of(self, row: Row) -> Part | None:
         """The part of a row; None for one that cannot be read."""
-        key = next(filter(None, keys_of(row, self.split.rule)), 0)
-        marks = np.array([groups.resolved(key, self._ties)], np.uint64)
-        code = int(codes(marks, self.split.rule)[0])
-        return PARTS[code - 1] if code else None
+        mark = next(filter(None, keys_of(row, self.split.rule)), 0)
+        if not mark:
+            return None
+        if len(self._ties):
+            mark = groups.resolved(mark, self._ties)
+        if mark <= self._low:
+            return "eval"
+        return "test" if mark > self._high else "train"
 
 
 def _bounds(rule: Rule) -> tuple[int, int]:
