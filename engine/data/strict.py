@@ -20,6 +20,7 @@ MAX_DIGITS = 309
 """An integer of more digits is beyond the largest float, 1.8e308."""
 BOM = b"\xef\xbb\xbf"
 
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -133,7 +134,11 @@ def _name_the_odd(text: str) -> WrongError:
         return _too_deep()
     for path, leaf in _leaves(value):
         if isinstance(leaf, OddError):
-            return WrongError(f"{path}: {leaf}" if path else str(leaf))
+            constant = next((m for m in _CONSTANT.finditer(text) if m[1]), None)
+            column = (
+                f" (column {constant.start() + 1})" if constant and "not JSON" in str(leaf) else ""
+            )
+            return WrongError(f"{path}: {leaf}{column}" if path else f"{leaf}{column}")
     return WrongError("not JSON that every reader reads alike")
 
 
