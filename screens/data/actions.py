@@ -6,8 +6,8 @@ from screens.actions import Action
 
 
 def _act(name: str, key: str, label: str, tooltip: str, command: str = "", *,
-         show: bool = False, palette: bool = True) -> Action:  # fmt: skip
-    return Action(f"data.{name}", key, label, tooltip, "data", command, show, palette)
+         show: bool = False, palette: bool = True, when: str = "") -> Action:  # fmt: skip
+    return Action(f"data.{name}", key, label, tooltip, "data", command, show, palette, when)
 
 
 _SET = "workbench data set FILE --row N --set messages.0.content=TEXT"
@@ -24,10 +24,12 @@ ACTIONS: tuple[Action, ...] = (
          "workbench data save FILE", show=True),
     _act("find", "slash", "find", "Find words in the rows; n and N go on.",
          "workbench data search FILE WORDS", show=True),
+    _act("filter", "f", "filter", "List only the rows that fit an expression; esc lists all again.",
+         "workbench data filter FILE EXPRESSION", show=True),
     _act("tokens", "t", "tokens", "Show the token ids that training sees, trained ones marked.",
          _SHOW, show=True),
-    _act("next_bad", "exclamation_mark", "bad row", "Go to the next row that cannot be read.",
-         "workbench data info FILE", show=True),
+    _act("next_bad", "b", "bad row", "Go to the next row that cannot be read; n and N go on.",
+         "workbench data filter FILE bad"),
     _act("open", "o", "open", "Open another dataset: a file of any format, or several by pattern.",
          "workbench --open FILE", show=True),
     _act("redo", "ctrl+r", "redo", "Do again what was undone.", "workbench data redo FILE"),
@@ -53,6 +55,10 @@ ACTIONS: tuple[Action, ...] = (
          "workbench data diff FILE"),
     _act("versions", "V", "versions", "What the file was at each save; bring one back.",
          "workbench data versions FILE"),
+    _act("sort", "S", "sort", "List the rows by length, tokens, turns, or any field.",
+         "workbench data filter FILE EXPRESSION --sort KEY"),
+    _act("frequency", "F", "values of", "Count the values of a field; choose one to filter by it.",
+         "workbench data frequency FILE FIELD"),
     _act("jump", "colon", "go to", "Go to a row by its number, or by a share: 120000, 50%."),
     _act("goto", "g", "top", "Go to the first row.", palette=False),
     _act("bottom", "G", "bottom", "Go to the last row.", palette=False),
@@ -61,6 +67,10 @@ ACTIONS: tuple[Action, ...] = (
     _act("half_down", "ctrl+d", "half page down", "Half a page down.", palette=False),
     _act("half_up", "ctrl+u", "half page up", "Half a page up.", palette=False),
     _act("find_next", "n", "next match", "Next match of the search.", palette=False),
+    _act("find_regex", "ctrl+g", "regex", "Words, or a regular expression.", palette=False,
+         when="while words are typed"),
+    _act("find_case", "ctrl+y", "case", "Any case unless there are capitals, or exactly as typed.",
+         palette=False, when="while words are typed"),
     _act("find_previous", "N", "match before", "Match before.", palette=False),
     _act("back", "escape", "back",
          "Leave the row or the search; then marks and views go, one by one.", palette=False),

@@ -17,7 +17,7 @@ from textual.worker import get_current_worker
 from screens.base import OpenFile, TrainOn, Visit
 from screens.data.messages import Grown, Listed
 from screens.data.rowlist import RowList, Summary, summary
-from screens.data.selecting import Selecting
+from screens.data.searching import Searching
 from screens.widgets.linelist import LineList
 from store.errors import BadInput, Conflict
 
@@ -54,7 +54,7 @@ class Goal:
         return cls(number=max(1, int(here + value if step else value)))
 
 
-class Browsing(Selecting):
+class Browsing(Searching):
     """Opening, growing, and the keys that move the cursor."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Browsing(Selecting):
     def _show_document(self, document: Dataset, number: int) -> None:
         """Put a document in place of the one that was open."""
         self.lay_down_pen()
-        for group in ("grow", "seek", "list"):
+        for group in ("grow", "list", "diff"):
             self.workers.cancel_group(self, group)
         if self.document is not None:
             self.document.close()
@@ -100,7 +100,9 @@ class Browsing(Selecting):
         self.forget_marks()
         self._going = None
         document.grow(seconds=LOOK_SECONDS / 2)
-        self.remove_class("-empty", "-reading", "-finding")
+        self.stop_scans()
+        self.stop_finding()
+        self.remove_class("-empty", "-reading", "-finding", "-filtering")
         self.side.forget_tokens()
         self.rows.show(document)
         self.jump(number)

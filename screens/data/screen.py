@@ -12,16 +12,17 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from screens.actions import bindings, room_actions
+from screens.data.asking import AskLine
 from screens.data.browsing import Browsing
 from screens.data.bulk import Bulk
-from screens.data.finding import Finding
 from screens.data.history import History
 from screens.data.rowlist import RowList
 from screens.data.saving import Saving
 from screens.data.side import Side
+from screens.data.sorting import Sorting
 from screens.data.writing import Writing
 from screens.safe import line, visible
 from screens.widgets import words
@@ -30,7 +31,7 @@ from screens.widgets.pane import EmptyState, Pane, empty_state
 _KEYS = (("o", "open a starter dataset, a recent one, or a path"), ("?", "all keys"))
 
 
-class DataRoom(Finding, Writing, Bulk, History, Saving, Browsing):
+class DataRoom(Sorting, Writing, Bulk, History, Saving, Browsing):
     """The list of rows, and the row beside it."""
 
     ROOM = "data"
@@ -45,9 +46,8 @@ class DataRoom(Finding, Writing, Bulk, History, Saving, Browsing):
         with Pane(id="list"):
             yield Static(id="head")
             yield RowList()
-            find = Input(placeholder="find words", id="find", compact=True)
-            find.cursor_blink = False
-            yield find
+            yield AskLine("f", "an expression; ⏎ lists the rows that fit", "filter")
+            yield AskLine("/", "find words", "find")
         yield Side()
         with Container(classes="nothing"):
             yield EmptyState("No dataset is open.", _KEYS)
@@ -56,6 +56,7 @@ class DataRoom(Finding, Writing, Bulk, History, Saving, Browsing):
         self.add_class("-empty")
 
     def on_unmount(self) -> None:
+        self.stop_scans()
         self.keep_draft()
         if self.document is not None:
             self.document.close()
@@ -74,6 +75,8 @@ class DataRoom(Finding, Writing, Bulk, History, Saving, Browsing):
             return allowed
         if action in ("open", "model", "back"):
             return True
+        if action in ("find_regex", "find_case"):
+            return self.has_class("-finding")
         if action in ("undo", "redo", "save"):
             return self.document is not None
         if action == "side":
@@ -104,7 +107,13 @@ class DataRoom(Finding, Writing, Bulk, History, Saving, Browsing):
             title += Content.styled(f" · {document.unsaved:,} unsaved ✎", "$accent")
         self.query_one("#list", Pane).title_is(title)
         self.query_one("#head", Static).update(Content(self.rows.head))
-        if not document.complete:
+        scans = self.scan_words()
+        if scans.plain:
+            self.status = scans
+        elif self.sought:
+            self.status = Content.styled("/", "$accent") + line(self.sought, limit=30)
+            self.status += Content(" ") + self.find_words()
+        elif not document.complete:
             self.status = Content.styled(f"reading {document.progress:.0%}", "$accent")
         elif document.unsaved:
             self.status = Content.styled(f"✎ {document.unsaved:,} unsaved", "$accent")
@@ -122,11 +131,14 @@ class DataRoom(Finding, Writing, Bulk, History, Saving, Browsing):
         return "\n".join(filter(None, said))
 
     def action_back(self) -> None:
-        """Leave what is open, then take off marks and views one by one."""
-        self.workers.cancel_group(self, "seek")
-        if self.has_class("-finding") or self.has_class("-reading"):
-            self.remove_class("-finding", "-reading")
-        elif not (self.stop_going() or self.unmark()):
+        """Leave what is open, then take off search, marks and views one by one."""
+        if self.has_class("-finding"):
+            self.leave_finding()
+        elif self.has_class("-filtering"):
+            self.leave_filter()
+        elif self.has_class("-reading"):
+            self.remove_class("-reading")
+        elif not (self.stop_going() or self.stop_finding() or self.unmark()):
             self.take_off()
         if self.document is not None:
             self.focus_on(self.rows)

@@ -252,3 +252,74 @@ async def test_tags_and_notes_are_kept_beside_the_file(make_app: MakeApp, sums: 
         await until(pilot, lambda: isinstance(app.screen, DataRoom))
         assert room.document.annotations(1).note == "look again"
         assert room.document.unsaved == 0
+
+
+async def test_words_are_found_as_they_are_typed(make_app: MakeApp, sums: Path) -> None:
+    app = make_app(sums)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        await pilot.press("slash", *"WHAT IS 29")
+        await until(pilot, lambda: "nowhere" in dump(app))
+        app.screen.query_one("#find", Input).value = "What is 29"
+        await until(pilot, lambda: "1 of 11" in dump(app) and room.rows.number == 30)
+        await pilot.press("enter", "n")
+        assert room.rows.number == 291
+        assert "2 of 11" in dump(app)
+        await pilot.press("N", "N")
+        assert room.rows.number == 300
+        room.lay(View("some", rows_of([300, 295, 1, 30]), ordered=True))
+        await pilot.press("g", "n")
+        assert room.rows.number == 295
+        await pilot.press("n")
+        assert room.rows.number == 30
+        await pilot.press("escape", "escape")
+        assert room.sought == "" and not room.views
+        await pilot.press("slash", *"is 1[12] plus", "ctrl+g")
+        await until(pilot, lambda: "of 2" in dump(app))
+        await pilot.press("escape")
+        assert not room.regex or room.sought == ""
+        await pilot.press("slash", *"[", "escape")
+        await pilot.pause()
+
+
+async def test_a_filter_lists_what_fits_and_says_what_is_wrong(
+    make_app: MakeApp, sums: Path
+) -> None:
+    app = make_app(sums)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        await pilot.press("f")
+        await pilot.pause()
+        assert "messages.0.content contains" in dump(app)
+        await pilot.press(*"bytes >")
+        await pilot.pause()
+        assert "column" in dump(app)
+        await pilot.press("enter")
+        assert not room.views
+        app.screen.query_one("#filter", Input).value = "assistant contains 29"
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(room.views) and room.views[0].complete)
+        assert room.rows.count == 13
+        await pilot.press("S")
+        await until(pilot, lambda: isinstance(app.screen, PickModal))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(room.views) == 2)
+        assert "by bytes ↓" in dump(app)
+        assert room.rows.number > 29
+        await pilot.press("escape", "escape")
+        assert room.rows.count == 300
+
+
+async def test_values_of_a_field_become_a_filter(make_app: MakeApp, sums: Path) -> None:
+    app = make_app(sums)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        room.count_values("len(messages)")
+        await until(pilot, lambda: "1 values in 300 rows" in dump(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(room.views) and room.views[0].complete)
+        assert room.rows.count == 300
+        room.take_off()
+        room.filter_by("bad")
+        await until(pilot, lambda: bool(room.views) and room.views[0].complete)
+        assert "no row fits" in dump(app)
