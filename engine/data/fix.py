@@ -55,6 +55,19 @@ def needs_model(kind: str) -> bool:
     return fixes().get(kind) == "strip_special"
 
 
+def check(kind: str) -> None:
+    """Let pass a kind that has a repair.
+
+    Raises:
+        BadInput: it has none; the hint says what a person can do.
+    """
+    if kind not in fixes():
+        raise BadInput(
+            f"{kind}: there is no bulk repair for it",
+            KINDS[kind].advice if kind in KINDS else f"kinds with one: {', '.join(fixes())}",
+        )
+
+
 def plan(
     data: Dataset, found: Iterable[Shown], renderer: Renderer | None = None
 ) -> Iterator[Planned]:
@@ -91,7 +104,8 @@ def apply(data: Dataset, planned: Iterable[Planned], label: str) -> int:
 
 
 def _repair(kind: str, renderer: Renderer | None) -> Callable[[bytes], bytes | None]:
-    name = fixes().get(kind)
+    check(kind)
+    name = fixes()[kind]
     if name == "delete":
         return lambda _: None
     if name == "merge_turns":
@@ -102,8 +116,8 @@ def _repair(kind: str, renderer: Renderer | None) -> Callable[[bytes], bytes | N
         specials = renderer.specials
         return lambda raw: strip_special(raw, specials)
     raise BadInput(
-        f"{kind}: there is no bulk repair for it",
-        KINDS[kind].advice if kind in KINDS else f"kinds with one: {', '.join(fixes())}",
+        f"{kind}: there is no bulk repair for it without a model's special tokens",
+        "Name the model with --model.",
     )
 
 

@@ -224,6 +224,7 @@ def fix(
 
     with opened(file, workspace) as (data, cat):
         _known_kind(cat, data.dataset_id, kind)
+        fixing.check(kind)
         data.grow()
         renderer = None
         if fixing.needs_model(kind):
