@@ -36,9 +36,10 @@ class Chunk:
         self.end = 0
         self.rows: int | None = None
         """How many lines there are, where somebody has counted."""
-        self.buffer = bytearray(size)
+        # One more than is read: the last line of a file ends in a newline here, whatever it has.
+        self.buffer = bytearray(size + 1)
         self._bytes = np.frombuffer(self.buffer, np.uint8)
-        self._equal = np.empty(size, np.bool_)
+        self._equal = np.empty(size + 1, np.bool_)
 
     def newlines(self) -> npt.NDArray[np.int64]:
         """Where the newlines are."""
@@ -132,9 +133,13 @@ class _Reader:
             chunk.row, chunk.rows = row, None
             whole = at + got >= run.end
             chunk.end = got if whole else chunk.buffer.rfind(b"\n", 0, got) + 1
+            if whole:
+                chunk.buffer[got] = NEWLINE
             if chunk.end:
                 used = chunk.end
-                if row + chunk.end > after:
+                if row <= after:
+                    chunk.rows = chunk.count()
+                if chunk.rows is None or row + chunk.rows - 1 > after:
                     yield chunk, used
                 at += used
                 row += chunk.count() if chunk.rows is None else chunk.rows
@@ -143,11 +148,12 @@ class _Reader:
                 size = min(LONG, size * 4)
             else:
                 long = LongLine(row, run.fd, at, _line_end(run, at))
-                yield long, long.end - at
+                if row > after:
+                    yield long, long.end - at
                 at, row, size = _after(run, long.end), row + 1, CHUNK
 
     def _sized(self, size: int) -> Chunk:
-        if len(self.chunk.buffer) < size or len(self.chunk.buffer) > max(size, CHUNK):
+        if len(self.chunk.buffer) != size + 1:
             self.chunk = Chunk(size)
         return self.chunk
 

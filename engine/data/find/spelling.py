@@ -96,6 +96,10 @@ def expression(regex: str, *, ignore_case: bool) -> tuple[str, str]:
         elif len(token) == 2 and token[0] == "\\" and is_plain(token[1]) and not token[1].isalnum():
             runs[-1:] = [runs[-1] + token[1]] if depth == 0 else [runs[-1], ""]
             out.append(token)
+        elif token == "$":
+            runs.append("")
+            # The end of the line is before its ending, whichever that is.
+            out.append("(?:\r?$)")
         else:
             runs.append("")
             out.append(token)
