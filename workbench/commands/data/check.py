@@ -304,21 +304,21 @@ def _report_lines(path: Path, label: str, report: Preflight, packing: bool) -> I
     share = report.trained_tokens / report.total_tokens if report.total_tokens else 0.0
     length = "no limit" if report.max_length is None else f"{report.max_length:,} tokens"
     yield f"{path}  for {label}, rows up to {length}"
-    yield f"rows     {report.rows:,}: {report.fine:,} fine, {report.dropped:,} not trained on"
+    yield f"rows      {report.rows:,}: {report.fine:,} fine, {report.dropped:,} not trained on"
     yield (
-        f"tokens   {report.total_tokens:,} an epoch, {report.trained_tokens:,} trained "
+        f"tokens    {report.total_tokens:,} an epoch, {report.trained_tokens:,} trained "
         f"({share:.0%}), {report.cut_tokens:,} cut; row median {report.median:,}, "
         f"longest {report.longest:,}"
     )
     if packing:
         yield (
-            f"steps    {report.packed_steps:,} an epoch, {report.packed_sequences:,} packed "
+            f"steps     {report.packed_steps:,} an epoch, {report.packed_sequences:,} packed "
             f"sequences {report.packing_efficiency:.1%} full"
         )
     else:
-        yield f"steps    {report.epoch_steps:,} an epoch ({report.packed_steps:,} packed)"
+        yield f"steps     {report.epoch_steps:,} an epoch ({report.packed_steps:,} packed)"
     for role, found in report.histograms.items():
-        yield f"{role[:8]:<8} {_bars(found)}"
+        yield f"{role[:9]:<9} {_bars(found)}"
     for kind, count in report.counts.items():
         sign = {"error": "✗", "warn": "!", "info": "·"}[KINDS[kind].level]
         yield f"{sign} {count:,} × {kind}: rows that {KINDS[kind].title}. {KINDS[kind].advice}"
