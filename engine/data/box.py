@@ -45,14 +45,18 @@ class Box:
         """Is there a member of this name?"""
         return name in self.names
 
+    def find(self, name: str) -> int:
+        """The position of a member: of two with the same name the last, which readers take."""
+        return len(self.names) - 1 - self.names[::-1].index(name)
+
     def get(self, name: str) -> str:
         """The text of the member's value."""
-        return self.values[self.names.index(name)]
+        return self.values[self.find(name)]
 
     def put(self, name: str, value: str, *, first: bool = False) -> None:
         """Set a member of an object; a new one goes to the end, or to the beginning."""
         if name in self.names:
-            self.values[self.names.index(name)] = value
+            self.values[self.find(name)] = value
             return
         colon = self.heads[0][self._colon(self.heads[0]) :] if self.heads else ": "
         self.insert(0 if first else len(self.values), value, json.dumps(name) + colon, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 
+from engine.data.box import Path, edit, open_box
 from engine.data.strict import BOM, STRICT, OddError, names
 from store.errors import BadInput
 from store.visible import visible
@@ -17,7 +18,6 @@ _UNIT = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|[^\\]",
     re.DOTALL,
 )
-_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def set_value(raw: bytes, dotted: str, value: str) -> bytes:
@@ -32,75 +32,48 @@ def set_value(raw: bytes, dotted: str, value: str) -> bytes:
     try:
         text = raw.removeprefix(BOM).decode()
         value.encode()
-        start, end = _locate(text, dotted)
+        json.loads(text)
+        path = _path(text, dotted)
     except UnicodeDecodeError as wrong:
-        raise _cannot_set(dotted, f"the row is not UTF-8 at byte {wrong.start}") from None
+        raise _cannot_set(dotted, f"the row is not UTF-8 at byte {wrong.start + 1}") from None
     except UnicodeEncodeError:
         raise _cannot_set(dotted, "the new value is not valid Unicode text") from None
     except (RecursionError, ValueError) as wrong:
         raise _cannot_set(dotted, f"the row is not JSON ({wrong})") from None
-    old = text[start:end]
-    if old.startswith('"'):
-        new = respell(old, value, escapes(text))
-    elif old == "null":
-        new = json.dumps(value, ensure_ascii=escapes(text))
-    else:
-        new = _same_kind(dotted, old, value)
-    return (text[:start] + new + text[end:]).encode()
+
+    def spelt(old: str) -> str:
+        if old.startswith('"'):
+            return respell(old, value, escapes(text))
+        if old == "null":
+            return json.dumps(value, ensure_ascii=escapes(text))
+        return _same_kind(dotted, old, value)
+
+    return edit(text, path, spelt).encode()
 
 
-def _locate(text: str, dotted: str) -> tuple[int, int]:
-    """Where the value at `dotted` lies in `text`, as character offsets [start, end)."""
-    decoder = json.JSONDecoder(parse_int=str, parse_float=str)
-    start = _skip(text, 0)
-    rest, done = dotted.split("."), ""
-    decoder.raw_decode(text, start)
+def _path(text: str, dotted: str) -> Path:
+    """The keys that `dotted` stands for: a key may itself hold dots, the longest that fits wins."""
+    here, done = text.strip(), ""
+    path: list[str] = []
+    rest = dotted.split(".")
     while rest:
-        children = _children(text, start, decoder)
-        if children is None:
+        if here[:1] not in ("{", "["):
             raise _cannot_set(dotted, f"`{done or 'the row'}` has nothing below it")
-        # A key may itself hold dots: the longest that fits wins.
-        taken = next(
-            (n for n in range(len(rest), 0, -1) if ".".join(rest[:n]) in children),
-            0,
-        )
+        box = open_box(here)
+        taken = next((n for n in range(len(rest), 0, -1) if box.has(".".join(rest[:n]))), 0)
         if not taken:
             raise _cannot_set(
                 dotted,
                 f"there is no `{rest[0]}` in {f'`{done}`' if done else 'the row'}; "
-                f"it has {names(children)}",
+                f"it has {names(dict.fromkeys(box.names))}",
             )
-        done = f"{done}.{'.'.join(rest[:taken])}".lstrip(".")
-        start, rest = children[".".join(rest[:taken])], rest[taken:]
-    _, end = decoder.raw_decode(text, start)
-    if text[start] in "{[":
-        below = _children(text, start, decoder) or {}
+        name, rest = ".".join(rest[:taken]), rest[taken:]
+        path.append(name)
+        done, here = ".".join(path), box.get(name)
+    if here[:1] in ("{", "["):
+        below = dict.fromkeys(open_box(here).names)
         raise _cannot_set(dotted, f"it holds more than one value; name one of {names(below)}")
-    return start, end
-
-
-def _children(text: str, start: int, decoder: json.JSONDecoder) -> dict[str, int] | None:
-    """Key (or index) -> where its value starts; None where `start` is no object or list."""
-    if text[start] not in "{[":
-        return None
-    found: dict[str, int] = {}
-    at = _skip(text, start + 1)
-    while text[at] not in "}]":
-        key = str(len(found))
-        if text[start] == "{":
-            key, at = decoder.raw_decode(text, at)
-            at = _skip(text, _skip(text, at) + 1)
-        found[key] = at
-        _, at = decoder.raw_decode(text, at)
-        at = _skip(text, at)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-    return found
-
-
-def _skip(text: str, at: int) -> int:
-    space = _SPACE.match(text, at)
-    return space.end() if space else at
+    return tuple(path)
 
 
 def escapes(text: str) -> bool:
