@@ -1,14 +1,13 @@
 """Before the start: what the form would train on, and the pane that says so.
 
-Knows how the engine's preflight is asked and laid out. Does not decide anything: a finding does
-not stop a run, and what stops one is refused by the engine when it is started.
+Knows how the engine's preflight is asked and laid out. Does not decide anything: what stops a run
+is refused by the engine when it is started.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -17,8 +16,10 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Button, Static
 
-from engine.data.document import Document
-from engine.data.findings import Finding, preflight
+from engine.data.dataset import open_dataset
+from engine.data.findings import DROPPED, KINDS, Finding, preflight
+from engine.data.parts import recorded
+from engine.data.rows import Row
 from engine.models import refs
 from engine.render import Renderer
 from screens.safe import line, text
@@ -31,15 +32,6 @@ from store.errors import Unsupported, WorkbenchError
 MOST_ROWS = 5_000
 """Rows that are rendered for the plan; a larger file is judged by its first rows."""
 
-KINDS = {
-    "bad_row": "cannot be read",
-    "cut": "cut at max_length",
-    "nothing_trained": "teaches nothing",
-    "no_turn_end": "end of turn not trained",
-    "doubled_bos": "begins twice",
-    "duplicate": "is there twice",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -50,6 +42,8 @@ class Plan:
         held_out: rows kept for the evaluation loss.
         trained, total: tokens with loss and tokens in all, in the rows seen.
         steps_an_epoch, steps: optimizer steps.
+        tested: rows kept for the end, where a split is recorded.
+        stops: kinds of findings that stop the run; none where such rows are to be left out.
     """
 
     rows: int
@@ -60,6 +54,8 @@ class Plan:
     steps_an_epoch: int
     steps: int
     findings: tuple[Finding, ...]
+    tested: int = 0
+    stops: frozenset[str] = frozenset()
 
 
 def make_plan(cat: Catalogue, wish: Wish) -> Plan:
@@ -75,15 +71,17 @@ def make_plan(cat: Catalogue, wish: Wish) -> Plan:
             "Choose its original: starter, hub:org/name or a folder with safetensors.",
         )
     renderer = Renderer.load(model.renderer_folder)
-    with Document.open(cat, Path(wish.file)) as document:
+    with open_dataset(cat, wish.file) as document:
         document.grow()
         rows = document.rows(1, MOST_ROWS)
         count = document.count
+        split = recorded(cat, document)
     report = preflight(rows, renderer, wish.recipe.max_length)
     recipe = wish.recipe
-    held_out = round(count * recipe.test_size)
+    held_out = round(count * (split.rule.eval if split else recipe.test_size))
+    tested = round(count * split.rule.test) if split else 0
     batch = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
-    an_epoch = max(math.ceil((count - held_out) / batch), 1)
+    an_epoch = max(math.ceil((count - held_out - tested) / batch), 1)
     steps = recipe.max_steps if recipe.max_steps > 0 else an_epoch * recipe.num_train_epochs
     return Plan(
         rows=count,
@@ -94,14 +92,23 @@ def make_plan(cat: Catalogue, wish: Wish) -> Plan:
         steps_an_epoch=an_epoch,
         steps=math.ceil(steps),
         findings=tuple(report.findings),
+        tested=tested,
+        stops=frozenset() if recipe.leave_out else _stops(rows, report.findings),
     )
+
+
+def _stops(rows: list[Row], findings: tuple[Finding, ...]) -> frozenset[str]:
+    """Kinds of rows that teach nothing; blank lines are no rows."""
+    blank = {row.number for row in rows if not row.raw.strip()}
+    return frozenset(f.kind for f in findings if f.kind in DROPPED and f.line not in blank)
 
 
 def plan_words(plan: Plan) -> Content:
     """The plan as aligned lines, then the findings, the same kind together."""
     share = plan.trained / plan.total if plan.total else 0.0
+    tested = f", {plan.tested:,} for the end" if plan.tested else ""
     facts = [
-        ("rows", f"{plan.rows:,}", f"{plan.held_out:,} held out"),
+        ("rows", f"{plan.rows:,}", f"{plan.held_out:,} held out{tested}"),
         ("trained tokens", f"{plan.trained:,}", f"{share:.0%} of {plan.total:,}"),
         ("steps", f"{plan.steps:,}", f"{plan.steps_an_epoch:,} an epoch"),
     ]
@@ -120,11 +127,14 @@ def plan_words(plan: Plan) -> Content:
     kinds = dict.fromkeys(finding.kind for finding in plan.findings)
     for kind in kinds:
         found = [finding for finding in plan.findings if finding.kind == kind]
-        what = KINDS.get(kind, kind.replace("_", " "))
-        lines.append(
-            Content.styled(f"! {words.plural(len(found), 'row')}: {what}", "$text-warning")
-        )
+        what = KINDS[kind].title if kind in KINDS else kind.replace("_", " ")
+        what = what.removeprefix("are ")
+        sign, colour = ("✗", "$text-error") if kind in plan.stops else ("!", "$text-warning")
+        lines.append(Content.styled(f"{sign} {words.plural(len(found), 'row')}: {what}", colour))
         lines += [line(f"  {finding.text}", "$foreground 60%", limit=200) for finding in found[:3]]
+    if plan.stops:
+        way = "These rows stop the run: repair them, or set leave_out"
+        lines.append(Content.styled(way, "$text-error"))
     return Content("\n").join(lines)
 
 

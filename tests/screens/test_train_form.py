@@ -131,8 +131,9 @@ async def test_findings_are_listed_before_the_start(make_app: MakeApp, tmp_path:
     async with make_app().run_test(size=WIDE) as pilot:
         await form_room(pilot, path)
         screen = dump(pilot.app)
-        assert "rows" in screen and "! 1 row: cannot be read" in screen
-        assert "teaches nothing" in screen
+        assert "rows" in screen and "✗ 1 row: cannot be read" in screen
+        assert "masked to nothing" in screen
+        assert "These rows stop the run" in screen
 
 
 async def test_a_missing_file_is_named_and_nothing_is_started(
