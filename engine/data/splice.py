@@ -32,7 +32,7 @@ def set_value(raw: bytes, dotted: str, value: str) -> bytes:
     try:
         text = raw.removeprefix(BOM).decode()
         value.encode()
-        json.loads(text)
+        json.loads(text, parse_int=str)
         path = _path(text, dotted)
     except UnicodeDecodeError as wrong:
         raise _cannot_set(dotted, f"the row is not UTF-8 at byte {wrong.start + 1}") from None

@@ -105,6 +105,13 @@ def test_an_edit_changes_only_what_it_must() -> None:
     assert json.loads(set_value(plain, "text", 'a "b" \\ \n c'))["text"] == 'a "b" \\ \n c'
 
 
+def test_a_row_is_repaired_one_value_at_a_time() -> None:
+    """What makes a row bad need not stand in the way of an edit elsewhere in it."""
+    long = b'{"n": ' + b"9" * 5000 + b', "t": "a", "x": NaN}'
+    assert set_value(long, "t", "b") == long.replace(b'"a"', b'"b"')
+    assert set_value(b'{"t": "a", "t": "b"}', "t", "c") == b'{"t": "a", "t": "c"}'
+
+
 def test_an_edit_keeps_the_kind_of_value() -> None:
     raw = b'{"a.b": "x", "n": 1, "t": true, "z": null}'
     assert set_value(raw, "a.b", "1") == raw.replace(b'"x"', b'"1"')
