@@ -195,28 +195,25 @@ class Maker:
 
     def _edit(self, path: str, value: str) -> Edit | None:
         """One text with everything replaced; None where there is nothing to."""
-        raw = value.encode("utf-8", "surrogatepass")
         old, new, out = [], [], []
-        at = chars = made = 0
-        for match in self._pattern.compiled.finditer(raw):
+        at = made = 0
+        for match in self._pattern.compiled.finditer(value):
             start, end = match.span()
-            kept = raw[at:start].decode("utf-8", "surrogatepass")
-            gone = raw[start:end].decode("utf-8", "surrogatepass")
-            put = b"".join(
-                piece if isinstance(piece, bytes) else (match.group(piece) or b"")
+            put = "".join(
+                piece if isinstance(piece, str) else (match.group(piece) or "")
                 for piece in self._pieces
-            ).decode("utf-8", "surrogatepass")
-            chars, made = chars + len(kept), made + len(kept)
-            old.append((chars, chars + len(gone)))
+            )
+            made += start - at
+            old.append((start, end))
             new.append((made, made + len(put)))
-            chars, made = chars + len(gone), made + len(put)
-            out += [kept, put]
+            made += len(put)
+            out += [value[at:start], put]
             at = end
             if len(old) >= _MOST:
                 break
         if not old:
             return None
-        out.append(raw[at:].decode("utf-8", "surrogatepass"))
+        out.append(value[at:])
         return Edit(path, value, "".join(out), tuple(old), tuple(new))
 
 

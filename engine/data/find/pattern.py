@@ -227,8 +227,8 @@ def _wrong(text: str, error: Exception, regex: bool) -> BadInput:
 _FIRST_GROUP = re.compile(r"\$(\d+|\{\w+\}|\$)")
 
 
-def template(pattern: Pattern, replacement: str) -> list[bytes | int]:
-    """A replacement in pieces: bytes as they are, and groups (`$1`, `${name}`; `$$` is a dollar).
+def template(pattern: Pattern, replacement: str) -> list[str | int]:
+    """A replacement in pieces: texts as they are, and groups (`$1`, `${name}`; `$$` is a dollar).
 
     Words are replaced by words: there `$` means itself.
 
@@ -236,19 +236,19 @@ def template(pattern: Pattern, replacement: str) -> list[bytes | int]:
         BadInput: the pattern has no such group.
     """
     if not pattern.regex:
-        return [replacement.encode()]
+        return [replacement]
     names = {
         (name.decode() if isinstance(name, bytes) else name): index
         for name, index in pattern.compiled.groupindex.items()
     }
-    pieces: list[bytes | int] = []
+    pieces: list[str | int] = []
     at = 0
     for match in _FIRST_GROUP.finditer(replacement):
-        pieces.append(replacement[at : match.start()].encode())
+        pieces.append(replacement[at : match.start()])
         at = match.end()
         name = match[1].strip("{}")
         if name == "$":
-            pieces.append(b"$")
+            pieces.append("$")
             continue
         group = int(name) if name.isdigit() else names.get(name, -1)
         if not 0 <= group <= pattern.compiled.groups:
@@ -260,5 +260,5 @@ def template(pattern: Pattern, replacement: str) -> list[bytes | int]:
                 "put what is to be kept in ( ) and name it $1, $2…; $$ is a dollar sign",
             )
         pieces.append(group)
-    pieces.append(replacement[at:].encode())
-    return [piece for piece in pieces if piece != b""]
+    pieces.append(replacement[at:])
+    return [piece for piece in pieces if piece != ""]
