@@ -194,7 +194,8 @@ def _compiled(environment: ImmutableSandboxedEnvironment, source: str) -> jinja2
     for loop in list(tree.find_all(nodes.For)):
         loop.iter = nodes.Filter(loop.iter, "_watched", [], [], None, None, lineno=loop.lineno)
     code = environment.compile(tree)
-    return jinja2.Template.from_code(environment, code, environment.make_globals(None))
+    # A plain dict: a chain of them is walked through at every rendering.
+    return jinja2.Template.from_code(environment, code, dict(environment.globals))
 
 
 def _watched(items: Iterable[object]) -> Iterator[object]:
