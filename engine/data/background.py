@@ -14,6 +14,7 @@ import select
 import signal
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from typing import IO
 
 import msgspec
@@ -106,13 +107,22 @@ class Task(msgspec.Struct, frozen=True):
     request: Request
 
 
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process that waits for its task, and the file that it complains into."""
+
+    process: subprocess.Popen[bytes]
+    complaints: IO[bytes]
+
+
 class Scan:
     """One scan; use `Scan.start`. Not for several threads at once."""
 
-    def __init__(self, process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
+    def __init__(self, worker: Worker) -> None:
+        process = worker.process
         assert process.stdout is not None
         self._process = process
-        self._complaints = complaints
+        self._complaints = worker.complaints
         self._out = process.stdout.fileno()
         self._buffer = bytearray()
         self._ended = False
@@ -121,18 +131,24 @@ class Scan:
     @classmethod
     def start(cls, workspace: Workspace, where: str | os.PathLike[str], request: Request) -> Scan:
         """Begin to look through the dataset `where`; returns at once."""
-        process, complaints = _spares.pop() if _spares else _begun()
-        if process.poll() is not None:
-            process, complaints = _begun()
-        scan = cls(process, complaints)
+        worker = _spares.pop() if _spares else _begun()
+        if worker.process.poll() is not None:
+            worker = _begun()
+        scan = cls(worker)
         root = os.path.abspath(workspace.root)
         task = Task(root, os.path.abspath(where) if _is_plain(where) else os.fspath(where), request)
-        assert process.stdin is not None
+        stdin = worker.process.stdin
+        assert stdin is not None
         # The pipe stays open: when it closes, whoever started the scan is gone, and so it goes.
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(pack(task))
-            process.stdin.flush()
+            stdin.write(pack(task))
+            stdin.flush()
         return scan
+
+    @property
+    def pid(self) -> int:
+        """Its process, which leads a group of its own."""
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -217,7 +233,7 @@ class Scan:
         self._process.wait()
 
 
-_spares: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+_spares: list[Worker] = []
 
 
 def warm() -> None:
@@ -229,7 +245,7 @@ def warm() -> None:
         _spares.append(_begun())
 
 
-def _begun() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+def _begun() -> Worker:
     complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the scan
     process = subprocess.Popen(
         python_module(MODULE),
@@ -240,7 +256,7 @@ def _begun() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
         # A group of its own: what it starts itself is ended with it, and ctrl+c is not its.
         start_new_session=True,
     )
-    return process, complaints
+    return Worker(process, complaints)
 
 
 def _is_plain(where: str | os.PathLike[str]) -> bool:

@@ -111,7 +111,7 @@ def _answers(task: background.Task) -> Iterator[AnyEvent]:
             yield from HANDLERS[type(task.request)](cat, data, task.request)
             yield Done(moment=data.moment, rows=data.count)
     except WorkbenchError as error:
-        yield Failed(kind=type(error).__name__, message=error.message, hint=error.hint)
+        yield Failed.of(error)
 
 
 def _task() -> background.Task:

@@ -86,6 +86,12 @@ class Failed(Event, frozen=True, tag=True, kw_only=True):
     message: str
     hint: str
 
+    @classmethod
+    def of(cls, error: WorkbenchError) -> Failed:
+        """An error as it travels: as what it is, or the nearest kind that is known everywhere."""
+        kind = next((k.__name__ for k in type(error).__mro__ if k.__name__ in _ERRORS), "")
+        return cls(kind=kind, message=error.message, hint=error.hint)
+
     def error(self) -> WorkbenchError:
         """The error as if it had been met here."""
         found = _ERRORS.get(self.kind, WorkbenchError)
