@@ -17,7 +17,7 @@ import zstandard
 from engine.data.document import Document
 from engine.data.lines import Lines
 from engine.data.pieces import Pieces
-from engine.data.sources import Limits, Source, open_source
+from engine.data.sources import Limits, PackedSource, Source, open_source
 from engine.data.sources.copies import sweep_copies
 from store.catalogue import Catalogue
 from store.errors import BadInput, NotFound
@@ -209,6 +209,26 @@ def test_closing_ends_the_unpacking(
     source = opened(file)
     source.grow(0.01)
     assert not source.complete
+    source.close()
+    assert not list(folder.iterdir())
+
+
+def test_an_unpacking_that_is_ended_is_told(
+    opened: Callable[..., Source], tmp_path: Path, folder: Path
+) -> None:
+    file = tmp_path / "a.jsonl.gz"
+    file.write_bytes(gzip.compress(b'{"text": "0123456789"}\n' * 3_000_000, 1))
+    source = opened(file)
+    assert isinstance(source, PackedSource)
+    source.grow(0.01)
+    assert source._process is not None
+    source._process.kill()
+    assert source.grow()
+    assert "ended before it was done" in str(source.trouble)
+    assert source.index.read(*source.index.span(70)) == b'{"text": "0123456789"}\n'
+    with pytest.raises(BadInput, match="not saved"):
+        saved(source, Pieces(), tmp_path / "out")
+    source.keep()
     source.close()
     assert not list(folder.iterdir())
 

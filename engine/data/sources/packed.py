@@ -179,7 +179,7 @@ class PackedSource(Source):
         if not news and not self._done:
             process.wait()
             self._done = True
-            self._trouble = "the unpacking ended early: its process was ended; open the file again"
+            self._trouble = "the unpacking was ended before it was done; open the file again"
             self.index.extend(self.index.known_size, ended=True)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -272,6 +272,9 @@ class PackedSource(Source):
 
     def keep(self) -> None:
         if not self.complete or self._kept or self.changed():
+            return
+        if self._trouble is not None:
+            # Perhaps there is more room, or nobody ends the process, the next time.
             return
         meta = meta_of(
             self.path,
