@@ -5,7 +5,6 @@ Knows how all rows are asked, quickly. The language is in `language`, the fields
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Iterator
 
@@ -37,7 +36,7 @@ __all__ = [
     "parse",
 ]
 
-_ODD = re.compile(rb"\\u(?:00[2-7]|212[aA]|017[fF])")
+_ODD = Pattern.compile(r"\\u(?:00[2-7]|212[aA]|017[fF])", regex=True, case=True)
 """Escapes of letters that need none, and of two signs that are ASCII letters in lower case."""
 _ASK_EVERY = 64
 """Rows between two looks at the clock."""
@@ -123,9 +122,7 @@ class _Sieve:
         """The lines that may fit as (row, content); None: all of them may."""
         pattern = self._pattern
         buffer, end = chunk.buffer, chunk.end
-        if pattern is None or (
-            buffer.find(b"\\u", 0, end) >= 0 and _ODD.search(buffer, 0, end) is not None
-        ):
+        if pattern is None or _ODD.within(buffer, end):
             return None
         starts = pattern.lines(buffer, end)
         if not starts:

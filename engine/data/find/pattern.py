@@ -74,6 +74,10 @@ class Pattern:
         """Is it in this line (without its ending)?"""
         return self._match(raw, 0, len(raw))[0] >= 0
 
+    def within(self, buffer: Buffer, end: int) -> bool:
+        """Is it anywhere in `buffer[:end]`?"""
+        return self._match(buffer, 0, end)[0] >= 0
+
     def lines(self, buffer: Buffer, end: int) -> list[int]:
         """Where a match begins in each line of `buffer[:end]` that has one: the first, in order."""
         match, find = self._match, buffer.find
