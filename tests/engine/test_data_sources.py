@@ -213,6 +213,16 @@ def test_closing_ends_the_unpacking(
     assert not list(folder.iterdir())
 
 
+def test_opening_waits_for_no_long_row(opened: Callable[..., Source], tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_bytes(b'[{"a": 1}, {"text": "' + b"x" * (40 << 20) + b'"}, {"b": 2}]')
+    source = opened(file)
+    assert len(source.index) == 1
+    assert not source.complete
+    found = contents(source)
+    assert (found[0], len(found[1]), found[2]) == (b'{"a": 1}', (40 << 20) + 12, b'{"b": 2}')
+
+
 def test_an_unpacking_that_is_ended_is_told(
     opened: Callable[..., Source], tmp_path: Path, folder: Path
 ) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.data.index import FIRST_ROWS, Identity, RowIndex
+from engine.data.index import FIRST_BYTES, FIRST_ROWS, Identity, RowIndex
 from engine.data.sources.base import Source
 from engine.data.sources.copies import Copy, meta_of, sweep_copies
 from engine.data.sources.detect import Kind
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from engine.data.lines import Lines
 
 _FIRST_SECONDS = 0.03
+_ARROW_SECONDS = 10.0
+"""How long opening waits for the first rows of Parquet, which another process reads."""
 _HOME = Path(__file__).parents[3]
 
 
@@ -90,7 +92,7 @@ class PackedSource(Source):
         self._learn(meta.wrongs, meta.facts, meta.trouble)
         self._done = self._kept = True
         self.index = CopyIndex.kept(self, copy, self._copy.rows)
-        self.index.grow(rows=FIRST_ROWS)
+        self.index.look(rows=FIRST_ROWS)
         return True
 
     def _open_new(self) -> None:
@@ -114,7 +116,7 @@ class PackedSource(Source):
     def _first_rows(self, copy: int) -> None:
         """Unpack the first rows here and now; Arrow is left to the other process."""
         if self.format == "parquet":
-            self.index.grow(rows=FIRST_ROWS)
+            self.index.grow(rows=1, seconds=_ARROW_SECONDS)
             return
         out = Out(copy, self._spans, self.identity.bytes, self._limits)
         until = time.monotonic() + _FIRST_SECONDS
@@ -130,7 +132,7 @@ class PackedSource(Source):
         self._at = out.at
         self._learn(out.wrongs, out.facts if self._done else {}, out.trouble)
         self.index.extend(out.size, ended=self._done)
-        self.index.grow(rows=FIRST_ROWS)
+        self.index.look(rows=FIRST_ROWS)
 
     def _learn(
         self, wrongs: dict[int, str], facts: dict[str, int | bool | str], trouble: str | None
@@ -342,6 +344,10 @@ class CopyIndex(RowIndex):
                 break
             seconds = None if stop is None else max(0.0, stop - time.monotonic())
         return self.complete
+
+    def look(self, *, rows: int) -> None:
+        """Look for so many rows in what there is of the copy, without waiting for more."""
+        super().grow(rows=rows, upto=FIRST_BYTES)
 
     def wrong(self, row: int) -> str | None:
         return self._source.wrongs.get(row)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from engine.data.sources.out import Out
+from engine.data.sources.out import FullError, Out
 from engine.data.sources.streams import BrokenStreamError, Stream
 from store.errors import BadInput
 
@@ -27,6 +27,7 @@ MAX_FIELD = 4 << 20
 """A longer field is a quote that is never closed, or nothing that a model could read."""
 _GIVE_UP = 100
 """So many unclosed quotes are each read around; from then on the rest of a record is lost."""
+_MAX_LINE = 64 << 20
 _FLUSH = 256 << 10
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",\t;|"
@@ -99,12 +100,13 @@ class _Lines:
         self._pieces = stream.pieces()
         self._ready: deque[bytes] = deque()
         self._rest: list[bytes] = []
+        self._rest_size = 0
         self._ended = False
         self.begun = False
         self.taken: list[bytes] = []
         self.position = 0
         self.pieces = 0
-        self.fault: BrokenStreamError | None = None
+        self.fault: BrokenStreamError | FullError | None = None
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -156,10 +158,16 @@ class _Lines:
         *lines, rest = piece.split(b"\n")
         if lines:
             lines[0] = b"".join((*self._rest, lines[0]))
-            self._rest = []
+            self._rest, self._rest_size = [], 0
             self._ready.extend([line + b"\n" for line in lines])
         if rest:
             self._rest.append(rest)
+            self._rest_size += len(rest)
+        if self._rest_size > _MAX_LINE:
+            self.fault = FullError(
+                f"a line is longer than {_MAX_LINE >> 20} MiB, at byte {self.position + 1:,}"
+            )
+            self._rest, self._ended = [], True
 
 
 def sniff(name: str, head: bytes) -> str:
