@@ -111,25 +111,30 @@ def open_box(text: str, start: int = 0) -> Box:
     if opens not in ("{", "["):
         raise ValueError(f"expected an object or a list at character {start + 1}")
     box = Box(opens, [], [], [], [])
-    at = start + 1
-    mark = at
+    keyed = opens == "{"
+    closes = "}" if keyed else "]"
+    decode = _DECODER.raw_decode
+    at = mark = start + 1
     while True:
-        at = skip(text, at)
-        if text[at] in "}]":
-            box.gaps.append(text[mark:at])
-            return box
+        # A space or none is what nearly always comes; everything else is left to `skip`.
+        if text[at] in " \t\n\r":
+            at = skip(text, at)
         box.gaps.append(text[mark:at])
+        if text[at] == closes:
+            return box
         head = at
         name = str(len(box.values))
-        if opens == "{":
-            name, at = _DECODER.raw_decode(text, at)
-            at = skip(text, skip(text, at) + 1)
+        if keyed:
+            name, at = decode(text, at)
+            at = skip(text, at) + 1 if text[at] != ":" else at + 1
+            at = skip(text, at)
+        _, end = decode(text, at)
         box.names.append(name)
         box.heads.append(text[head:at])
-        _, end = _DECODER.raw_decode(text, at)
         box.values.append(text[at:end])
         mark = at = end
-        at = skip(text, at)
+        if text[at] != ",":
+            at = skip(text, at)
         if text[at] == ",":
             at += 1
 

@@ -7,6 +7,7 @@ text. Does not know what a target looks like.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 import msgspec
 
@@ -108,12 +109,17 @@ def unpack(row: Row) -> Parcel:
 
 def build(members: list[Member]) -> str:
     """A JSON object of keys and the texts of their values."""
-    return "{" + ", ".join(f"{quoted(key)}: {value}" for key, value in members) + "}"
+    return "{" + ", ".join(f"{_key(key)}: {value}" for key, value in members) + "}"
 
 
 def listed(values: list[str]) -> str:
     """A JSON list of the texts of its values."""
     return "[" + ", ".join(values) + "]"
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> str:
+    return quoted(name)
 
 
 def quoted(text: str, ascii_only: bool = False) -> str:
