@@ -32,7 +32,7 @@ Target = Literal[
     "openai_preference",
     "kto",
 ]
-TARGETS: tuple[str, ...] = get_args(Target)
+TARGETS: tuple[Target, ...] = get_args(Target)
 
 _SHAPES: dict[Target, Shape] = {
     "prompt_completion_messages": "prompt_completion",

@@ -85,7 +85,10 @@ def _not_json(text: str, wrong: json.JSONDecodeError) -> WrongError:
     place = f"column {wrong.colno}" + (f" of its line {wrong.lineno}" if wrong.lineno > 1 else "")
     if text[wrong.pos : wrong.pos + 1] == "\0":
         return WrongError(f"a NUL character at {place}; expected none (text may hold \\u0000)")
-    return WrongError(f"not JSON at {place} ({_lower(wrong.msg)}); expected one JSON object")
+    reason = _lower(wrong.msg)
+    if wrong.pos >= len(text.rstrip()) > 0:
+        reason = "the row ends there, too early"
+    return WrongError(f"not JSON at {place} ({reason}); expected one JSON object")
 
 
 def _decoder(mark: Callable[[str], object]) -> json.JSONDecoder:

@@ -68,6 +68,10 @@ def test_a_turn_says_whether_it_is_learned() -> None:
         (b'{"text": 1, "text": 2}', "line 7: key `text` is there more than once; expected it once"),
         (b'{"n": ' + b"9" * 5000 + b"}", "line 7: n: a number of 5,000 digits; expected one that"),
         (b'{"n": [' + b"9" * 400 + b"]}", "line 7: n.0: a number of 400 digits; expected one that"),
+        (
+            b'{"text": "a"',
+            "line 7: not JSON at column 13 (the row ends there, too early); expected",
+        ),
         (b'{"n": -1e999}', "line 7: n: -1e999 is too big for a number"),
         (b'{"n": Infinity}', "line 7: n: Infinity is not JSON; expected a number or null"),
         (b'{"n": -Infinity}', "n: -Infinity is not JSON; expected a number or null (column 7)"),

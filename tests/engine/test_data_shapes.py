@@ -388,7 +388,8 @@ WRONG = [
     ),
     (
         {"messages": [{"role": "assistant", "tool_calls": [{"name": "f", "arguments": "{x"}]}]},
-        "messages.0.tool_calls.0.arguments: not JSON at column 2",
+        "messages.0.tool_calls.0.arguments: not JSON at column 2 (expecting property name "
+        "enclosed in double quotes); expected an object, as JSON text",
     ),
     (
         {"messages": [{"role": "assistant", "tool_calls": [{"name": "f", "arguments": "[1]"}]}]},
@@ -403,6 +404,10 @@ WRONG = [
             ]
         },
         "messages.0.train_detail.0.end_offset: expected a character from 0 to 0, found 1",
+    ),
+    (
+        {"conversations": [HUMAN, {"from": "function_call", "value": "f(1)"}]},
+        "conversations.1.value: not JSON at column 1",
     ),
     ({"conversations": [HUMAN], "tools": "{"}, "tools: not JSON at column 2"),
     ({"messages": [USER], "tools": {"a": 1}}, "tools: expected a list of tools, found an object"),

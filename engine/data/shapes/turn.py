@@ -245,4 +245,5 @@ def _json(text: str, path: str, expected: str) -> object:
     try:
         return load(text.encode())
     except WrongError as wrong:
-        raise WrongError(f"{path}: {wrong}; expected {expected} as JSON text") from None
+        reason = str(wrong).partition("; expected")[0]
+        raise WrongError(f"{path}: {reason}; expected {expected}, as JSON text") from None
