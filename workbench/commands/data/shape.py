@@ -54,9 +54,7 @@ def convert(
 
     Rows that cannot be read or have no place in the new shape stop it before anything is written.
     """
-    from typing import cast
-
-    from engine.data.convert import TARGETS, Target
+    from engine.data.convert import TARGETS
     from engine.data.convert_file import convert_dataset, convert_in_place
     from store.errors import BadInput
 
@@ -67,12 +65,11 @@ def convert(
             "expected either --out FILE or --in-place",
             "name a new file, or change the rows here as one step of undo",
         )
-    target = cast(Target, to)
     with opened(file, workspace) as (document, _):
         if out is None:
-            report = convert_in_place(document, target, leave_out=leave_out)
+            report = convert_in_place(document, to, leave_out=leave_out)
         else:
-            report = convert_dataset(document, target, out, leave_out=leave_out, force=force)
+            report = convert_dataset(document, to, out, leave_out=leave_out, force=force)
         emit(_for_programs(document.title, report), json, _for_people(report))
 
 
