@@ -16,6 +16,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -147,7 +148,7 @@ class Document(Reading):
         with self._lock:
             self._lines, self._at = lines, done.at
             if self._unsaved is not None:
-                self._unsaved += done.step.rows
+                self._unsaved = replace(self._unsaved, rows=self._unsaved.rows + done.step.rows)
 
     def undo(self) -> Step | None:
         """Take the last step back, saved or not; None when there is none.
@@ -190,9 +191,13 @@ class Document(Reading):
         self._show_journal(self._cat)
 
     def _show_journal(self, cat: Catalogue) -> None:
-        lines, at = overlay.followed(cat, self.dataset_id, self._source, self._lines, self._at)
+        was = self._at
+        lines, at, way = overlay.followed(cat, self.dataset_id, self._source, self._lines, was)
+        unsaved = None
+        if way is not None and was.file == at.file:
+            unsaved = overlay.counted(self._unsaved, way, at.file)
         with self._lock:
-            self._lines, self._at, self._unsaved = lines, at, None
+            self._lines, self._at, self._unsaved = lines, at, unsaved
 
     def history(self, limit: int = 100) -> list[Step]:
         """The newest steps, those that were undone (`done` False) first."""

@@ -178,8 +178,8 @@ def laid(
 
 def followed(
     cat: Catalogue, dataset_id: int, source: Source, lines: Lines, at: Position
-) -> tuple[Lines, Position]:
-    """The document as the journal has it now, from the one that was shown.
+) -> tuple[Lines, Position, Way | None]:
+    """The document as the journal has it now, from the one that was shown, and the way there.
 
     Raises:
         Conflict: a step is to be taken back that is in the file, where the file was changed
@@ -189,11 +189,13 @@ def followed(
     try:
         way = edits.way(cat, dataset_id, at.head, now.head)
     except edits.NotThereError:
-        return laid(cat, dataset_id, source)
-    rest = edits.way(cat, dataset_id, now.file, now.head)
-    saved = bool(rest.back) and now.epoch > 0
-    if not saved and way.rows > _IN_PLACE and way.rows > rest.rows:
-        return laid(cat, dataset_id, source)
+        return *laid(cat, dataset_id, source), None
+    # What lies under the step that the file holds has a smaller id.
+    saved = now.epoch > 0 and any(step.id <= now.file for step in way.back)
+    if way.rows > _IN_PLACE and not saved:
+        rest = edits.way(cat, dataset_id, now.file, now.head)
+        if way.rows > rest.rows:
+            return *laid(cat, dataset_id, source), way
     new = Lines(source.index, lines.pieces.copy())
     for edit in edits.along(cat, Way(back=way.back)):
         if saved:
@@ -205,7 +207,7 @@ def followed(
                 ) from None
         lay_back(new, [edit])
     _do(cat, new, way.forth)
-    return new, now
+    return new, now, way
 
 
 def _do(cat: Catalogue, lines: Lines, steps: Sequence[edits.Step]) -> None:
@@ -250,6 +252,30 @@ def last_is_whole(lines: Lines) -> bool:
         return True
     last = len(index) - 1
     return any(isinstance(p, FileRows) and p.start <= last < p.stop for p in lines.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """How many changes of rows the file does not have; `ahead`: none of them takes back what
+    it has."""
+
+    rows: int
+    ahead: bool
+
+
+def unsaved(cat: Catalogue, dataset_id: int, at: Position) -> Unsaved:
+    """Counted along the whole way, which takes a while where it has many steps."""
+    way = edits.way(cat, dataset_id, at.file, at.head)
+    return Unsaved(way.rows, not way.back)
+
+
+def counted(before: Unsaved | None, way: Way, file: int) -> Unsaved | None:
+    """The count after going `way`, where that is plain; None where it must be found out."""
+    if before is None or not before.ahead or (way.back and way.forth):
+        return None
+    if any(step.id <= file for step in way.back):
+        return None
+    return Unsaved(before.rows + (-way.rows if way.back else way.rows), True)
 
 
 # Telling

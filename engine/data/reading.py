@@ -19,7 +19,6 @@ from engine.data.pieces import OwnRow
 from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES, Row, oversized, parse_row
 from engine.data.shift import Shift, shift
 from engine.data.sources import Source
-from store import edits
 from store.catalogue import Catalogue
 from store.edits import Position
 
@@ -36,7 +35,7 @@ class Reading(Editable):
         self._source = source
         self._lines = lines
         self._at = at
-        self._unsaved: int | None = None
+        self._unsaved: overlay.Unsaved | None = None
         self._lock = threading.RLock()
 
     @property
@@ -88,10 +87,10 @@ class Reading(Editable):
         """How many changes of rows the file does not have yet."""
         found = self._unsaved
         if found is None:
+            # Perhaps on another thread than the document's, which needs a catalogue of its own.
             with Catalogue.open(self._cat.workspace) as cat:
-                found = edits.way(cat, self.dataset_id, self._at.file, self._at.head).rows
-            self._unsaved = found
-        return found
+                found = self._unsaved = overlay.unsaved(cat, self.dataset_id, self._at)
+        return found.rows
 
     @property
     def moment(self) -> int:
