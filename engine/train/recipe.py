@@ -76,7 +76,11 @@ class Recipe:
         42, "Seed of adapter weights, order, dropout and split.", low=0, high=2**31
     )
     test_size: float = _setting(
-        0.1, "Share of rows held out for the evaluation loss.", low=0.0, high=0.9, group="Data"
+        0.1,
+        "Share held out, where no split is recorded.",
+        low=0.0,
+        high=0.9,
+        group="Data",
     )
     max_length: int = _setting(
         1024,

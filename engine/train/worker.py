@@ -158,6 +158,7 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
     rendered = len(examples.examples) + len(held_examples.examples)
     left_out = len(listed) + unlisted + len(train) + len(held) - rendered
     _list_notes(recorder.writer, notes, left_out, len(notes) + unlisted)
+    _say_split(recorder.writer, spec)
     if not examples.examples:
         raise BadInput("no training row has a token to train on", "Look at the rows' mask.")
     control.check()
@@ -209,6 +210,17 @@ def _list_notes(writer: RunWriter, notes: list[str], left_out: int, count: int) 
     if count > 1:
         counted = f"{left_out:,} rows left out, {count - left_out:,} cut at max_length"
         writer.event("rows", counted, level="warn")
+
+
+def _say_split(writer: RunWriter, spec: Spec) -> None:
+    """Say where the dataset's recorded split was followed, and not the recipe's share."""
+    snapshot = spec.snapshot
+    if snapshot.split.get("by") == "recorded":
+        writer.event(
+            "split",
+            f"the recorded split was followed, not test_size: {snapshot.train_rows:,} rows to "
+            f"train on, {snapshot.eval_rows:,} held out, {snapshot.test_rows:,} kept for the end",
+        )
 
 
 def _start_text(

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 import assets
+from engine.data import parts
+from engine.data.dataset import open_dataset
 from engine.data.snapshot import take
+from engine.data.split import rule_of
 from engine.render import Renderer
 from engine.train import client
 from engine.train.recipe import load, with_sets
@@ -97,10 +100,13 @@ def test_a_run_that_leaves_rows_out_counts_them(cat: Catalogue, tmp_path: Path) 
     file = small_data(tmp_path, rows=8)
     with file.open("ab") as out:
         out.write(b"{broken\n" + chat("no answer") + b"\n" + chat("q", "word " * 400) + b"\n")
-    recipe = small_recipe("max_steps=3", "leave_out=true", "max_length=128", "test_size=0")
+    recipe = small_recipe("max_steps=3", "leave_out=true", "max_length=128", "test_size=0.5")
+    with open_dataset(cat, file) as data:
+        parts.record(cat, data, rule_of(0.8, 0, 0.2, seed=1))
     run = client.start(cat, file, "starter", recipe)
     wait(cat, run.id, lambda found: found.status == "finished")
     with client.reader(cat, run.id) as reader:
-        events = {event.text for event in reader.events() if event.kind in ("row", "rows")}
+        events = {event.text for event in reader.events() if event.kind in ("row", "rows", "split")}
+    assert any(text.startswith("the recorded split was followed") for text in events)
     assert "2 rows left out, 1 cut at max_length" in events
     assert sum(text.startswith(("line 9:", "line 10:", "line 11:")) for text in events) == 3
