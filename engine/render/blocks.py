@@ -12,6 +12,8 @@ Knows text. Does not know tokens.
 from __future__ import annotations
 
 import itertools
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +25,14 @@ Render = Callable[[Sequence[Message], bool], TemplateText]
 """(messages, generation prompt) to text; raises TemplateRefused."""
 
 REASONING = ("reasoning_content", "thinking", "reasoning")
-_STANDINS = ("qz{:06d}jx", "Vw{:06d}Kp9")
+_STANDINS = (
+    ("qz{:07d}jx", re.compile(r"qz(\d{7})jx")),
+    ("Vw{:07d}Kp9", re.compile(r"Vw(\d{7})Kp9")),
+)
+
+MOST_MESSAGES = 60_000
+"""Messages that are rendered for the prefixes of one conversation: about a second. Turns
+beyond that (in conversations of more than some 340) are placed by their own texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,7 @@ class Conversation:
         self._open_end = open_end
         self._stops = stops
         self._places: dict[int, Range | None] | None = None
+        self._rendered = 0
         self.notes: list[str] = []
 
     def trained(self) -> Trained:
@@ -130,6 +140,8 @@ class Conversation:
         """Marks of each answer, by how many there are after it; one a turn at most."""
         found: dict[int, Range] = {}
         before = 0
+        if len(every) * len(self._messages) > MOST_MESSAGES:
+            return None
         for k in every:
             try:
                 part = self._render(self._messages[: k + 1], False)
@@ -148,6 +160,9 @@ class Conversation:
     def _by_prefix(self, k: int) -> Range | None:
         text, last = self._text, len(self._messages) - 1
         before = after = None
+        self._rendered += 2 * k
+        if self._rendered > MOST_MESSAGES:
+            return self._by_standins(k, None, None)
         try:
             before = self._render(self._messages[:k], True).text
             whole = k == last and not self._open_end
@@ -265,14 +280,19 @@ class Conversation:
         nowhere: dict[int, Range | None] = dict.fromkeys(range(len(self._turns)))
         which = list(range(len(self._turns)))
         skeleton: list[str] | None = None
-        for form in _STANDINS:
-            marks = {k: form.format(k) for k in which}
-            text = self._with_standins(marks)
-            if text is None or form[:2] + "000" in self._text:
+        for form, pattern in _STANDINS:
+            text = self._with_standins({k: form.format(k) for k in which})
+            if text is None or pattern.search(self._text):
                 return nowhere
-            which = [k for k in which if text.count(marks[k]) == 1]
-            pieces = _pieces(text, [marks[k] for k in which])
-            if pieces is None or (skeleton is not None and pieces != skeleton):
+            found = list(pattern.finditer(text))
+            times = Counter(int(match[1]) for match in found)
+            which = [k for k in which if times[k] == 1]
+            kept = [match for match in found if times[int(match[1])] == 1]
+            if [int(match[1]) for match in kept] != which:
+                return nowhere
+            edges = [0, *(edge for match in kept for edge in match.span()), len(text)]
+            pieces = [text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+            if skeleton is not None and pieces != skeleton:
                 return nowhere
             skeleton = pieces
         assert skeleton is not None
@@ -368,17 +388,6 @@ def _overlap(alone: str, here: str) -> int:
         if here.startswith(alone[at:]):
             return len(alone) - at
     return 0
-
-
-def _pieces(text: str, marks: list[str]) -> list[str] | None:
-    """`text` cut at the marks; None where they are not in this order."""
-    pieces = []
-    for mark in marks:
-        piece, found, text = text.partition(mark)
-        if not found:
-            return None
-        pieces.append(piece)
-    return [*pieces, text]
 
 
 def _unchanged(text: str, start: int, said: str, piece: str) -> int | None:

@@ -5,6 +5,7 @@ Knows renderings of prefixes. Where those do not tell, the turns' own texts do.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from engine.data.rows import Turn
@@ -12,6 +13,12 @@ from engine.render.blocks import Conversation, Render
 from engine.render.rendered import Span
 from engine.render.template import Message, TemplateRefused
 from engine.render.tokenrange import Places
+
+MOST_TURNS = 200
+"""Turns whose prefixes are rendered; those of a longer conversation are told by their texts."""
+
+MOST_MISSES = 200
+"""Texts that are looked for in vain in one rendering; each costs a walk through all of it."""
 
 
 def spans(
@@ -48,10 +55,10 @@ def _edge(
     number: int,
 ) -> int | None:
     """The character after turn `number`."""
-    try:
-        prefix = render(messages[: number + 1], False).text
-    except TemplateRefused:
-        prefix = None
+    prefix = None
+    if len(messages) <= MOST_TURNS:
+        with contextlib.suppress(TemplateRefused):
+            prefix = render(messages[: number + 1], False).text
     if prefix and text.startswith(prefix):
         return len(prefix)
     return conversation.end_of(number)
@@ -60,11 +67,12 @@ def _edge(
 def parts(turns: Sequence[Turn], text: str, places: Places) -> tuple[tuple[str, int], ...]:
     """(role, tokens) of each turn's text, found one after the other; 0 where it is not there."""
     found: list[tuple[str, int]] = []
-    position = 0
+    position = misses = 0
     for turn in turns:
         said = turn.text.strip()
-        at = text.find(said, position) if said else -1
+        at = text.find(said, position) if said and misses < MOST_MISSES else -1
         if at < 0:
+            misses += bool(said)
             found.append((turn.role, 0))
             continue
         position = at + len(said)

@@ -28,7 +28,7 @@ class Places:
         if position <= 0:
             return 0
         if position >= self._length:
-            return self._exact(position)
+            return self._count
         encoding = self._encoding
         for near in range(position, min(position + _NEAR, self._length)):
             token = encoding.char_to_token(near)

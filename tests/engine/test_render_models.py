@@ -241,3 +241,21 @@ def test_cut_at_is_the_first_id_that_is_gone() -> None:
     assert whole.cut_at is None
     cut = model.render_row(row, max_length=9)
     assert cut.cut_at == 9 == len(cut.ids) == len(whole.ids) - cut.cut
+
+
+@pytest.mark.parametrize("name", ["chatml", "phi3", "qwen3", "qwen2_5_training"])
+def test_a_conversation_without_end_is_told_all_the_same(name: str) -> None:
+    """By prefixes this would render two million messages."""
+    turns = [
+        turn
+        for n in range(1500)
+        for turn in (Turn("user", f"ask {n}"), Turn("assistant", f"say {n}"))
+    ]
+    model = renderer(name)
+    (found,) = model.render_rows([Row(1, b"", "messages", tuple(turns), None)], details=True)
+    assert isinstance(found, Compact)
+    trained = [said(model.decode(found.ids[a:b], special=True)) for a, b in found.runs]
+    stop = STOPS[name.removesuffix("_training")]
+    assert trained == [f"say {n}{stop}" for n in range(1500)]
+    assert found.lost == ()
+    assert len(model.render(turns[:500]).spans) == 500
