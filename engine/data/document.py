@@ -37,7 +37,7 @@ from engine.data.sources import Source
 from store import datasets, edits
 from store.catalogue import Catalogue
 from store.edits import Position
-from store.errors import Conflict, NotFound
+from store.errors import BadInput, Conflict, NotFound
 from store.sqlite import write
 
 _TRIES = 20
@@ -131,7 +131,10 @@ class Document(Reading):
         """Write changes to the journal, but do not show them yet; part of a transaction."""
         for n in needed(changes):
             self.reach(n)
-        new = plan(self._lines, changes, self._source.accept)
+        try:
+            new = plan(self._lines, changes, self._source.accept)
+        except BadInput as wrong:
+            raise BadInput(f"{self.path}: {wrong.message}", wrong.hint) from None
         moves = len(new) == 2 and label.startswith(self.MOVES)
         draft = edits.Draft(
             label, new, first_row(new), 1 if moves else len(new), batch, moves=moves

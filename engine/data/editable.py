@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
-from engine.data.changes import Change, Delete, Insert, Place, Replace
+from engine.data.changes import Change, Delete, Insert, Replace
 from engine.data.rows import MAX_ROW_BYTES, Row, set_value
 from store.errors import BadInput, NotFound
 
@@ -30,9 +30,6 @@ class Editable(ABC):
 
     @abstractmethod
     def raw(self, n: int) -> bytes: ...
-
-    @abstractmethod
-    def locate(self, n: int) -> Place: ...
 
     @property
     @abstractmethod
@@ -76,17 +73,16 @@ class Editable(ABC):
             NotFound: no such row. BadInput: no such key, or the value does not fit it.
         """
         with self.writing():
-            place = self.locate(n)
             new = self.raw(n)
             if len(new) > MAX_ROW_BYTES:
                 raise BadInput(
-                    f"{place.path}: {self.row(n).error}", "split the row outside, or delete it"
+                    f"{self.title}: {self.row(n).error}", "split the row outside, or delete it"
                 )
             try:
                 for dotted, value in pairs:
                     new = set_value(new, dotted, value)
             except BadInput as wrong:
-                raise BadInput(f"{place.path}: line {n}: {wrong.message}", wrong.hint) from None
+                raise BadInput(f"{self.title}: line {n}: {wrong.message}", wrong.hint) from None
             keys = ", ".join(dotted for dotted, _ in pairs)
             self.change([Replace(n, new)], f"set {keys} of row {n}")
 
