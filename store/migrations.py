@@ -1,7 +1,8 @@
 """The shape of both databases, as named migrations that are applied once and recorded.
 
-Knows every table. Does not know what is done with them (see one module a noun). A published
-migration is never changed; a new need is a new migration at the end.
+Knows every table of the catalogue (a run's are in `store.runtables`). Does not know what is done
+with them (see one module a noun). A published migration is never changed; a new need is a new
+migration at the end.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import functools
 import sqlite3
 
 from store.errors import Unsupported
-from store.sqlite import Database, Migrations, file_of, write
+from store.runtables import RUN
+from store.sqlite import Database, Migrations, file_of, statements, write
 
 CATALOGUE = Migrations("catalogue")
-RUN = Migrations("run")
 
 
 def migrate_catalogue(db: Database) -> None:
@@ -67,14 +68,9 @@ def _names(migrations: Migrations) -> tuple[str, ...]:
         return tuple(migration.name for migration in migrations.pending(empty))
 
 
-def _statements(db: Database, *statements: str) -> None:
-    for statement in statements:
-        db.execute(statement)
-
-
 @CATALOGUE(name="001-datasets-and-edits")
 def _datasets(db: Database) -> None:
-    _statements(
+    statements(
         db,
         """CREATE TABLE datasets (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -135,7 +131,7 @@ def _datasets(db: Database) -> None:
 
 @CATALOGUE(name="002-runs-and-commands")
 def _runs(db: Database) -> None:
-    _statements(
+    statements(
         db,
         """CREATE TABLE runs (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -180,7 +176,7 @@ def _runs(db: Database) -> None:
 
 @CATALOGUE(name="003-chats-checks-exports")
 def _chats(db: Database) -> None:
-    _statements(
+    statements(
         db,
         """CREATE TABLE chats (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -251,7 +247,7 @@ def _chats(db: Database) -> None:
 
 @CATALOGUE(name="004-splits")
 def _splits(db: Database) -> None:
-    _statements(
+    statements(
         db,
         """CREATE TABLE splits (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -275,7 +271,7 @@ def _splits(db: Database) -> None:
 
 @CATALOGUE(name="005-edit-steps")
 def _steps(db: Database) -> None:
-    _statements(
+    statements(
         db,
         """CREATE TABLE steps (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -379,7 +375,7 @@ def _journal_to_steps(db: Database) -> None:
 
 @CATALOGUE(name="006-findings")
 def _findings(db: Database) -> None:
-    _statements(
+    statements(
         db,
         """CREATE TABLE finding_sets (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -407,69 +403,4 @@ def _findings(db: Database) -> None:
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX findings_by_kind ON findings(dataset_id, kind, line)",
         'CREATE INDEX findings_by_group ON findings(dataset_id, "group") WHERE "group" IS NOT NULL',
-    )
-
-
-@RUN(name="001-run")
-def _run(db: Database) -> None:
-    _statements(
-        db,
-        "CREATE TABLE keys (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
-        """CREATE TABLE metrics (
-            key INTEGER NOT NULL REFERENCES keys(id),
-            step INTEGER NOT NULL,
-            value REAL,                -- NULL: not a number, or infinite
-            PRIMARY KEY (key, step)
-        ) STRICT, WITHOUT ROWID""",
-        """CREATE TABLE lod (
-            key INTEGER NOT NULL REFERENCES keys(id),
-            level INTEGER NOT NULL,
-            bucket INTEGER NOT NULL,   -- step // store.metrics.width(level)
-            first INTEGER NOT NULL,
-            last INTEGER NOT NULL,
-            low REAL,
-            high REAL,
-            total REAL NOT NULL,
-            n INTEGER NOT NULL,        -- finite values
-            nulls INTEGER NOT NULL,
-            PRIMARY KEY (key, level, bucket)
-        ) STRICT, WITHOUT ROWID""",
-        """CREATE TABLE samples (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            step INTEGER NOT NULL,
-            prompt TEXT NOT NULL,
-            model TEXT NOT NULL,
-            text TEXT NOT NULL,
-            tokens INTEGER NOT NULL,
-            stop TEXT NOT NULL,
-            created REAL NOT NULL
-        ) STRICT""",
-        """CREATE TABLE checkpoints (
-            step INTEGER PRIMARY KEY,
-            path TEXT NOT NULL,
-            bytes INTEGER NOT NULL,
-            manifest_sha256 TEXT NOT NULL,
-            eval_loss REAL,
-            created REAL NOT NULL
-        ) STRICT""",
-        """CREATE TABLE events (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            created REAL NOT NULL,
-            level TEXT NOT NULL CHECK (level IN ('info', 'warn', 'error')),
-            kind TEXT NOT NULL,
-            text TEXT NOT NULL,
-            step INTEGER
-        ) STRICT""",
-        """CREATE TABLE state (
-            id INTEGER PRIMARY KEY CHECK (id = 1),
-            status TEXT NOT NULL,
-            step INTEGER NOT NULL,
-            total_steps INTEGER,
-            reason TEXT,
-            pid INTEGER NOT NULL,
-            process_started REAL NOT NULL,
-            heartbeat REAL NOT NULL,
-            started REAL,
-            finished REAL
-        ) STRICT""",
     )

@@ -33,6 +33,7 @@ __all__ = [
     "from_json",
     "path_text",
     "rows",
+    "statements",
     "storable",
     "to_json",
     "write",
@@ -118,6 +119,12 @@ def write(db: Database) -> Iterator[Database]:
         if known is None:
             raise
         raise known from error
+
+
+def statements(db: Database, *all_of: str) -> None:
+    """Run statements without parameters, one after the other."""
+    for statement in all_of:
+        db.execute(statement)
 
 
 def rows(db: Database, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
