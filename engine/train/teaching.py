@@ -85,7 +85,7 @@ def _refuse(file: Path | str, snapshot: Snapshot, found: dict[str, _Nothing], tr
     words = []
     for name, kind in sorted(found.items(), key=lambda item: -item[1].count):
         more = [f"and {kind.count - _SHOWN:,} more"] if kind.count > _SHOWN else []
-        words.append(f"{kind.count:,} {KINDS[name].title} ({'; '.join([*kind.first, *more])})")
+        words.append(f"{kind.count:,} {_title(name)} ({'; '.join([*kind.first, *more])})")
     what = f"{count:,} of {snapshot.rows:,} rows would teach nothing: {'; '.join(words)}"
     if not trained:
         raise BadInput(f"{file}: no token would be trained: {what}", _SEE)
@@ -95,6 +95,11 @@ def _refuse(file: Path | str, snapshot: Snapshot, found: dict[str, _Nothing], tr
         f"Repair or delete them, beginning with {line} (`workbench data preflight FILE` lists "
         "all), or train without them: --set leave_out=true.",
     )
+
+
+def _title(kind: str) -> str:
+    """A kind in words that go with one row and with many."""
+    return KINDS[kind].title.removeprefix("are ")
 
 
 def _line(text: str) -> int:

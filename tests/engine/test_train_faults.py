@@ -275,6 +275,7 @@ def test_what_reaches_the_model_is_what_the_preview_shows(cat: Catalogue, tmp_pa
         "max_length=64",
         "probe_tokens=0",
         "save_steps=100",
+        "leave_out=true",
     )
     with device_taken(cat.workspace):
         run = client.start(cat, data, "starter", recipe)

@@ -54,7 +54,7 @@ def test_rows_that_teach_nothing_stop_a_run(cat: Catalogue) -> None:
         look(cat, rows)
     said = refused.value.message
     assert "5 of 25 rows would teach nothing" in said
-    assert "3 are masked to nothing" in said
+    assert "3 masked to nothing" in said
     assert "2 cannot be read (line 21: not JSON" in said
     assert "line 22: nothing is trained" in said
     assert "leave_out=true" in refused.value.hint
