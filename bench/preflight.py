@@ -17,7 +17,9 @@ from pathlib import Path
 
 import assets
 
-ROWS = 30_000
+ROWS = (("rows of 1.5 kB", 30_000, 300), ("rows of 200 B", 60_000, 24))
+"""Name, how many, and words in each: what a row costs beyond its tokens shows in short ones."""
+
 MAX_LENGTH = 1024
 ROUNDS = 2
 _TEXT = (
@@ -27,18 +29,23 @@ _TEXT = (
 
 
 def main() -> None:
-    """Generate a file, measure both in turn, and print a table."""
+    """Generate files, measure both ways in turn, and print a table for each."""
+    for name, rows, words in ROWS:
+        _compare(name, rows, words)
+
+
+def _compare(title: str, rows: int, words: int) -> None:
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="preflight-") as folder:
         file = Path(folder) / "rows.jsonl"
-        _generate(file)
+        _generate(file, rows, words)
         alone: dict[str, float] = {}
         ours: dict[str, float] = {}
         for _ in range(ROUNDS):
             _best(alone, _measure("--alone", file, cores))
             _best(ours, _measure("--preflight", file, cores))
-    print(f"{ROWS:,} rows, {int(ours['tokens']):,} tokens, {cores} cores")
-    print(f"\n{'':34}{'M tokens/s':>12}{'M tokens/CPU-s':>16}{'MB':>8}")
+    print(f"\n{rows:,} {title}, {int(ours['tokens']):,} tokens, {cores} cores")
+    print(f"{'':34}{'M tokens/s':>12}{'M tokens/CPU-s':>16}{'MB':>8}")
     for name, found in (("encode_batch, threads", alone), ("preflight, processes", ours)):
         wall, cpu = (found["tokens"] / found[key] / 1e6 for key in ("wall", "cpu"))
         print(f"{name:34}{wall:12.2f}{cpu:16.2f}{found['mb']:8.0f}")
@@ -51,14 +58,14 @@ def _best(best: dict[str, float], found: dict[str, float]) -> None:
         best[key] = min(best.get(key, value), value)
 
 
-def _generate(file: Path) -> None:
-    """Chat rows of about 1.5 kB that all differ, in words of a small world."""
+def _generate(file: Path, rows: int, length: int) -> None:
+    """Chat rows that all differ, in words of a small world."""
     words = _TEXT.split()
     with file.open("w") as out:
-        for n in range(ROWS):
-            said = [words[(n * 7 + k * k + k * (n % 13)) % len(words)] for k in range(300)]
-            asked = {"role": "user", "content": f"{n} {' '.join(said[:90])}"}
-            answer = {"role": "assistant", "content": f"{' '.join(said[90:])} {n}"}
+        for n in range(rows):
+            said = [words[(n * 7 + k * k + k * (n % 13)) % len(words)] for k in range(length)]
+            asked = {"role": "user", "content": f"{n} {' '.join(said[: length // 3])}"}
+            answer = {"role": "assistant", "content": f"{' '.join(said[length // 3 :])} {n}"}
             out.write(json.dumps({"messages": [asked, answer]}) + "\n")
 
 

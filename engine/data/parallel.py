@@ -10,6 +10,7 @@ import contextlib
 import os
 import queue
 import subprocess
+import sys
 import tempfile
 import threading
 from collections import deque
@@ -39,7 +40,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 def cores() -> int:
     """How many processors this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def spread(

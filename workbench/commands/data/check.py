@@ -362,7 +362,7 @@ def _fix_lines(kind: str, planned: list[Planned], changed: int, applied: bool) -
             yield f"  - {item.before.decode('utf-8', 'replace')[:400]}"
             yield f"  + {item.after.decode('utf-8', 'replace')[:400]}"
     if not planned:
-        yield f"no finding of kind {kind}: run workbench data preflight FILE first"
+        yield f"no finding of kind {kind} is known: workbench data preflight FILE looks again"
     elif applied:
         yield f"changed: {changed:,}; undo takes all back at once, save writes the file"
     else:
