@@ -34,7 +34,9 @@ from engine.data.planned import first_row, needed, plan
 from engine.data.reading import Reading
 from engine.data.save import Draft, SaveReport, hash_of
 from engine.data.sources import Source
+from store import annotations as noted
 from store import datasets, edits
+from store.annotations import Note
 from store.catalogue import Catalogue
 from store.edits import Position
 from store.errors import BadInput, Conflict, NotFound
@@ -248,6 +250,10 @@ class Document(Reading):
         """Tags and note of row `n`."""
         return memory.annotation(self._cat, self.dataset_id, self.raw(n))
 
+    def noted(self) -> dict[bytes, Note]:
+        """All tags and notes, by `planned.content_hash` of a row: for scans of many rows."""
+        return noted.all(self._cat, self.dataset_id)
+
     def tags(self) -> dict[str, int]:
         """Tags in use, and how many different rows have them."""
         return memory.tags(self._cat, [self.dataset_id])
@@ -304,7 +310,7 @@ class Document(Reading):
         with memory.Found(cat, self.dataset_id, at, source) as found:
             rows = draft.write(source, self._lines)
             digest = draft.seal()
-        memory.expect(cat, at.head, source, digest)
+        memory.expect(cat, at.head, source, draft, digest)
         found.record()
         done = memory.install(cat, self.dataset_id, source, at, draft, digest, rows)
         return digest if done else None

@@ -31,6 +31,7 @@ from engine.data.joined import Joined
 from engine.data.overlay import Choice
 from engine.data.save import SaveReport
 from store import datasets, edits
+from store.annotations import Note
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound
 from store.sqlite import write
@@ -214,6 +215,10 @@ class Several(Joined):
         """Tags and note of row `n`."""
         file, local = self._at(n)
         return file.annotations(local)
+
+    def noted(self) -> dict[bytes, Note]:
+        """All tags and notes, by `planned.content_hash` of a row: for scans of many rows."""
+        return {key: note for file in self.files for key, note in file.noted().items()}
 
     def tags(self) -> dict[str, int]:
         """Tags in use, and how many different rows have them."""

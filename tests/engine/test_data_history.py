@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import xxhash
 
+from engine.data import memory
 from engine.data.dataset import (
     Change,
     Delete,
@@ -20,9 +22,8 @@ from engine.data.dataset import (
     Several,
     open_dataset,
 )
-from engine.data.pieces import FileRows, OwnRow, Pieces
+from engine.data.planned import content_hash
 from store.catalogue import Catalogue
-from store.edits import Edit
 from store.errors import BadInput, Conflict, NotFound
 from store.workspace import Workspace
 
@@ -41,74 +42,6 @@ def raw(text: object) -> bytes:
 def contents(data: Document | Several) -> list[bytes]:
     data.grow()
     return [content for _, content in data.iter_raw()]
-
-
-# The piece table alone
-
-
-def lines_of(pieces: Pieces, rows: int) -> list[object]:
-    found: list[object] = []
-    for piece in pieces:
-        if isinstance(piece, FileRows):
-            found += range(piece.start, min(piece.stop, rows))
-        else:
-            found.append(piece.content)
-    return found
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_pieces_are_a_list(seed: int) -> None:
-    dice = random.Random(seed)
-    rows = dice.choice([5, 60, 3000])
-    model: list[object] = list(range(rows))
-    pieces = Pieces()
-    for step in range(1500):
-        at, what = dice.randint(0, len(model)), dice.random()
-        if what < 0.35 and at < len(model):
-            pieces.replace(at, b"%d" % step)
-            model[at] = b"%d" % step
-        elif what < 0.7:
-            pieces.insert(at, b"%d\n" % step)
-            model.insert(at, b"%d" % step)
-        elif at < len(model):
-            pieces.delete(at)
-            del model[at]
-        if step % 100 == 0:
-            assert pieces.known(rows) == len(model)
-            for row in dice.sample(range(len(model)), min(9, len(model))):
-                found = pieces.find(row)
-                assert (found.content if isinstance(found, OwnRow) else found) == model[row]
-    assert lines_of(pieces, rows) == model
-    for known in range(0, rows, 1 + rows // 9):
-        count = pieces.known(known)
-        assert all(not isinstance(x, int) or x < known for x in model[:count])
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_batch_in_one_pass_is_the_batch_one_by_one(seed: int) -> None:
-    dice = random.Random(seed)
-    one, other = Pieces(), Pieces()
-    rows = 2000
-    for turn in range(4):
-        edits = []
-        for row in sorted(dice.sample(range(1, one.known(rows) + 1), 400), reverse=True):
-            what = dice.random()
-            if what < 0.5:
-                edits.append(Edit("replace", row, b"", b"%d.%d" % (turn, row)))
-            elif what < 0.7:
-                edits.append(Edit("delete", row, b"", None))
-            edits += [
-                Edit("insert", row, None, b"+%d.%d\r\n" % (turn, row))
-                for _ in range(dice.choice([0, 0, 1, 2]))
-            ]
-        one.apply_all(edits)
-        for edit in edits:
-            other.apply(edit)
-        assert lines_of(one, rows) == lines_of(other, rows)
-        assert one.known(rows) == other.known(rows)
-
-
-# Documents
 
 
 @dataclass
@@ -360,6 +293,33 @@ def test_a_touched_file_is_the_same_file(cat: Catalogue, tmp_path: Path) -> None
         assert data.undo() is not None
 
 
+def test_a_large_file_that_was_found_is_known_by_a_quick_hash(
+    cat: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_SHA_UP_TO", 0)
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(raw("a") + b"\n" + raw("b"))
+    original = file.read_bytes()
+    with Document.open(cat, file) as data:
+        data.move(1, 2)
+        data.save()
+        first = data.versions()[-1]
+        assert first.sha256 == f"xxh128:{xxhash.xxh3_128_hexdigest(original)}"
+        data.restore(first.id)
+        data.save()
+        assert file.read_bytes() == original
+        data.set(1, "text", "c")
+        data.save()
+        # What the journal leads to is held against the hash before the file is touched.
+        wrong = f"UPDATE versions SET sha256 = 'xxh128:0' WHERE id = {first.id}"
+        cat.db.execute(wrong)
+        data.restore(first.id)
+        with pytest.raises(Conflict, match="is not version"):
+            data.save()
+        assert data.undo() is not None
+        assert data.unsaved == 0
+
+
 # Tags and notes
 
 
@@ -371,6 +331,7 @@ def test_tags_and_notes_follow_their_row(cat: Catalogue, tmp_path: Path) -> None
         data.annotate([2, 3], add=["good", "short"])
         data.annotate([3], remove=["short"], note="look again")
         assert data.tags() == {"good": 2, "short": 1}
+        assert data.noted()[content_hash(data.raw(3))].note == "look again"
         data.set(2, "text", "edited")
         data.move(3, 5)
         copy = data.duplicate(5)
