@@ -110,6 +110,7 @@ class Browsing(Searching):
         self.forget_tokens()
         self.show_row()
         self.load_renderer()
+        self.opened()
         if not document.complete:
             self._grow(document)
         self.tell()

@@ -148,7 +148,15 @@ class Bulk(Selecting, Editing):
 
     def annotated(self) -> None:
         """Tags or notes are not what they were."""
-        self.rows.any_tags = True
+        self.look_at_tags()
         self.rows.forget_rows()
         self.show_row()
         self.tell()
+
+    def look_at_tags(self) -> None:
+        """Show tags in the list where there are any."""
+        document = self.open_document
+        self.rows.tags = self._first_tag if document.tags() else None
+
+    def _first_tag(self, number: int) -> str:
+        return next(iter(self.open_document.annotations(number).tags), "")

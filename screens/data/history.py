@@ -63,6 +63,7 @@ class History(Shared):
     @on(Differed)
     def _differed(self, event: Differed) -> None:
         if event.window.is_attached:
+            event.window.complaint = event.note
             event.window.add(event.found, complete=event.complete)
 
     def action_versions(self) -> None:

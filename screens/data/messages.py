@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.render.renderer import Rendered, Renderer
     from screens.data.review import Proposal, Review
     from screens.data.rowlist import Count, Summary
+    from screens.data.rowset import Rows
     from store.errors import Conflict
 
 
@@ -101,8 +102,11 @@ class Merged(Message):
 class Differed(Message):
     """Some of the unsaved difference, for the window that shows it."""
 
-    def __init__(self, window: Review, found: list[Proposal], *, complete: bool) -> None:
+    def __init__(
+        self, window: Review, found: list[Proposal], *, complete: bool, note: str = ""
+    ) -> None:
         super().__init__()
+        self.note = note
         self.window = window
         self.found = found
         self.complete = complete
@@ -116,3 +120,14 @@ class ChangedMany(Message):
         self.path = path
         self.label = label
         self.rows = rows
+
+
+class Flagged(Message):
+    """Which rows have findings, as they were numbered at a moment."""
+
+    def __init__(self, document: Dataset, moment: int, errors: Rows, warnings: Rows) -> None:
+        super().__init__()
+        self.document = document
+        self.moment = moment
+        self.errors = errors
+        self.warnings = warnings

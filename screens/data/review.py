@@ -104,7 +104,7 @@ class Review(TableModal[tuple[str, list[Proposal]]]):
             keys = f"ctrl+s {self.offer} {words.plural(left, 'row')}  space leave out  {keys}"
         self.query_one(".dialog").border_subtitle = Content(keys)
         if self.complaint:
-            self.note_is(Content.styled("✗ ", "$text-error") + Content(self.complaint))
+            self.note_is(Content.styled("! ", "$text-warning") + Content(self.complaint))
         self._detail()
 
     def _cells(self, index: int, width: int) -> Cells:

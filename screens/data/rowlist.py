@@ -122,9 +122,11 @@ class RowList(LineList):
         self.spans: Callable[[str], Sequence[tuple[int, int]]] | None = None
         """Where in a text the search matches."""
         self.shapes: set[str] = set()
-        self.flags: dict[int, str] = {}
-        """Rows with findings: `!` or `✗`."""
-        self.any_tags = False
+        self.errors: Rows | None = None
+        self.warnings: Rows | None = None
+        """Rows with findings, in order."""
+        self.tags: Callable[[int], str] | None = None
+        """The first tag of a row; None while nothing is tagged."""
         self._known: LRUCache[int, Summary] = LRUCache(KEPT)
         self._missing: list[int] = []
         self._until = 0.0
@@ -134,7 +136,7 @@ class RowList(LineList):
         self.document = document
         self.order = None
         self.shapes = set()
-        self.flags = {}
+        self.errors = self.warnings = None
         self.spans = None
         self.counts.clear()
         self.forget_rows()
@@ -287,8 +289,14 @@ class RowList(LineList):
         assert self.document is not None
         status = self.document.status(number)
         edited = " " if status == "same" else "✎" if status == "edited" else "+"
-        flag = self.flags.get(number, "!" if count and count.warning else " ")
-        return (f"  {edited}", "accent"), (f" {flag}", "bad" if flag == "✗" else "warn")
+        flag = (" ", "plain")
+        if _among(number, self.errors):
+            flag = ("✗", "bad")
+        elif _among(number, self.warnings) or (count and count.warning):
+            flag = ("!", "warn")
+        tag = self.tags(number) if self.tags is not None else ""
+        tone = f"tag{sum(tag.encode()) % TAG_TONES}" if tag else "plain"
+        return (f" {edited}", "accent"), flag, (f" {tag[:1] or ' '}", tone)
 
     def render_line(self, y: int) -> Strip:
         if self.count or y or self.document is None or self.order is None:
@@ -296,6 +304,14 @@ class RowList(LineList):
         style = self.rich_style + self._style("muted")
         nothing = Segment("   no row fits · esc takes the view off", style or Style())
         return Strip([nothing]).adjust_cell_length(self.size.width, self.rich_style)
+
+
+def _among(number: int, rows: Rows | None) -> bool:
+    """Whether a row is in an array in order."""
+    if rows is None:
+        return False
+    place = int(rows.searchsorted(number))
+    return place < len(rows) and int(rows[place]) == number
 
 
 def _fitted(words: str, width: int) -> str:

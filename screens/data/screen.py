@@ -17,7 +17,7 @@ from textual.widgets import Static
 from screens.actions import bindings, room_actions
 from screens.data.asking import AskLine
 from screens.data.browsing import Browsing
-from screens.data.bulk import Bulk
+from screens.data.checking import Checking
 from screens.data.history import History
 from screens.data.rowlist import RowList
 from screens.data.saving import Saving
@@ -31,7 +31,7 @@ from screens.widgets.pane import EmptyState, Pane, empty_state
 _KEYS = (("o", "open a starter dataset, a recent one, or a path"), ("?", "all keys"))
 
 
-class DataRoom(Sorting, Writing, Bulk, History, Saving, Browsing):
+class DataRoom(Sorting, Writing, Checking, History, Saving, Browsing):
     """The list of rows, and the row beside it."""
 
     ROOM = "data"

@@ -55,3 +55,6 @@ class Shared(Preview):
     def lay_down_pen(self) -> None:
         """Stop writing in a row; what was written stays as a draft."""
         raise NotImplementedError
+
+    def opened(self) -> None:
+        """Another document is on screen: parts that keep something of it begin anew."""

@@ -74,16 +74,17 @@ class Sorting(Filtering):
         from engine.data.background import Order
         from screens.data.rowset import narrowed
 
-        below = self.below()
-
         def hear(events: list[AnyEvent]) -> None:
             from engine.data.background import Failed, Hits
 
             for event in events:
                 if isinstance(event, Failed):
                     raise event.error()
-                if isinstance(event, Hits):
+                if isinstance(event, Hits) and len(event.rows):
                     order = self.rows_now("sort", event.rows)
+                    if self.views and self.views[-1].ordered:
+                        self.views.pop()
+                    below = self.below()
                     if below is not None:
                         order = narrowed(order, below)
                     self.lay(View(f"by {key} {'↓' if reverse else '↑'}", order, ordered=True))

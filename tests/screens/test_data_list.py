@@ -224,7 +224,14 @@ async def test_a_file_changed_outside_is_a_choice_of_three(
         await until(pilot, lambda: isinstance(app.screen, ChoiceModal))
         assert sums.read_bytes() == b"".join(others)
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(app.screen, DataRoom) and room.document.count == 297)
+        await until(
+            pilot,
+            lambda: (
+                isinstance(app.screen, DataRoom)
+                and room.document is not None
+                and room.document.count == 297
+            ),
+        )
         expected = {"b": 4, "m": 7, "t": None}[key]
         await pilot.pause()
         if expected is None:

@@ -6,21 +6,20 @@ import json
 from pathlib import Path
 
 import pytest
-from textual.content import Content
 from textual.pilot import Pilot
-from textual.widgets import Input, TextArea
+from textual.widgets import Input
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import assets
 from engine.data.rows import parse_row
 from engine.render.renderer import Renderer
-from screens.data.editor import EditModal
-from screens.data.fields import WHOLE, favourite, fields
+from screens.data.editor import JsonEditor, TurnEditor
+from screens.data.fields import WHOLE, fields
 from screens.data.rowlist import RowList
 from screens.data.screen import DataRoom
-from screens.data.view import tokens_content, verdict
+from screens.data.seeing import see
+from screens.data.tokens import Note, arrange, verdict
 from screens.widgets.modals import ChoiceModal, ErrorModal, PickModal
-from store.errors import Unsupported
 from tests.screens.conftest import MakeApp
 from tests.screens.dump import NARROW, WIDE, check_golden, dump, styled, until
 
@@ -96,8 +95,11 @@ async def test_rows_row_and_tokens(
         await pilot.press("t")
         await pilot.pause()
         check_golden(f"data-tokens-{name}", dump(app))
-        await pilot.press("escape", "e")
-        await pilot.pause()
+        await pilot.press("e")
+        room = app.screen
+        assert isinstance(room, DataRoom)
+        await until(pilot, lambda: room.under_pen is not None and "editing row 1 ·" in dump(app))
+        await until(pilot, lambda: "✓ trained" in dump(app))
         check_golden(f"data-edit-{name}", dump(app))
 
 
@@ -120,12 +122,16 @@ async def test_trained_tokens_are_underlined_and_coloured(make_app: MakeApp, rul
 def test_tokens_say_what_is_cut_and_what_is_trained() -> None:
     renderer = Renderer.load(assets.path("starter"))
     read = parse_row(1, row(*LINES[0]))
-    whole = renderer.render_row(read)
+    [whole] = see(renderer, read, 64).sections
     assert "BOS once ✓" in verdict(whole, 64).plain
     assert "turn end trained ✓" in verdict(whole, 64).plain
-    cut = renderer.render_row(read, max_length=12)
-    assert f"✂ {cut.cut:,} tokens cut off here" in tokens_content(cut).plain
-    assert "cut at 12 !" in verdict(cut, 12).plain
+    assert not any(isinstance(line, Note) for line in arrange([whole], 60, ids=False, marks=False))
+    [cut] = see(renderer, read, 12).sections
+    [note] = [x for x in arrange([cut], 60, ids=False, marks=False) if isinstance(x, Note)]
+    left = len(whole.whole.ids) - 12
+    assert note.words == f"✂ max_length 12 cuts here: {left} tokens below are never seen"
+    assert f"✂ {left} tokens cut at 12 !" in verdict(cut, 12).plain
+    assert "turn end not trained !" in verdict(cut, 12).plain
 
 
 async def test_keys_move_and_find(make_app: MakeApp, rules: Path) -> None:
@@ -139,33 +145,34 @@ async def test_keys_move_and_find(make_app: MakeApp, rules: Path) -> None:
         assert room.rows.number == 205
         await pilot.press("ctrl+u")
         assert room.rows.number < 205
-        await pilot.press("g", "exclamation_mark")
+        await pilot.press("g", "b")
         await until(pilot, lambda: room.rows.number == 4)
         assert "expected at least one turn" in dump(app)
-        await pilot.press("exclamation_mark")
+        await pilot.press("n")
         await until(pilot, lambda: room.rows.number == 5)
         assert "not json at all" in dump(app)
-        await pilot.press("slash", *"WHAT IS 77", "enter")
+        await pilot.press("slash", *"what is 77", "enter")
         await until(pilot, lambda: room.rows.number == 83)
         await pilot.press("slash")
         app.screen.query_one("#find", Input).value = "plus"
         await pilot.press("enter")
-        await until(pilot, lambda: room.rows.number == 84)
+        await until(pilot, lambda: "78 of 200" in dump(app))
         await pilot.press("N")
-        await until(pilot, lambda: room.rows.number == 83)
+        await until(pilot, lambda: room.rows.number == 82)
         await pilot.click(RowList, offset=(20, 3))
         assert room.rows.number != 83
 
 
 async def edit(pilot: Pilot[None], new: str) -> None:
-    """Edit the favourite text of the row under the cursor."""
+    """Write another text into the last answer of the row under the cursor."""
+    room = pilot.app.screen
+    assert isinstance(room, DataRoom)
     await pilot.press("e")
-    await until(pilot, lambda: isinstance(pilot.app.screen, PickModal))
-    await pilot.press("enter")
-    await until(pilot, lambda: isinstance(pilot.app.screen, EditModal))
-    pilot.app.screen.query_one(TextArea).text = new
+    await until(pilot, lambda: room.under_pen is not None and room.under_pen.pad.has_focus)
+    assert isinstance(room.under_pen, TurnEditor)
+    room.under_pen.put(new)
     await pilot.press("ctrl+s")
-    await until(pilot, lambda: isinstance(pilot.app.screen, DataRoom))
+    await until(pilot, lambda: room.under_pen is None)
 
 
 async def test_edit_save_undo_save_leaves_the_file_as_it_was(
@@ -223,20 +230,20 @@ async def test_a_bad_row_is_repaired_as_json_and_nonsense_is_refused(
     async with app.run_test(size=WIDE) as pilot:
         await pilot.pause()
         room = await opened(pilot)
-        await pilot.press("G", "g", "exclamation_mark")
-        await until(pilot, lambda: room.rows.number == 4)
-        await pilot.press("exclamation_mark")
-        await until(pilot, lambda: room.rows.number == 5)
+        room.jump(5)
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, EditModal))
-        app.screen.query_one(TextArea).text = '{"messages": 3}'
+        await until(pilot, lambda: isinstance(room.under_pen, JsonEditor))
+        editor = room.under_pen
+        assert isinstance(editor, JsonEditor)
+        await until(pilot, lambda: "line 1, column 1: expected a value" in dump(app))
+        editor.put('{"messages": 3}')
         await pilot.press("ctrl+s")
         await pilot.pause()
-        assert isinstance(app.screen, EditModal)
+        assert room.under_pen is editor
         assert "expected a list of turns" in dump(app)
-        app.screen.query_one(TextArea).text = row(*LINES[1]).decode()
+        editor.put(row(*LINES[1]).decode())
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, DataRoom))
+        await until(pilot, lambda: room.under_pen is None)
         assert room.document is not None
         assert room.document.row(5).error is None
 
@@ -252,9 +259,11 @@ async def test_a_file_changed_outside_is_a_choice(make_app: MakeApp, rules: Path
         await pilot.press("s")
         await until(pilot, lambda: isinstance(app.screen, ChoiceModal))
         assert rules.read_bytes() == changed
-        await pilot.press("a")
-        await until(pilot, lambda: b"Because." in rules.read_bytes())
+        await pilot.press("m")
+        await until(pilot, lambda: "Gas scatters" in dump(app) or "1 unsaved" in dump(app))
         await until(pilot, lambda: isinstance(app.screen, DataRoom))
+        await pilot.press("s")
+        await until(pilot, lambda: b"Because." in rules.read_bytes())
         assert room.document is not None
 
 
@@ -294,16 +303,6 @@ def test_fields_have_places_that_the_document_can_set() -> None:
         "messages.2.content",
         WHOLE,
     ]
-    assert favourite(found).dotted == "messages.2.content"
     alpaca = parse_row(1, b'{"instruction": "a", "input": "b", "output": "c"}')
     assert [field.dotted for field in fields(alpaca)[:-1]] == ["instruction", "input", "output"]
     assert [field.dotted for field in fields(parse_row(1, b"{"))] == [WHOLE]
-
-
-def test_the_editor_refuses_what_it_would_change_by_itself() -> None:
-    with pytest.raises(Unsupported, match="mixes line endings"):
-        EditModal(Content("x"), "one\r\ntwo\nthree")
-    with pytest.raises(Unsupported, match="mixes line endings"):
-        EditModal(Content("x"), "one\u2028two")
-    with pytest.raises(Unsupported, match="characters"):
-        EditModal(Content("x"), "x" * 70_000)
