@@ -100,17 +100,18 @@ class _Looker:
                 everywhere = len(lines) == chunk.rows
                 found = np.arange(chunk.rows) if everywhere else np.array(lines, np.int64)
                 return _array(found + chunk.row)
-        starts = self._pattern.through_needle(chunk.buffer, chunk.end) if self._needle else None
+        starts = None
+        if self._needle:
+            folded = chunk.folded() if self._pattern.folds else None
+            starts = self._pattern.through_needle(chunk.buffer, chunk.end, folded)
         if starts is None:
             self._needle = False
             starts = self._pattern.lines(chunk.buffer, chunk.end)
         if not starts:
             return array("Q")
-        newlines = chunk.newlines()
-        chunk.rows = len(newlines) + chunk.is_open
+        lines, chunk.rows = chunk.lines_at(starts)
         self._dense = len(starts) * _DENSE > chunk.rows
-        found = np.searchsorted(newlines, np.array(starts))
-        return _array(found + chunk.row)
+        return _array(lines + chunk.row)
 
 
 def _array(rows: npt.NDArray[np.int64]) -> array[int]:

@@ -23,6 +23,7 @@ CHUNK = 1 << 18
 LONG = MAX_ROW_BYTES + CHUNK
 WINDOW = 1 << 20
 NEWLINE = 0x0A
+_FEW = 32
 
 
 class Chunk:
@@ -38,12 +39,36 @@ class Chunk:
         """How many lines there are, where somebody has counted."""
         # One more than is read: the last line of a file ends in a newline here, whatever it has.
         self.buffer = bytearray(size + 1)
+        self._folded: bytearray | None = None
         self._bytes = np.frombuffer(self.buffer, np.uint8)
         self._equal = np.empty(size + 1, np.bool_)
+
+    def folded(self) -> bytearray:
+        """The same bytes with bit 0x20 set: letters become small ones."""
+        if self._folded is None:
+            self._folded = bytearray(len(self.buffer))
+        out = np.frombuffer(self._folded, np.uint8)
+        np.bitwise_or(self._bytes[: self.end], 0x20, out=out[: self.end])
+        return self._folded
 
     def newlines(self) -> npt.NDArray[np.int64]:
         """Where the newlines are."""
         return np.flatnonzero(self._marked())
+
+    def lines_at(self, starts: list[int]) -> tuple[npt.NDArray[np.int64], int]:
+        """In which lines (from 0) these places are, in order; and how many lines there are."""
+        if len(starts) > _FEW:
+            newlines = self.newlines()
+            lines = np.searchsorted(newlines, np.array(starts)).astype(np.int64)
+            return lines, len(newlines) + self.is_open
+        # Counting between the places is quicker than listing every newline.
+        marked, before = self._marked(), 0
+        counts: list[int] = []
+        for start in starts:
+            counts.append(int(np.count_nonzero(marked[before:start])))
+            before = start
+        lines = np.cumsum(np.array(counts, np.int64))
+        return lines, int(lines[-1] + np.count_nonzero(marked[before:])) + self.is_open
 
     def count(self) -> int:
         """How many lines there are."""
