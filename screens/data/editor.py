@@ -196,8 +196,9 @@ class TurnEditor(Editor):
     def _tell(self) -> None:
         count, noun = len(self.pen.parts), "turn" if self.pen.kind == "turns" else "text"
         row, column = self.pad.body.line_column(self.pad.body.cursor)
-        words = f"{noun} {self.at + 1} of {count} · line {row:,}, column {column:,}"
-        self.say(Content.styled(words, "$text-muted"))
+        words = f"{noun} {self.at + 1} of {count} · {row:,}:{column:,}"
+        keys = "   tab next  esc leave" if count > 1 else "   esc leave"
+        self.say(Content.styled(words + keys, "$text-muted"))
 
     @on(TextPad.Moved)
     def _moved(self, event: TextPad.Moved) -> None:

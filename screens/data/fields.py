@@ -38,12 +38,6 @@ def fields(row: Row) -> list[Field]:
     return [*_leaves(value, "", ""), whole]
 
 
-def favourite(found: list[Field]) -> Field:
-    """What one most likely wants to edit: the last assistant text, else the first text."""
-    wanted = [field for field in found if field.label in ("assistant", "gpt", "completion")]
-    return wanted[-1] if wanted else found[0]
-
-
 def _leaves(value: object, path: str, label: str) -> Iterator[Field]:
     if isinstance(value, str):
         yield Field(path, label or path, value)

@@ -304,7 +304,7 @@ class TokenView(ScrollView, can_focus=True):
 
 
 def verdict(section: Section, max_length: int) -> Content:
-    """One line under the tokens: what is right and what wants a look."""
+    """A line or two under the tokens: what is right and what wants a look."""
     kept = section.kept
     ends = section.ends
     untrained = sum(
@@ -316,9 +316,10 @@ def verdict(section: Section, max_length: int) -> Content:
         _sign(kept.bos <= 1, {0: "no BOS", 1: "BOS once"}.get(kept.bos, f"{kept.bos} BOS")),
         _sign(all_end, "turn end trained" if all_end else "turn end not trained"),
     ]
+    words = Content("  ").join(parts)
     if section.cut:
-        parts.append(_sign(False, f"cut at {max_length:,}"))
-    return Content("  ").join(parts)
+        words += Content("\n") + _sign(False, f"✂ {section.cut:,} tokens cut at {max_length:,}")
+    return words
 
 
 def _sign(good: bool, words: str) -> Content:

@@ -446,4 +446,5 @@ OPERATIONS = (
 def _judgement(wrong: str, row: Row) -> Content:
     if wrong:
         return Content.styled("✗ ", "$text-error") + line(wrong, limit=300)
-    return Content.styled("✓ ", "$text-success") + line(row.dialect or row.shape, "$text-muted")
+    words = f"{row.dialect or row.shape}   esc leave"
+    return Content.styled("✓ ", "$text-success") + line(words, "$text-muted")
