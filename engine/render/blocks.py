@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engine.data.rows import Turn
+from engine.render.strings import joined, overlap, unchanged
 from engine.render.template import Message, TemplateRefused, TemplateText
 
 Range = tuple[int, int]
@@ -29,6 +30,9 @@ _STANDINS = (
     ("qz{:07d}jx", re.compile(r"qz(\d{7})jx")),
     ("Vw{:07d}Kp9", re.compile(r"Vw(\d{7})Kp9")),
 )
+
+_TAIL = 4096
+"""Characters at the end of a turn in which its stop token is looked for."""
 
 MOST_MESSAGES = 60_000
 """Messages that are rendered for the prefixes of one conversation: about a second. Turns
@@ -86,6 +90,8 @@ class Conversation:
 
     def trained(self) -> Trained:
         """Every trained range of the conversation."""
+        if self._marks and all(turn.train is None and not turn.flags for turn in self._turns):
+            return self._every_mark()
         wanted = [k for k, turn in enumerate(self._turns) if wants(turn)]
         blocks: dict[int, Range] = {}
         answers = [k for k in wanted if self._turns[k].role == "assistant"]
@@ -110,11 +116,14 @@ class Conversation:
             ranges += self._flagged(k, block) if k >= 0 and self._turns[k].flags else [block]
             starts.append(block[0])
             ends.append(block[1])
-        return Trained(
-            _joined(ranges), tuple(ends), tuple(starts), tuple(dict.fromkeys(self.notes))
-        )
+        return Trained(joined(ranges), tuple(ends), tuple(starts), tuple(dict.fromkeys(self.notes)))
 
     # Marks
+
+    def _every_mark(self) -> Trained:
+        """The most frequent case: nobody says anything about any turn, so every mark is trained."""
+        marks = self._marks if any(turn.role == "assistant" for turn in self._turns) else ()
+        return Trained(joined(marks), tuple(b for _, b in marks), tuple(a for a, _ in marks), ())
 
     def _by_marks(self, answers: list[int]) -> dict[int, Range]:
         every = [k for k, turn in enumerate(self._turns) if turn.role == "assistant"]
@@ -175,14 +184,14 @@ class Conversation:
         if after is not None and after.startswith(before):
             if text.startswith(after):
                 return start, self._end(after, start)
-            overlap = _overlap(after[start:], text[start:])
-            if overlap and self._says_all(k, text[start : start + overlap], after[start:]):
+            shared = overlap(after[start:], text[start:])
+            if shared and self._says_all(k, text[start : start + shared], after[start:]):
                 self._note(
                     k,
                     "the template writes it otherwise once another turn follows; it is trained as "
                     "it stands here",
                 )
-                return start, self._end(text[: start + overlap], start)
+                return start, self._end(text[: start + shared], start)
         return self._by_standins(k, start, after)
 
     def _end(self, text: str, start: int) -> int:
@@ -190,7 +199,9 @@ class Conversation:
 
         What follows that (a line break, a second end) is not for the model to say.
         """
-        core = text[start:]
+        # Only the last piece is looked at: a text may be nothing but stop tokens, half a million.
+        low = max(start, len(text) - _TAIL)
+        core = text[low:]
         while True:
             shorter = core.rstrip()
             for stop in self._stops:
@@ -198,12 +209,12 @@ class Conversation:
             if shorter == core:
                 break
             core = shorter
-        tail = text[start + len(core) :]
+        tail = text[low + len(core) :]
         found = [(tail.find(stop), len(stop)) for stop in self._stops if stop in tail]
         if not found:
-            return start + len(text[start:].rstrip())
+            return max(len(text.rstrip()), start)
         place, length = min(found)
-        return start + len(core) + place + length
+        return low + len(core) + place + length
 
     def _says_all(self, k: int, text: str, alone: str | None) -> bool:
         """Is everything in `text` that the turn says where it is the last one (`alone`)?"""
@@ -316,7 +327,7 @@ class Conversation:
         position = len(skeleton[0])
         for place, k in enumerate(which):
             piece = skeleton[place + 1]
-            end = _unchanged(text, position, self._turns[k].text, piece)
+            end = unchanged(text, position, self._turns[k].text, piece)
             if end is None:
                 found[k] = None
                 end = text.find(piece, position)
@@ -379,30 +390,3 @@ def _call_names(turn: Turn) -> list[str]:
         if isinstance(name, str):
             names.append(name)
     return names
-
-
-def _overlap(alone: str, here: str) -> int:
-    """How long the longest end of `alone` is that `here` begins with."""
-    probe, at = here[:4], -1
-    while (at := alone.find(probe, at + 1)) >= 0 and probe:
-        if here.startswith(alone[at:]):
-            return len(alone) - at
-    return 0
-
-
-def _unchanged(text: str, start: int, said: str, piece: str) -> int | None:
-    """Where `said` ends that stands at `start` with `piece` behind it; None if it does not."""
-    for form in (said, said.strip(), said.lstrip(), said.rstrip()):
-        if text.startswith(form, start) and text.startswith(piece, start + len(form)):
-            return start + len(form)
-    return None
-
-
-def _joined(ranges: Sequence[Range]) -> tuple[Range, ...]:
-    joined: list[Range] = []
-    for start, end in sorted(ranges):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        elif start < end:
-            joined.append((start, end))
-    return tuple(joined)

@@ -30,16 +30,18 @@ class Places:
         if position >= self._length:
             return self._count
         encoding = self._encoding
+        token: int | None
         for near in range(position, min(position + _NEAR, self._length)):
             token = encoding.char_to_token(near)
-            if token is None:
-                continue
-            if self._start(token) < position:
-                token += 1
-            while token > 0 and self._start(token - 1) >= position:
-                token -= 1
-            return int(token)
-        return self._exact(position)
+            if token is not None:
+                break
+        else:
+            return self._exact(position)
+        if self._start(token) < position:
+            token += 1
+        while token > 0 and self._start(token - 1) >= position:
+            token -= 1
+        return token
 
     def runs(self, ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
         """Ranges of characters as ranges of tokens; those without a token are left out."""

@@ -259,3 +259,13 @@ def test_a_conversation_without_end_is_told_all_the_same(name: str) -> None:
     assert trained == [f"say {n}{stop}" for n in range(1500)]
     assert found.lost == ()
     assert len(model.render(turns[:500]).spans) == 500
+
+
+@pytest.mark.parametrize("name", ["chatml", "phi3", "qwen3", "llama2"])
+@pytest.mark.parametrize("filler", ["a", "<|im_end|>", "\n", "<think>"])
+def test_an_answer_of_one_thing_over_and_over_holds_nothing_up(name: str, filler: str) -> None:
+    text = filler * (300_000 // len(filler)) + "."
+    turns = [ASK, Turn("assistant", text), *TALK[2:]]
+    rendered = renderer(name).render(turns)
+    assert len(rendered.ids) == len(rendered.mask) == len(rendered.tokens)
+    assert rendered.trained_tokens > 5
