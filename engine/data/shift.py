@@ -9,11 +9,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.data.pieces import FileRows, OwnRow, Pieces
+from engine.data.pieces import FileRows, Pieces
 from store import edits
 from store.catalogue import Catalogue
 from store.edits import Edit, Position, Way
-
 
 _LARGE = 500
 
