@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.data.dataset import Delete, Insert, Replace, open_dataset
+from engine.data.dataset import Change, Delete, Insert, Replace, open_dataset
 from engine.data.find import Pattern, chunks, search
 from engine.data.find.snippet import snippet
 from store.catalogue import Catalogue
@@ -56,7 +56,7 @@ def test_a_search_is_what_a_look_at_each_row_is(
     with open_dataset(cat, file) as data:
         for edited in (False, True):
             if edited:
-                changes = [Delete(row) for row in (1, 50, 90)]
+                changes: list[Change] = [Delete(row) for row in (1, 50, 90)]
                 changes += [Replace(row, b'{"text": "abc new"}') for row in (2, 70)]
                 changes += [Insert(row, b'{"text": "q/r added"}') for row in (10, 80)]
                 data.change(changes, "many")

@@ -95,11 +95,11 @@ class _Looker:
         if self._dense:
             counted = self._pattern.numbers(chunk.buffer, chunk.end)
             if counted is not None:
-                lines, chunk.rows = counted
-                self._dense = len(lines) * _DENSE > chunk.rows
-                everywhere = len(lines) == chunk.rows
-                found = np.arange(chunk.rows) if everywhere else np.array(lines, np.int64)
-                return _array(found + chunk.row)
+                found, chunk.rows = counted
+                self._dense = len(found) * _DENSE > chunk.rows
+                everywhere = len(found) == chunk.rows
+                dense = np.arange(chunk.rows) if everywhere else np.array(found, np.int64)
+                return _array(dense + chunk.row)
         starts = None
         if self._needle:
             folded = chunk.folded() if self._pattern.folds else None
