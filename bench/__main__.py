@@ -5,7 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("startup", "rows", "shapes", "search", "save", "metrics", "train", "ab", "preflight")
+NAMES = (
+    "startup",
+    "rows",
+    "shapes",
+    "search",
+    "save",
+    "metrics",
+    "train",
+    "ab",
+    "preflight",
+    "editor",
+)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from screens.safe import LIMIT, clip, text, visible, visible_lines
+from screens.safe import clip, text, visible, visible_lines
 from screens.widgets.padtext import cells
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ ROLE_STYLES = {
     "assistant": "$accent bold",
     "tool": "$secondary bold",
 }
+LIMIT = 16_000
+"""Characters of a row that are shown; the editor shows all of any text."""
 RAW_SHOWN = 8_000
 """Characters of a broken row that are shown."""
 _AROUND = (28, 16)

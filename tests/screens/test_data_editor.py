@@ -112,7 +112,10 @@ async def test_turns_change_in_place_and_all_of_it_is_one_step(
             "Why is the sky  blue??",
             "Café light.!",
         ]
-        await pilot.press("ctrl+n", *"so?", "ctrl+l")
+        await pilot.press("ctrl+n", *"so?")
+        await drawn(pilot, "so?")
+        room.seen_under_pen = None
+        await pilot.press("ctrl+l")
         await until(pilot, lambda: isinstance(app.screen, ChoiceModal))
         await pilot.press("t")
         await until(pilot, lambda: app.screen is room)
