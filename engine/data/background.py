@@ -45,6 +45,7 @@ __all__ = [
     "Frequency",
     "Hits",
     "Order",
+    "Planning",
     "Report",
     "Request",
     "Scan",
@@ -97,6 +98,21 @@ class Order(Request, frozen=True, tag=True):
     key: str
     reverse: bool = False
     model: str = "starter"
+
+
+class Planning(Request, frozen=True, tag=True):
+    """What find and replace would change; see `engine.data.replace`. Nothing is changed.
+
+    Answers with Reports: kind `plan` with a list of (row, what it becomes), kind `skipped` with a
+    list of (row, why it cannot be changed). `rows`: unsigned 64 bit numbers; None for all rows.
+    """
+
+    text: str
+    by: str
+    regex: bool = False
+    case: bool | None = None
+    rows: bytes | None = None
+    fields: tuple[str, ...] | None = None
 
 
 class Task(msgspec.Struct, frozen=True):

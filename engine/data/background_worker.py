@@ -13,16 +13,17 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
 from engine.data import background
-from engine.data.background import Filter, Frequency, Order, Request, Search
+from engine.data.background import Filter, Frequency, Order, Planning, Request, Search
 from engine.data.checking import Duplicates, Preflight, answer_duplicates, answer_preflight
 from engine.data.dividing import Divide, Trainers, answer_divide, answer_trainers
-from engine.data.events import HEAD, AnyEvent, Done, Failed, pack
+from engine.data.events import HEAD, AnyEvent, Done, Failed, Report, pack
 from store.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[["Catalogue", "Dataset", Any], Iterator[AnyEvent]]
 WATCH_SECONDS = 1.0
+PLAN_SECONDS = 0.05
 
 
 def _search(_cat: Catalogue, data: Dataset, asked: Search) -> Iterator[AnyEvent]:
@@ -64,11 +66,32 @@ def _order(cat: Catalogue, data: Dataset, asked: Order) -> Iterator[AnyEvent]:
     yield from order(data, key, asked.reverse, context)
 
 
+def _plan(_cat: Catalogue, data: Dataset, asked: Planning) -> Iterator[AnyEvent]:
+    from array import array
+
+    from engine.data.find import Pattern
+    from engine.data.replace import Skipped, plan
+
+    skipped: list[Skipped] = []
+    rows = None if asked.rows is None else set(array("Q", asked.rows))
+    pattern = Pattern.compile(asked.text, asked.regex, asked.case)
+    found: list[tuple[int, bytes]] = []
+    due = 0.0
+    for each in plan(data, pattern, asked.by, rows, asked.fields, skipped=skipped):
+        found.append((each.row, each.raw))
+        if time.monotonic() >= due:
+            yield Report(kind="plan", body=found, progress=each.row / max(each.row, data.count))
+            found, due = [], time.monotonic() + PLAN_SECONDS
+    yield Report(kind="plan", body=found, progress=1.0)
+    yield Report(kind="skipped", body=[(each.row, each.why) for each in skipped], progress=1.0)
+
+
 HANDLERS: dict[type[Request], Handler] = {
     Search: _search,
     Filter: _filter,
     Frequency: _frequency,
     Order: _order,
+    Planning: _plan,
     Preflight: answer_preflight,
     Duplicates: answer_duplicates,
     Trainers: answer_trainers,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from array import array
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,8 @@ from engine.data.background import (
     Frequency,
     Hits,
     Order,
+    Planning,
+    Report,
     Request,
     Scan,
     Search,
@@ -61,11 +64,12 @@ def test_every_kind_of_scan_answers(workspace: Workspace, cat: Catalogue, file: 
         Filter("n <= -29 or edited"),
         Frequency("text", 3),
         Order("n"),
+        Planning("poodle", "dog", rows=array("Q", [1, 2, 3]).tobytes()),
     ]
     # All at once: they share nothing.
     scans = [Scan.start(workspace, file, request) for request in requests]
-    searched, filtered, counted, ordered = (heard(scan) for scan in scans)
-    for events in (searched, filtered, counted, ordered):
+    searched, filtered, counted, ordered, planned = (heard(scan) for scan in scans)
+    for events in (searched, filtered, counted, ordered, planned):
         last = events[-1]
         assert isinstance(last, Done)
         assert (last.moment, last.rows, last.progress) == (moment, 30, 1.0)
@@ -78,6 +82,10 @@ def test_every_kind_of_scan_answers(workspace: Workspace, cat: Catalogue, file: 
     assert rows(ordered) == list(range(30, 0, -1))
     tables = [event for event in counted if isinstance(event, Table)]
     assert tables[-1].distinct == 30
+    plans = [e.body for e in planned if isinstance(e, Report) and e.kind == "plan"]
+    changed = {row: raw for body in plans for row, raw in body}
+    assert sorted(changed) == [1, 3]
+    assert b"row 3 dog" in changed[3]
 
 
 def test_an_error_arrives_as_it_was_meant(workspace: Workspace, file: Path) -> None:
