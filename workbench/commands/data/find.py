@@ -311,14 +311,10 @@ def replace(
     """Replace inside the texts of rows; shows every change and does nothing without --apply."""
     from engine.data.find import Pattern
     from engine.data.replace import plan
-    from workbench.commands.data.edit import row_numbers
 
     wanted = Pattern.compile(pattern, regex=regex, case=not ignore_case)
     with opened(file, workspace) as (document, cat):
-        only = set(row_numbers(rows, document)) if rows else None
-        if where is not None:
-            fitting = set(_collected(_fitting(cat, document, where, model))[1])
-            only = fitting if only is None else only & fitting
+        only = _chosen(cat, document, rows, where, model)
         skipped: list[Skipped] = []
         shown: list[Plan] = []
         changes, places, total = [], 0, 0
@@ -340,6 +336,19 @@ def replace(
             "unsaved": document.unsaved,
         }
         emit(result, json, _plan_lines(shown, skipped, total, places, apply))
+
+
+def _chosen(
+    cat: Catalogue, document: Dataset, rows: list[str] | None, where: str | None, model: str
+) -> set[int] | None:
+    """The rows that are named and fit; None for all rows."""
+    from workbench.commands.data.edit import row_numbers
+
+    only = set(row_numbers(rows, document)) if rows else None
+    if where is not None:
+        fitting = set(_collected(_fitting(cat, document, where, model))[1])
+        only = fitting if only is None else only & fitting
+    return only
 
 
 def _planned(planned: Plan) -> dict[str, object]:
