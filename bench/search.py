@@ -22,14 +22,14 @@ from bench.rows import _table as print_table
 ROWS = 1_000_000
 TIMES = 2
 SEARCHES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("a literal that one row has", "000499999 ", ()),
-    ("a literal in some rows", "{some}", ()),
-    ("a literal that every row has", "assistant", ()),
-    ("a literal in no row", "certainly not", ()),
-    ("regex, any case: a word", "{some}", ("regex", "any")),
-    ("regex, any case: [a-z]+word", "[a-z]+{part}", ("regex", "any")),
-    ("regex, any case: user.*word", "user.*{some}", ("regex", "any")),
-    ("regex, any case: one|two", "{some}|{other}", ("regex", "any")),
+    ("literal in one row", "000499999 ", ()),
+    ("literal in some rows", "{some}", ()),
+    ("literal in every row", "assistant", ()),
+    ("literal in no row", "certainly not", ()),
+    ("(?i)word", "{some}", ("regex", "any")),
+    ("(?i)[a-z]+word", "[a-z]+{part}", ("regex", "any")),
+    ("(?i)user.*word", "user.*{some}", ("regex", "any")),
+    ("(?i)one|two", "{some}|{other}", ("regex", "any")),
 )
 FILTERS = (
     "bytes > 1500",
@@ -58,7 +58,7 @@ def main() -> None:
 
 def _searches(file: Path, workspace: Path, words: dict[str, str]) -> None:
     rows: list[tuple[object, ...]] = [
-        ("CPU seconds", "grep", "ours", "x grep", "x grep, C locale", "rows", "aim")
+        ("CPU seconds", "grep", "ours", "x grep", "x C grep", "rows", "aim")
     ]
     for name, text, how in SEARCHES:
         text = text.format(**words)
