@@ -54,6 +54,10 @@ ACTIONS: tuple[Action, ...] = (
          "workbench data tag FILE --row N TAG"),
     _act("note", "c", "note", "Write a note beside the row, or beside all marked rows.",
          "workbench data note FILE --row N TEXT"),
+    _act("replace", "R", "replace", "Find and replace in the marked or listed rows; changes are "
+         "shown first.", "workbench data replace FILE WORDS BY"),
+    _act("split", "P", "split", "Record which rows train, evaluate and test, by seed and group.",
+         "workbench data split FILE --train .8 --eval .1 --test .1 --seed S"),
     _act("diff", "D", "diff", "Before and after of every row the file does not have like this.",
          "workbench data diff FILE"),
     _act("versions", "V", "versions", "What the file was at each save; bring one back.",

@@ -5,6 +5,7 @@ Knows which document is open and where the cursor is. Finding the rest of the fi
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,13 +20,15 @@ from screens.data.messages import Grown, Listed
 from screens.data.rowlist import RowList, Summary, summary
 from screens.data.searching import Searching
 from screens.widgets.linelist import LineList
-from store.errors import BadInput, Conflict
+from store.errors import BadInput, Conflict, WorkbenchError
 
 if TYPE_CHECKING:
     from engine.data.dataset import Dataset
 
 LOOK_SECONDS = 0.1
 """How long a worker looks further into a file before it tells."""
+FOLLOW_SECONDS = 2.0
+"""How often a file that is known whole is looked at again: one `stat`."""
 SAMPLE = 100
 """Rows all over the file that are read to see whether it is mixed."""
 
@@ -61,6 +64,23 @@ class Browsing(Searching):
         super().__init__()
         self._going: Goal | None = None
         """Where to go once that much of the file is known."""
+
+    def on_mount(self) -> None:
+        self.set_interval(FOLLOW_SECONDS, self._follow)
+
+    def _follow(self) -> None:
+        """Notice that the file has grown, while the room is on screen."""
+        document = self.document
+        if document is not None and document.complete and self.is_current:
+            self._look_for_more(document, document.size)
+
+    @work(thread=True, exclusive=True, group="follow", exit_on_error=False)
+    def _look_for_more(self, document: Dataset, size: int) -> None:
+        # What keeps it from being read is said when something is done with it, not every moment.
+        with contextlib.suppress(WorkbenchError, OSError, ValueError):
+            complete = document.grow(seconds=LOOK_SECONDS)
+            if document.size != size or not complete:
+                self.post_message(Grown(document, complete))
 
     # Opening
 
@@ -131,6 +151,8 @@ class Browsing(Searching):
         document = event.document
         if document is not self.document:
             return
+        if self.rows.count > document.count:
+            self.rows.forget_rows()
         if self.rows.order is None:
             follow = document.complete and self.rows.cursor == self.rows.count - 1 > 0
             self.rows.count = document.count
@@ -169,7 +191,6 @@ class Browsing(Searching):
 
     def action_open(self) -> None:
         from screens.data import opening
-        from screens.widgets.modals import PickModal
 
         def chosen(value: str | None) -> None:
             if value is None:
@@ -184,12 +205,7 @@ class Browsing(Searching):
             self.open_file(path)
 
         self.app.push_screen(
-            PickModal(
-                "Open a dataset",
-                opening.choices(self.catalogue),
-                placeholder="type to narrow, or the path of a .jsonl file",
-                free=True,
-            ),
+            opening.OpenModal(opening.choices(self.catalogue)),
             self.guarded(chosen),
         )
 

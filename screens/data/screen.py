@@ -17,8 +17,8 @@ from textual.widgets import Static
 from screens.actions import bindings, room_actions
 from screens.data.asking import AskLine
 from screens.data.browsing import Browsing
-from screens.data.checking import Checking
 from screens.data.history import History
+from screens.data.replacing import Replacing
 from screens.data.rowlist import RowList
 from screens.data.saving import Saving
 from screens.data.side import Side
@@ -31,13 +31,14 @@ from screens.widgets.pane import EmptyState, Pane, empty_state
 _KEYS = (("o", "open a starter dataset, a recent one, or a path"), ("?", "all keys"))
 
 
-class DataRoom(Sorting, Writing, Checking, History, Saving, Browsing):
+class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
     """The list of rows, and the row beside it."""
 
     ROOM = "data"
     TITLE_WORDS = (
-        "Rows of a JSONL file. Edits are kept at once and survive a crash; the file itself "
-        "changes only when you save. ✎ edited · ! wants a look · ✗ cannot be read."
+        "Rows of a dataset, of any format and size. Edits are kept at once and survive a crash; "
+        "the file itself changes only when you save. ✎ edited · + added · ! wants a look · "
+        "✗ not trained on · ● marked."
     )
     CSS_PATH = "styles.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(room_actions("data"))]

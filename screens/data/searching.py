@@ -93,7 +93,7 @@ class Searching(Scanning):
         """Go to the first row from here on that a scan finds; `n` and `N` go on."""
         self.stop_finding()
         self.sought = words
-        self.rows.spans = spans
+        self.rows.spans = self.side.spans = spans
         self.rows.forget()
         self._find_step = 1
         self.scan("find", request, self._hear_find, "searching")
@@ -182,7 +182,7 @@ class Searching(Scanning):
         self.sought, self._find_hits, self._find_places = "", None, None
         self._find_step, self._find_done = 0, False
         if was:
-            self.rows.spans = None
+            self.rows.spans = self.side.spans = None
             self.rows.forget()
             self.show_row()
         self.tell_find()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
-from textual.content import Content
+from textual.content import Content, Span
 from textual.widgets import Static
 
 from screens.data.tokens import TokenView, verdict
@@ -18,6 +18,8 @@ from screens.safe import line, text
 from screens.widgets.pane import Pane
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from engine.data.rows import Row
     from screens.data.editor import Editor
     from screens.data.seeing import Seen
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 class Side(Container):
     """Turns above, tokens below; the tokens are there while `tokens_shown`."""
+
+    spans: Callable[[str], Sequence[tuple[int, int]]] | None = None
+    """Where in a text the search matches."""
 
     def compose(self) -> ComposeResult:
         with Pane(id="turns"), VerticalScroll():
@@ -73,7 +78,10 @@ class Side(Container):
         """Show a row, with what is known of its tokens so far."""
         self.title_is(row, seen, edited=edited)
         sections = seen.sections if seen is not None else ()
-        self.query_one("#turns Static", Static).update(row_content(row, sections))
+        content = row_content(row, sections)
+        if self.spans is not None:
+            content = _matched(content, self.spans(content.plain))
+        self.query_one("#turns Static", Static).update(content)
 
     def title_is(
         self,
@@ -126,3 +134,9 @@ class Side(Container):
         self.forget_tokens()
         self.query_one("#turns", Pane).title_is(Content(""))
         self.query_one("#turns Static", Static).update(Content(""))
+
+
+def _matched(content: Content, spans: Sequence[tuple[int, int]]) -> Content:
+    """The content with what the search found marked."""
+    marks = [Span(start, stop, "$text-warning bold underline") for start, stop in spans]
+    return Content(content.plain, [*content.spans, *marks])
