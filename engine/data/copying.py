@@ -46,3 +46,34 @@ def copy_range(source: int, start: int, end: int, fd: int) -> None:
         if not chunk:
             raise OSError(errno.EIO, "the file was cut short while it was copied")
         start += write_all(fd, chunk)
+
+
+class Gathered:
+    """Appends to `fd` with small pieces gathered into large writes; `flush` at the end."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._held = bytearray()
+        self._source, self._at, self._window = -1, 0, b""
+
+    def write(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) >= CHUNK:
+            self.flush()
+
+    def copy(self, source: int, start: int, end: int) -> None:
+        """Append the bytes [start, end) of `source`; see `copy_range`."""
+        if end - start >= CHUNK:
+            self.flush()
+            copy_range(source, start, end, self._fd)
+            return
+        if source != self._source or not self._at <= start <= end <= self._at + len(self._window):
+            # What follows is likely wanted next.
+            self._source, self._at, self._window = source, start, os.pread(source, CHUNK, start)
+        if end > self._at + len(self._window):
+            raise OSError(errno.EIO, "the file was cut short while it was copied")
+        self.write(self._window[start - self._at : end - self._at])
+
+    def flush(self) -> None:
+        write_all(self._fd, bytes(self._held))
+        self._held.clear()

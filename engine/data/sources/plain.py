@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.data.copying import copy_range, write_all
+from engine.data.copying import Gathered
 from engine.data.index import RowIndex
 from engine.data.pieces import FileRows, OwnRow
 from engine.data.sources.base import Source
@@ -65,7 +65,7 @@ class PlainSource(Source):
 
 def splice(fd: int, lines: Lines) -> int:
     """Write every line of the (completely indexed) document to `fd`; returns how many."""
-    index, written = lines.index, 0
+    index, written, out = lines.index, 0, Gathered(fd)
     rows, final_newline = len(index), index.final_newline
     # `owed`: the line written last has no ending yet, and needs one only if another follows.
     owed, last = False, b""
@@ -75,21 +75,24 @@ def splice(fd: int, lines: Lines) -> int:
             if piece.start >= stop:
                 continue
             if owed:
-                write_all(fd, lines.usual_ending())
-            copy_range(index.fileno(), index.start(piece.start), index.start(stop), fd)
+                out.write(lines.usual_ending())
+            out.copy(index.fileno(), index.start(piece.start), index.start(stop))
             written += stop - piece.start
-            last = lines.file_ending(stop - 1)
+            # Only the file's last line may lack an ending.
+            last = lines.file_ending(stop - 1) if stop == rows else b"\n"
         else:
             ending = _own_ending(piece, lines)
             if owed:
-                write_all(fd, ending or lines.usual_ending())
+                out.write(ending or lines.usual_ending())
                 ending = b""
-            write_all(fd, piece.content + ending)
+            out.write(piece.content + ending)
             written += 1
             last = ending
         owed = not last
+    out.flush()
     if written and not owed and not final_newline:
-        os.ftruncate(fd, os.lseek(fd, 0, os.SEEK_CUR) - len(last))
+        ending = lines.ending(written - 1)
+        os.ftruncate(fd, os.lseek(fd, 0, os.SEEK_CUR) - len(ending))
     return written
 
 
