@@ -104,7 +104,7 @@ def preflight(
     """
     from engine.data.checking import prepare
     from engine.data.preflight import Preflight
-    from engine.data.recorded import as_dict, run_preflight
+    from engine.data.recorded import run_preflight
 
     with opened(file, workspace) as (data, cat):
         made = prepare(cat, model, recipe, max_length)
@@ -127,24 +127,32 @@ def preflight(
         if sys.stderr.isatty() and not json:
             sys.stderr.write("\r\x1b[K")
         assert report is not None
-        listed = report.findings[:limit]
         result = {
             "path": str(data.path),
             "model": made.label,
             "recipe": recipe,
             "batch_size": made.batch_size,
-            "packing": packing,
-            **as_dict(report),
-            "steps": report.packed_steps if packing else report.epoch_steps,
-            "findings_total": sum(report.counts.values()),
-            "findings": [
-                {"line": f.line, "kind": f.kind, "detail": f.detail, "group": f.group or None}
-                for f in listed
-            ],
+            **_numbers(report, packing, limit),
         }
         emit(result, json, _report_lines(data.path, made.label, report, packing))
         if strict and report.dropped:
             raise typer.Exit(1)
+
+
+def _numbers(report: Preflight, packing: bool, limit: int) -> dict[str, object]:
+    """A report for programs, with its first findings."""
+    from engine.data.recorded import as_dict
+
+    return {
+        "packing": packing,
+        **as_dict(report),
+        "steps": report.packed_steps if packing else report.epoch_steps,
+        "findings_total": sum(report.counts.values()),
+        "findings": [
+            {"line": f.line, "kind": f.kind, "detail": f.detail, "group": f.group or None}
+            for f in report.findings[:limit]
+        ],
+    }
 
 
 @app.command()
