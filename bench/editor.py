@@ -107,7 +107,7 @@ async def measure_room(case: str, folder: Path) -> float:
             found.action_edit_json()
         else:
             found.action_edit()
-        await settled(lambda: found.under_pen is not None)
+        await settled(lambda: found.seen_under_pen is not None)  # what came first is rendered
         return await keys(app)
 
 

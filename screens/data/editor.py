@@ -120,6 +120,7 @@ class TurnEditor(Editor):
     ) -> None:
         """Args: pen: the row as far as it is written; at: the part to open."""
         super().__init__(number, raw, copy)
+        self.foot.add_class("-one")
         self.pen = pen
         self.at = favourite(pen.parts) if at is None else min(at, len(pen.parts) - 1)
         self._marks: list[Content] = []
@@ -198,7 +199,8 @@ class TurnEditor(Editor):
         row, column = self.pad.body.line_column(self.pad.body.cursor)
         words = f"{noun} {self.at + 1} of {count} · {row:,}:{column:,}"
         keys = "   tab next  esc leave" if count > 1 else "   esc leave"
-        self.say(Content.styled(words + keys, "$text-muted"))
+        # One line always: a layout at every key would draw the whole screen again.
+        self.foot.update(Content.styled(words + keys, "$text-muted"), layout=False)
 
     @on(TextPad.Moved)
     def _moved(self, event: TextPad.Moved) -> None:

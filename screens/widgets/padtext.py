@@ -20,7 +20,7 @@ from rich.cells import cell_len
 Pos = tuple[int, int]
 """A place between characters: (piece, column)."""
 
-LONGEST = 4096
+LONGEST = 2048
 """Characters of a piece at most."""
 _USUAL = LONGEST // 2
 TAB = "    "

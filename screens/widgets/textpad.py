@@ -208,6 +208,11 @@ class TextPad(ScrollView, can_focus=True):
         super().notify_style_update()
         self._styles.clear()
 
+    def _ground(self) -> Style:
+        if "" not in self._styles:
+            self._styles[""] = self.rich_style
+        return self._styles[""]
+
     def _style(self, name: str) -> Style:
         if name not in self._styles:
             self._styles[name] = self.get_component_rich_style(f"pad--{name}", partial=True)
@@ -216,7 +221,7 @@ class TextPad(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         at = y + self.scroll_offset.y
-        ground = self.rich_style
+        ground = self._ground()
         body = self.body
         if at >= body.height:
             return Strip.blank(width, ground)
@@ -362,9 +367,10 @@ class TextPad(ScrollView, can_focus=True):
         return True
 
     def _refresh_from(self, first: Pos, last: Pos) -> None:
-        """Draw the pieces again in which something happened."""
+        """Draw again from the row before a place to the end of the piece of another."""
         tops = self.body.tops
-        top = tops[min(first[0], len(tops) - 2)] - self.scroll_offset.y
+        column = min(first[1], len(self.body.pieces[first[0]]))
+        top = self.body.spot((first[0], column))[1] - 1 - self.scroll_offset.y
         bottom = tops[min(last[0], len(tops) - 2) + 1] - self.scroll_offset.y
         top, bottom = max(0, top), min(self.size.height, bottom)
         if bottom > top:
