@@ -83,7 +83,7 @@ class Scanning(Selecting):
     def _poll(self) -> None:
         from engine.data.background import Done, Failed
 
-        heard = False
+        heard = over = False
         for name, running in list(self._scans.items()):
             events = running.scan.poll()
             if not events or self._scans.get(name) is not running:
@@ -96,11 +96,14 @@ class Scanning(Selecting):
             finally:
                 if ended and self._scans.get(name) is running:
                     del self._scans[name]
+                    over = True
         if not self._scans and self._poll_timer is not None:
             self._poll_timer.stop()
             self._poll_timer = None
-        if heard:
+        if over:
             self.tell()
+        elif heard:
+            self.tell_status()
 
     def scan_words(self) -> Content:
         """What is looked for and how far that is, for the status line."""

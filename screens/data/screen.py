@@ -92,10 +92,10 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
         none = document.complete and not document.count
         self.set_class(none, "-empty")
         if none:
-            what = f"{visible(document.path.name)} has no rows."
+            what = f"{visible(document.name)} has no rows."
             keys = (("u", "take the last edit back"), *_KEYS) if document.unsaved else _KEYS
             self.query_one(EmptyState).update(empty_state(what, keys))
-        title = line(document.path.name, "bold")
+        title = line(document.name, "bold")
         count = (
             words.plural(document.count, "row")
             if document.complete
@@ -108,6 +108,14 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
             title += Content.styled(f" · {document.unsaved:,} unsaved ✎", "$accent")
         self.query_one("#list", Pane).title_is(title)
         self.query_one("#head", Static).update(Content(self.rows.head))
+        self.tell_status()
+        self.refresh_bindings()
+
+    def tell_status(self) -> None:
+        """The status line alone."""
+        document = self.document
+        if document is None:
+            return
         scans = self.scan_words()
         if scans.plain:
             self.status = scans
@@ -120,13 +128,12 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
             self.status = Content.styled(f"✎ {document.unsaved:,} unsaved", "$accent")
         else:
             self.status = Content.styled("saved", "$text-muted")
-        self.refresh_bindings()
 
     @property
     def parting(self) -> str:
         said = [self.pen_parting]
         if self.document is not None and self.document.unsaved:
-            name = visible(self.document.path.name)
+            name = visible(self.document.name)
             edits = f"{self.document.unsaved:,} unsaved edits of {name} are kept in the workspace."
             said.append(edits)
         return "\n".join(filter(None, said))

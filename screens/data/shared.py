@@ -41,6 +41,10 @@ class Shared(Preview):
         """Bring titles and status line up to date."""
         raise NotImplementedError
 
+    def tell_status(self) -> None:
+        """Bring the status line alone up to date."""
+        raise NotImplementedError
+
     def jump(self, number: int) -> None:
         """Put the cursor on this row of the document."""
         raise NotImplementedError
