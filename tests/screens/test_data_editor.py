@@ -120,6 +120,7 @@ async def test_turns_change_in_place_and_all_of_it_is_one_step(
         await pilot.press("t")
         await until(pilot, lambda: app.screen is room)
         await drawn(pilot, "so?")
+        await until(pilot, lambda: "user  ✓ trained" in dump(app) and "18 trained ✓" in dump(app))
         check_golden("data-turns-wide", dump(app))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: room.under_pen is None)
