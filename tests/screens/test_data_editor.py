@@ -73,6 +73,8 @@ async def under_bytes(pilot: Pilot[None], path: Path, model: Path) -> DataRoom:
     room.model_ref = str(model)
     room.open_file(path)
     await until(pilot, lambda: len(room.rows.counts) == len(ROWS))
+    room.tell()
+    await until(pilot, lambda: "# shape" in dump(pilot.app))
     return room
 
 
