@@ -7,8 +7,10 @@ ours. Does not know what they do (see `workbench.commands`).
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -98,6 +100,7 @@ def root(
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    _open_output()
     try:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -109,9 +112,11 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit as leaving:
+        # Who reads the output has enough of it, as `head` does: typer leaves with 1 there.
+        if isinstance(leaving.__context__, BrokenPipeError):
+            sys.exit(0)
+        raise
     except OSError as error:
         if error.errno not in _THE_DISK:
             _our_fault(error)
@@ -119,6 +124,16 @@ def main() -> None:
         sys.exit(2)
     except Exception as error:  # noqa: BLE001 - the last door: no stack trace on a screen
         _our_fault(error)
+
+
+def _open_output() -> None:
+    """Write UTF-8 whatever the locale says, and nowhere where there is no output at all."""
+    for name in ("stdout", "stderr"):
+        stream = vars(sys)[name]
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - till exit
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _misused(message: str) -> None:

@@ -68,6 +68,8 @@ class ArrayRows:
         self._gap_at = 0
         self._usual = b","
         self._count = 0
+        self._commas = 0
+        self._misplaced: str | None = None
         self._ended = False
         self._raw_break = False
 
@@ -125,7 +127,7 @@ class ArrayRows:
                 f"there is text after the end of the array, at byte {self._gap_at + 1:,}; "
                 "expected nothing"
             )
-        return None
+        return self._misplaced
 
     def _cut(self, why: str) -> None:
         self._out.facts["cut"] = True
@@ -186,6 +188,8 @@ class ArrayRows:
             return place + 1
         if move == 1:
             self._between(batch, self._gap + piece[done:place])
+            if self._commas != self._count:
+                self._misplace(place)
             batch.starts.append(self._seen + place)
             self._count += 1
             self._inside = True
@@ -198,9 +202,19 @@ class ArrayRows:
             self._keep_gap(b"", self._seen + place + 1, anew=True)
             return place + 1
         self._between(batch, self._gap + piece[done:place])
+        if self._commas != max(0, self._count - 1):
+            self._misplace(place)
         self._ended = True
         self._keep_gap(b"", self._seen + place + 1, anew=True)
         return place + 1
+
+    def _misplace(self, place: int) -> None:
+        """Remember the first place where elements and commas do not alternate."""
+        few = self._commas < self._count
+        self._misplaced = self._misplaced or (
+            f"{'no comma' if few else 'a comma too many'} between two elements, or after the last, "
+            f"before byte {self._seen + place + 1:,}; expected one between each two"
+        )
 
     def _keep_gap(self, more: bytes, at: int, *, anew: bool = False) -> None:
         if anew or not self._gap:
@@ -219,10 +233,13 @@ class ArrayRows:
     def _between(self, batch: _Batch, gap: bytes) -> None:
         """What stands between two brackets: a comma, and perhaps values that have none."""
         if gap == self._usual:
+            self._commas += 1
             return
         if gap.strip(SPACE) == b",":
             self._usual = gap
+            self._commas += 1
             return
+        self._commas += _SCALARS.sub(b"", gap).count(b",")
         for found in _SCALARS.finditer(gap):
             batch.parts.append(self._line(found[0]) + b"\n")
             batch.starts.append(self._gap_at + found.start())
