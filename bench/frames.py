@@ -113,8 +113,8 @@ def _keep_busy(room: object) -> None:
     """An index of the file, over and over, and a search that never ends."""
     import threading
 
-    from engine.data.background import Search
-    from engine.data.index import RowIndex
+    from engine.data.background.client import Search
+    from engine.data.file.index import RowIndex
     from screens.data.screen import DataRoom
 
     assert isinstance(room, DataRoom)

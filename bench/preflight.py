@@ -110,7 +110,7 @@ def _alone(file: Path) -> dict[str, float]:
 
 def _preflight(file: Path, cores: int) -> dict[str, float]:
     from engine.data.dataset import open_dataset
-    from engine.data.preflight import Preflight, preflight
+    from engine.data.findings.preflight import Preflight, preflight
     from engine.render import Renderer
     from store.catalogue import Catalogue
     from store.workspace import Workspace

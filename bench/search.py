@@ -130,8 +130,8 @@ def _measured(file: Path, workspace: Path, ask: dict[str, object]) -> dict[str, 
     from engine.data.dataset import open_dataset
     from engine.data.filter import Context, field, filter_rows, parse
     from engine.data.find import Pattern, search
-    from engine.data.frequency import frequency
-    from engine.data.order import order
+    from engine.data.find.frequency import frequency
+    from engine.data.find.order import order
     from store.catalogue import Catalogue
     from store.workspace import Workspace
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from engine.data.convert import Target, convert
+from engine.data.convert.rows import Target, convert
+from engine.data.row.strict import load, load_strictly
 from engine.data.rows import parse_row
-from engine.data.strict import load, load_strictly
 
 ROWS = 5_000
 _SAID = "the model answers in one short sentence and then it stops " * 12

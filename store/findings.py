@@ -1,7 +1,7 @@
 """Findings: what is odd about rows of a dataset, of every kind and from every check.
 
 Knows lines, kinds and sentences. Does not know how something is found, what a kind means, or
-where a line is after edits (see `engine.data.recorded`). What one check says of one dataset is a
+where a line is after edits (see `engine.data.findings`). What one check says of one dataset is a
 *set*; a newer set of the same source takes the place of the older one at the moment it is whole.
 """
 

@@ -1,7 +1,7 @@
 """Snapshots: exactly the rows a run was trained on, named by their content.
 
 Knows the record. Does not know how the parts are made or where a row went (see
-`engine.data.snapshot`, and `meta.json` in the snapshot's folder).
+`engine.data.split.snapshot`, and `meta.json` in the snapshot's folder).
 """
 
 from __future__ import annotations

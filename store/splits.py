@@ -1,7 +1,7 @@
 """Splits: how a dataset is divided into training, evaluation and test rows, and by whom.
 
 Knows the record. Does not know rows, keys or groups, nor which row is where (see
-`engine.data.split`). A dataset has one split in force, the newest; earlier ones are kept.
+`engine.data.split.assign`). A dataset has one split in force, the newest; earlier ones are kept.
 """
 
 from __future__ import annotations

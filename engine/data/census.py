@@ -14,7 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.data.changes import FileRun, OwnLine
+from engine.data.journal.changes import FileRun, OwnLine
 from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES, parse_row
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import glob
 import os
 from pathlib import Path
 
-from engine.data.changes import (
+from engine.data.document import Document
+from engine.data.journal.changes import (
     Annotation,
     Change,
     Changed,
@@ -24,8 +25,7 @@ from engine.data.changes import (
     Step,
     VersionInfo,
 )
-from engine.data.document import Document
-from engine.data.overlay import Choice
+from engine.data.journal.overlay import Choice
 from engine.data.several import Several
 from store.catalogue import Catalogue
 from store.errors import BadInput, NotFound

@@ -20,19 +20,19 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from engine.data import memory, overlay
-from engine.data.changes import (
+from engine.data.file.lines import Lines
+from engine.data.file.save import Draft, SaveReport, hash_of
+from engine.data.journal import memory, overlay
+from engine.data.journal.changes import (
     Annotation,
     Change,
     Changed,
     Step,
     VersionInfo,
 )
-from engine.data.lines import Lines
-from engine.data.overlay import Choice, tag_of
-from engine.data.planned import first_row, needed, plan
+from engine.data.journal.overlay import Choice, tag_of
+from engine.data.journal.planned import first_row, needed, plan
 from engine.data.reading import Reading
-from engine.data.save import Draft, SaveReport, hash_of
 from engine.data.sources import Source
 from store import annotations as noted
 from store import datasets, edits

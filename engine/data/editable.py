@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
-from engine.data.changes import Change, Delete, Insert, Replace
+from engine.data.journal.changes import Change, Delete, Insert, Replace
 from engine.data.rows import MAX_ROW_BYTES, Row, set_value
 from store.errors import BadInput, NotFound
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import msgspec
 
-from engine.data.changes import Changed, FileRun, OwnLine, Place, Status
 from engine.data.document import Document
 from engine.data.editable import Editable
+from engine.data.journal.changes import Changed, FileRun, OwnLine, Place, Status
+from engine.data.journal.shift import Run, Shift
 from engine.data.rows import Row
-from engine.data.shift import Run, Shift
 from store.catalogue import Catalogue
 from store.errors import NotFound
 

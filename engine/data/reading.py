@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
-from engine.data import overlay, scan
-from engine.data.changes import Changed, FileRun, OwnLine, Place, Status
+from engine.data import scan
 from engine.data.editable import Editable
-from engine.data.lines import Lines
-from engine.data.pieces import OwnRow
+from engine.data.file.lines import Lines
+from engine.data.journal import overlay
+from engine.data.journal.changes import Changed, FileRun, OwnLine, Place, Status
+from engine.data.journal.pieces import OwnRow
+from engine.data.journal.shift import Shift, shift
 from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES, Row, oversized, parse_row
-from engine.data.shift import Shift, shift
 from engine.data.sources import Source
 from store.catalogue import Catalogue
 from store.edits import Position

@@ -9,11 +9,11 @@ and what was expected.
 
 from __future__ import annotations
 
+from engine.data.row.splice import set_value
+from engine.data.row.strict import BOM, WrongError, kind, load, names
 from engine.data.shapes.dialect import Dialect, Object
 from engine.data.shapes.row import Purpose, Reading, Row, Shape, Turn
 from engine.data.shapes.table import recognise, without_nulls
-from engine.data.splice import set_value
-from engine.data.strict import BOM, WrongError, kind, load, names
 from store.visible import visible
 
 __all__ = ["Purpose", "Row", "Shape", "Turn", "oversized", "parse_row", "set_value"]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.data.changes import FileRun, OwnLine
-from engine.data.lines import Lines
-from engine.data.pieces import OwnRow, split_ending
+from engine.data.file.lines import Lines
+from engine.data.journal.changes import FileRun, OwnLine
+from engine.data.journal.pieces import OwnRow, split_ending
 from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES
 from store.errors import Conflict
 

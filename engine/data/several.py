@@ -15,8 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from engine.data import memory, overlay
-from engine.data.changes import (
+from engine.data.document import Document
+from engine.data.file.save import SaveReport
+from engine.data.joined import Joined
+from engine.data.journal import memory, overlay
+from engine.data.journal.changes import (
     Annotation,
     Change,
     Changed,
@@ -26,10 +29,7 @@ from engine.data.changes import (
     Step,
     VersionInfo,
 )
-from engine.data.document import Document
-from engine.data.joined import Joined
-from engine.data.overlay import Choice
-from engine.data.save import SaveReport
+from engine.data.journal.overlay import Choice
 from store import datasets, edits
 from store.annotations import Note
 from store.catalogue import Catalogue

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from engine.chat.client import free_device
-from engine.data.snapshot import drop_unused, take
+from engine.data.split.snapshot import drop_unused, take
 from engine.jobs import process
 from engine.machine.facts import Machine, this_machine, versions
 from engine.models import refs

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from engine.data.findings import DROPPED, KINDS, Finding
-from engine.data.preflight import Preflight, preflight
-from engine.data.snapshot import PartRows, excluded
+from engine.data.findings.kinds import DROPPED, KINDS, Finding
+from engine.data.findings.preflight import Preflight, preflight
+from engine.data.split.snapshot import PartRows, excluded
 from engine.render import Renderer
 from engine.train.recipe import Recipe
 from store.errors import BadInput

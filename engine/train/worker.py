@@ -143,7 +143,7 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
         BadInput: no row teaches anything.
         Unsupported: the device that the run was made for is not there.
     """
-    from engine.data import snapshot as snapshots
+    from engine.data.split import snapshot as snapshots
     from engine.train.examples import encode
 
     recipe = spec.settings

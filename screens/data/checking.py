@@ -1,7 +1,7 @@
 """The part of the Data room that checks the dataset, shows what was found, repairs and divides it.
 
 Knows which checks run and what comes of them. The looking is done in other processes, the findings
-are kept in the store, repairs are planned in `engine.data.fix`.
+are kept in the store, repairs are planned in `engine.data.findings.fix`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from screens.data.messages import Differed, Flagged
 from screens.data.views import View
 
 if TYPE_CHECKING:
-    from engine.data.background import AnyEvent, Request
+    from engine.data.background.client import AnyEvent, Request
     from engine.data.dataset import Change, Dataset
-    from engine.data.shift import Shift
+    from engine.data.journal.shift import Shift
     from screens.data.review import Proposal, Review
     from screens.data.rowset import Rows
 
@@ -69,17 +69,17 @@ class Checking(Filtering, Bulk):
             return
         request: Request
         if name == "preflight":
-            from engine.data.checking import Preflight
+            from engine.data.findings.checking import Preflight
 
             request = Preflight(self.model_ref, max_length=self.max_length or None)
         else:
-            from engine.data.dividing import Trainers
+            from engine.data.split.dividing import Trainers
 
             request = Trainers()
         self.scan(name, request, self._hear_check, CHECKS[name])
 
     def _hear_check(self, events: list[AnyEvent]) -> None:
-        from engine.data.background import Done, Failed
+        from engine.data.background.client import Done, Failed
 
         window = self._findings
         if isinstance(events[-1], Done):
@@ -105,7 +105,7 @@ class Checking(Filtering, Bulk):
 
     @work(thread=True, exclusive=True, group="flags", exit_on_error=False)
     def _read_flags(self, document: Dataset, dataset_id: int, moment: int) -> None:
-        from engine.data.findings import KINDS
+        from engine.data.findings.kinds import KINDS
         from screens.data.findinglist import TRAINERS
         from screens.data.rowset import rows_of
         from store import findings
@@ -149,7 +149,7 @@ class Checking(Filtering, Bulk):
 
     def list_findings(self, kind: str) -> None:
         """List the rows that have a finding of this kind."""
-        from engine.data.recorded import rows_with
+        from engine.data.findings.recorded import rows_with
         from screens.data.rowset import narrowed, rows_of
 
         found = rows_of(rows_with(self.catalogue, self.open_document, kind))
@@ -185,8 +185,8 @@ class Checking(Filtering, Bulk):
     @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
     def _plan_fix(self, path: str, window: Review, kind: str) -> None:
         """Plan with a document of the thread's own."""
-        from engine.data import fix, recorded
         from engine.data.dataset import open_dataset
+        from engine.data.findings import fix, recorded
         from screens.data.review import Proposal
 
         worker = get_current_worker()

@@ -312,7 +312,7 @@ class JsonEditor(Editor):
         self, number: int, raw: bytes, written: str | None, copy: Callable[[str], None]
     ) -> None:
         """Args: written: a text to go on with; None begins with the row as it is."""
-        from engine.data.pretty import spread
+        from engine.data.row.pretty import spread
 
         super().__init__(number, raw, copy)
         self.first = spread(raw)
@@ -349,7 +349,7 @@ class JsonEditor(Editor):
         self.say(words)
 
     def keep(self) -> None:
-        from engine.data.pretty import fold
+        from engine.data.row.pretty import fold
 
         written = self.pad.text
         if written == self.first:
@@ -367,12 +367,12 @@ class JsonEditor(Editor):
         self.post_message(self.Keep(fold(written, self.base)))
 
     def outside(self) -> tuple[bytes, str]:
-        from engine.data.pretty import encoded
+        from engine.data.row.pretty import encoded
 
         return encoded(self.pad.text), ".json"
 
     def came_back(self, new: bytes) -> None:
-        from engine.data.pretty import decoded
+        from engine.data.row.pretty import decoded
 
         self.put(decoded(new))
         self.post_message(self.Typed())
@@ -391,7 +391,7 @@ def judge(number: int, written: str, base: bytes) -> tuple[int | None, str]:
 
     May take long for a long text: call it from a worker.
     """
-    from engine.data.pretty import fold, problem
+    from engine.data.row.pretty import fold, problem
     from engine.data.rows import parse_row
 
     wrong = problem(written)

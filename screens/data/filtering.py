@@ -18,7 +18,7 @@ from screens.safe import line
 from store.errors import BadInput
 
 if TYPE_CHECKING:
-    from engine.data.background import AnyEvent
+    from engine.data.background.client import AnyEvent
 
 
 class Filtering(Scanning):
@@ -34,7 +34,7 @@ class Filtering(Scanning):
         self.filter_line.input.value = ""
         self._hint()
         self.focus_on(self.filter_line.input)
-        from engine.data.background import warm
+        from engine.data.background.client import warm
 
         warm()
 
@@ -99,7 +99,7 @@ class Filtering(Scanning):
 
     def filter_by(self, words: str) -> None:
         """List the rows that fit, as they are found."""
-        from engine.data.background import Filter
+        from engine.data.background.client import Filter
         from screens.data.rowset import narrowed, rows_of
 
         below = self.below()
@@ -108,7 +108,7 @@ class Filtering(Scanning):
         def hear(events: list[AnyEvent]) -> None:
             import numpy as np
 
-            from engine.data.background import Done, Failed, Hits
+            from engine.data.background.client import Done, Failed, Hits
 
             parts = [
                 self.rows_now("filter", event.rows) for event in events if isinstance(event, Hits)

@@ -20,7 +20,7 @@ from screens.widgets.linelist import Cells
 
 if TYPE_CHECKING:
     from engine.data.dataset import Dataset
-    from engine.data.shift import Shift
+    from engine.data.journal.shift import Shift
     from screens.data.checking import Checking
     from store.findings import Finding, FindingSet
 
@@ -82,7 +82,7 @@ class FindingList(TableModal[tuple[str, str | int]]):
         self.tell()
 
     def _kinds(self) -> list[Line]:
-        from engine.data.findings import KINDS
+        from engine.data.findings.kinds import KINDS
 
         order = {"error": 0, "warn": 1, "info": 2}
         found: list[Line] = []

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.data.dataset import Changed, Dataset
-    from engine.data.save import SaveReport
+    from engine.data.file.save import SaveReport
     from engine.render.renderer import Rendered, Renderer
     from screens.data.review import Proposal, Review
     from screens.data.rowlist import Count, Summary

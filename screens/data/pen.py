@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from engine.data import turns
+from engine.data.row import turns
 from engine.data.rows import parse_row
 from screens.data.fields import WHOLE, fields
 from store.errors import BadInput
@@ -67,7 +67,7 @@ class Pen:
         Raises:
             BadInput: the text cannot stand there.
         """
-        from engine.data.splice import set_value
+        from engine.data.row.splice import set_value
 
         return self._again(set_value(self.raw, self.parts[at].label, text))
 

@@ -19,9 +19,9 @@ from screens.safe import line
 from store.errors import BadInput, WorkbenchError
 
 if TYPE_CHECKING:
-    from engine.data.background import AnyEvent
-    from engine.data.dividing import Divide
+    from engine.data.background.client import AnyEvent
     from engine.data.find import Pattern
+    from engine.data.split.dividing import Divide
     from screens.data.review import Review
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)")
@@ -81,7 +81,7 @@ class Replacing(Checking):
         self, path: str, window: Review, pattern: Pattern, by: str, rows: set[int] | None
     ) -> None:
         from engine.data.dataset import open_dataset
-        from engine.data.replace import Skipped, plan
+        from engine.data.find.replace import Skipped, plan
         from screens.data.review import Proposal
 
         worker = get_current_worker()
@@ -107,7 +107,7 @@ class Replacing(Checking):
 
     def action_split(self) -> None:
         """Record which rows train, which evaluate, and which are kept for the end."""
-        from engine.data import parts
+        from engine.data.split import parts
         from screens.widgets.modals import LineModal
 
         known = parts.recorded(self.catalogue, self.open_document)
@@ -139,7 +139,7 @@ class Replacing(Checking):
         )
 
     def _hear_split(self, events: list[AnyEvent]) -> None:
-        from engine.data.background import Failed, Report
+        from engine.data.background.client import Failed, Report
 
         for event in events:
             if isinstance(event, Failed):
@@ -157,8 +157,8 @@ def divide_of(words: str) -> Divide:
     Raises:
         BadInput: it is not that.
     """
-    from engine.data.dividing import Divide
-    from engine.data.split import rule_of
+    from engine.data.split.assign import rule_of
+    from engine.data.split.dividing import Divide
 
     hint = "write train/eval/test, as 80/10/10 seed 0 by source, or by conversation"
     shares, *rest = words.split() or [""]

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.data.shift import Shift
+    from engine.data.journal.shift import Shift
 
     Rows = NDArray[np.int64]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.data.dataset import Changed
-    from engine.data.overlay import Choice
+    from engine.data.journal.overlay import Choice
 
 
 class Saving(Shared):
@@ -97,7 +97,7 @@ class Saving(Shared):
     def _reconcile(self, path: Path, answer: str) -> None:
         """Bring edits and file together as chosen; saving remains for the person to do."""
         from engine.data.document import Document
-        from engine.data.memory import unplaced
+        from engine.data.journal.memory import unplaced
 
         with self.open_catalogue() as cat:
             gone = Document.discard(cat, path) if answer == "theirs" else 0

@@ -16,7 +16,7 @@ from textual.timer import Timer
 from screens.data.selecting import Selecting
 
 if TYPE_CHECKING:
-    from engine.data.background import AnyEvent, Request, Scan
+    from engine.data.background.client import AnyEvent, Request, Scan
     from screens.data.rowset import Rows
 
 POLL_SECONDS = 0.1
@@ -45,7 +45,7 @@ class Scanning(Selecting):
 
     def scan(self, name: str, request: Request, hear: Hear, words: str) -> None:
         """Start a scan of the document; `hear` gets what it finds, the end included."""
-        from engine.data.background import Scan
+        from engine.data.background.client import Scan
 
         self.stop_scan(name)
         scan = Scan.start(self.workspace, str(self.open_document.path), request)
@@ -81,7 +81,7 @@ class Scanning(Selecting):
         return name in self._scans
 
     def _poll(self) -> None:
-        from engine.data.background import Done, Failed
+        from engine.data.background.client import Done, Failed
 
         heard = over = False
         for name, running in list(self._scans.items()):

@@ -20,9 +20,9 @@ from store.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.data.background import AnyEvent, Request
+    from engine.data.background.client import AnyEvent, Request
     from engine.data.find import Pattern
-    from engine.data.shift import Shift
+    from engine.data.journal.shift import Shift
     from screens.data.rowset import Rows
 
     Spans = Callable[[str], Sequence[tuple[int, int]]]
@@ -60,7 +60,7 @@ class Searching(Scanning):
         self.find_line.complain(None)
         self.tell_find()
         self.focus_on(self.find_line.input)
-        from engine.data.background import warm
+        from engine.data.background.client import warm
 
         warm()
 
@@ -84,7 +84,7 @@ class Searching(Scanning):
         pattern = self._find_pattern(words)
         if pattern is None:
             return
-        from engine.data.background import Search
+        from engine.data.background.client import Search
 
         request = Search(words, self.regex, self.exact_case or None)
         self.look_for(words, request, pattern.spans)
@@ -114,7 +114,7 @@ class Searching(Scanning):
         """More rows were found, or that was all, or the search failed."""
         import numpy as np
 
-        from engine.data.background import Done, Failed, Hits
+        from engine.data.background.client import Done, Failed, Hits
 
         for event in events:
             if isinstance(event, Hits) and len(event.rows):
@@ -149,7 +149,7 @@ class Searching(Scanning):
 
     def action_next_bad(self) -> None:
         """The next row that cannot be read."""
-        from engine.data.background import Filter
+        from engine.data.background.client import Filter
 
         words = "rows that cannot be read"
         if self.sought == words:

@@ -11,7 +11,7 @@ from screens.data.views import Views
 from screens.widgets import words
 
 if TYPE_CHECKING:
-    from engine.data.shift import Shift
+    from engine.data.journal.shift import Shift
     from screens.data.rowset import Rows, Selection
 
 

@@ -12,7 +12,7 @@ from screens.data.filtering import Filtering
 from screens.data.views import View
 
 if TYPE_CHECKING:
-    from engine.data.background import AnyEvent
+    from engine.data.background.client import AnyEvent
 
 MOST_PATHS = 40
 _SORTABLE = ("bytes", "tokens", "turns", "chars", "chars:assistant", "chars:user", "finding", "tag")
@@ -71,11 +71,11 @@ class Sorting(Filtering):
 
     def sort_by(self, key: str, *, reverse: bool) -> None:
         """List what is listed in the order of a field, once that is known."""
-        from engine.data.background import Order
+        from engine.data.background.client import Order
         from screens.data.rowset import narrowed
 
         def hear(events: list[AnyEvent]) -> None:
-            from engine.data.background import Failed, Hits
+            from engine.data.background.client import Failed, Hits
 
             for event in events:
                 if isinstance(event, Failed):
@@ -108,13 +108,13 @@ class Sorting(Filtering):
 
     def count_values(self, field: str) -> None:
         """Show how often each value of a field is there; the chosen one becomes a filter."""
-        from engine.data.background import Frequency
+        from engine.data.background.client import Frequency
         from screens.data.valuelist import ValueList
 
         window = ValueList(field)
 
         def hear(events: list[AnyEvent]) -> None:
-            from engine.data.background import Done, Failed, Table
+            from engine.data.background.client import Done, Failed, Table
 
             for event in events:
                 if isinstance(event, Failed):

@@ -258,7 +258,7 @@ def nothing() -> Content:
 
 def broken(row: Row) -> Content:
     """A row that cannot be read: why, the place with a caret under it, and the row as it stands."""
-    from engine.data.pretty import decoded, problem, spread
+    from engine.data.row.pretty import decoded, problem, spread
     from engine.data.rows import HEAD_BYTES
 
     assert row.error is not None

@@ -15,7 +15,7 @@ from screens.safe import line
 from screens.widgets.linelist import Cells
 
 if TYPE_CHECKING:
-    from engine.data.background import Table
+    from engine.data.background.client import Table
 
 BAR = 16
 

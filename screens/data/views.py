@@ -15,7 +15,7 @@ from screens.data.shared import Shared
 from screens.safe import line
 
 if TYPE_CHECKING:
-    from engine.data.shift import Shift
+    from engine.data.journal.shift import Shift
     from screens.data.rowset import Rows
 
 

@@ -170,7 +170,7 @@ class Writing(Shared):
     @work(thread=True, group="live", exit_on_error=False)
     def _look(self, editor: Editor, base: bytes, words: bytes, place: int) -> None:
         """What is written as a row, judged and rendered; the newest text wins."""
-        from engine.data.pretty import fold
+        from engine.data.row.pretty import fold
         from engine.data.rows import parse_row
         from screens.data.editor import TurnEditor, judge
         from screens.data.seeing import see

@@ -17,9 +17,10 @@ from textual.reactive import reactive
 from textual.widgets import Button, Static
 
 from engine.data.dataset import open_dataset
-from engine.data.findings import DROPPED, KINDS, Finding, preflight
-from engine.data.parts import recorded
+from engine.data.findings.kinds import DROPPED, KINDS, Finding
+from engine.data.findings.preflight import look
 from engine.data.rows import Row
+from engine.data.split.parts import recorded
 from engine.models import refs
 from engine.render import Renderer
 from screens.safe import line, text
@@ -76,7 +77,7 @@ def make_plan(cat: Catalogue, wish: Wish) -> Plan:
         rows = document.rows(1, MOST_ROWS)
         count = document.count
         split = recorded(cat, document)
-    report = preflight(rows, renderer, wish.recipe.max_length)
+    report = look(rows, renderer, wish.recipe.max_length)
     recipe = wish.recipe
     held_out = round(count * (split.rule.eval if split else recipe.test_size))
     tested = round(count * split.rule.test) if split else 0

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from engine.data import turns as edits
-from engine.data.convert import TARGETS, convert
+from engine.data.convert.rows import TARGETS, convert
+from engine.data.row import turns as edits
 from engine.data.rows import parse_row
 from engine.data.shapes.chat import LISTS
 from engine.data.shapes.table import TABLE

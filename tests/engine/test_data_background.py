@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.data import background
-from engine.data.background import (
+from engine.data.background import client as background
+from engine.data.background.client import (
     Done,
     Failed,
     Filter,
@@ -137,7 +137,7 @@ def test_a_process_that_waits_is_used(workspace: Workspace, file: Path) -> None:
 _APP = """
 import sys, time
 from pathlib import Path
-from engine.data import background
+from engine.data.background import client as background
 from store.workspace import Workspace
 scan = background.Scan.start(Workspace(Path(sys.argv[1])), sys.argv[2], background.Search("a"))
 background.warm()
@@ -163,7 +163,7 @@ def test_scans_go_with_an_application_that_is_killed(workspace: Workspace, tmp_p
 
 def test_the_worker_is_light(workspace: Workspace) -> None:
     script = (
-        "import sys, engine.data.background_worker, engine.data.find, engine.data.filter\n"
+        "import sys, engine.data.background.process, engine.data.find, engine.data.filter\n"
         "print([m for m in ('torch', 'textual', 'transformers', 'datasets') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.data.convert import TARGETS, Converted, Target, convert
-from engine.data.convert_file import convert_dataset, convert_in_place
+from engine.data.convert.files import convert_dataset, convert_in_place
+from engine.data.convert.rows import TARGETS, Converted, Target, convert
 from engine.data.dataset import open_dataset
 from engine.data.rows import Row, Turn, parse_row
 from store.catalogue import Catalogue

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.data.changes import Step
 from engine.data.document import Document
-from engine.data.index import RowIndex
+from engine.data.file.index import RowIndex
+from engine.data.journal.changes import Step
 from store import edits
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.data import find, frequency, order, replace
+from engine.data import find
 from engine.data.dataset import Dataset, Replace, open_dataset
 from engine.data.filter import Context, FilterError, field, filter_rows, help_lines, parse
 from engine.data.filter.language import EXAMPLES
-from engine.data.find import Pattern, chunks
-from engine.data.replace import Skipped
+from engine.data.find import Pattern, chunks, frequency, order, replace
+from engine.data.find.replace import Skipped
 from store import findings
 from store.catalogue import Catalogue
 from store.errors import BadInput

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.data import fix
 from engine.data.dataset import Dataset, open_dataset
-from engine.data.findings import KINDS
-from engine.data.recorded import run_preflight, shown
+from engine.data.findings import fix
+from engine.data.findings.kinds import KINDS
+from engine.data.findings.recorded import run_preflight, shown
 from engine.render import Renderer
 from store.catalogue import Catalogue
 from store.errors import BadInput

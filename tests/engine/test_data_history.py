@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from engine.data import memory
 from engine.data.dataset import (
     Change,
     Delete,
@@ -22,7 +21,8 @@ from engine.data.dataset import (
     Several,
     open_dataset,
 )
-from engine.data.planned import content_hash
+from engine.data.journal import memory
+from engine.data.journal.planned import content_hash
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound
 from store.workspace import Workspace

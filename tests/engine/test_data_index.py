@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.data.blocks import BLOCK
-from engine.data.digest import Follower
 from engine.data.document import Document
-from engine.data.index import CACHE_FROM, RowIndex
+from engine.data.file.blocks import BLOCK
+from engine.data.file.digest import Follower
+from engine.data.file.index import CACHE_FROM, RowIndex
 from store.catalogue import Catalogue
 from store.errors import BadInput, NotFound, WorkbenchError
 from store.workspace import Workspace

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from engine.data.pieces import FileRows, OwnRow, Pieces
+from engine.data.journal.pieces import FileRows, OwnRow, Pieces
 from store.edits import Edit
 
 

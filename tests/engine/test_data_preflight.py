@@ -15,17 +15,17 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from engine.data import parallel
-from engine.data import preflight as looking
-from engine.data.background import Done, Report, Scan
-from engine.data.checking import Duplicates
-from engine.data.checking import Preflight as Asked
+from engine.data.background import parallel
+from engine.data.background.client import Done, Report, Scan
 from engine.data.dataset import Dataset, open_dataset
-from engine.data.duplicates import Keys, content_key
-from engine.data.findings import DROPPED, KINDS, Finding
-from engine.data.packing import bins
-from engine.data.preflight import Preflight, Progress, preflight
-from engine.data.recorded import rows_with, run_preflight, shown
+from engine.data.findings import preflight as looking
+from engine.data.findings.checking import Duplicates
+from engine.data.findings.checking import Preflight as Asked
+from engine.data.findings.duplicates import Keys, content_key
+from engine.data.findings.kinds import DROPPED, KINDS, Finding
+from engine.data.findings.packing import bins
+from engine.data.findings.preflight import Preflight, Progress, preflight
+from engine.data.findings.recorded import rows_with, run_preflight, shown
 from engine.data.rows import parse_row
 from engine.render import Renderer
 from store import findings
@@ -171,7 +171,7 @@ def test_closing_it_ends_the_workers_and_keeps_what_was_known(
 
 def _is_worker(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.status() != "zombie" and "parallel_worker" in " ".join(process.cmdline())
+        return process.status() != "zombie" and "parallel_process" in " ".join(process.cmdline())
     return False
 
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from engine.data.pretty import decoded, encoded, fold, problem, spread
+from engine.data.row.pretty import decoded, encoded, fold, problem, spread
 
 ROW = (
     b'{"messages": [{"role":"user", "content": "a [1, 2] \\u00e9 \\"q\\" , {x}"}], '

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import assets
-from engine.data import parts as parts_of
 from engine.data.document import Document
-from engine.data.findings import preflight
+from engine.data.findings.preflight import look
 from engine.data.rows import parse_row
-from engine.data.snapshot import excluded, load, read_meta, take
-from engine.data.split import PARTS, parsed, rule_of
+from engine.data.split import parts as parts_of
+from engine.data.split.assign import PARTS, parsed, rule_of
+from engine.data.split.snapshot import excluded, load, read_meta, take
 from engine.render.renderer import Renderer
 from store import splits
 from store.catalogue import Catalogue
@@ -138,7 +138,7 @@ def test_preflight_names_what_training_would_hide() -> None:
         b'{"messages": [{"role": "user", "content": "Hello"}]}',
     ]
     rows = [parse_row(n, line) for n, line in enumerate(lines, start=1)]
-    found = preflight(rows, renderer, max_length=100)
+    found = look(rows, renderer, max_length=100)
     kinds = [(finding.row, finding.kind) for finding in found.findings]
     assert kinds == [
         (2, "bad_row"),
@@ -155,7 +155,7 @@ def test_preflight_names_what_training_would_hide() -> None:
     assert found.total_tokens == 2 * len(whole.ids)
     assert (found.fine, found.dropped) == (1, 3)
     shipped = assets.path("datasets") / "habit.jsonl"
-    clean = preflight(
+    clean = look(
         (parse_row(n, line) for n, line in enumerate(shipped.read_bytes().splitlines(), start=1)),
         renderer,
         max_length=512,

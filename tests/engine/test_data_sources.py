@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from engine.data.document import Document
-from engine.data.lines import Lines
-from engine.data.pieces import Pieces
+from engine.data.file.lines import Lines
+from engine.data.journal.pieces import Pieces
 from engine.data.sources import Limits, PackedSource, Source, open_source
 from engine.data.sources.copies import sweep_copies
 from store.catalogue import Catalogue

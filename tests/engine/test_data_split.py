@@ -10,14 +10,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from engine.data import groups
 from engine.data.rows import Row, parse_row
-from engine.data.split import (
+from engine.data.split.assign import (
     Assignment,
     Placer,
     assign,
     fingerprint,
     finished,
+    groups,
     keys_of,
     rule_of,
 )

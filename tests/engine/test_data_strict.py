@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.data.strict import WrongError, load, load_strictly
+from engine.data.row.strict import WrongError, load, load_strictly
 
 KEYS = ["a", "b", "role", "content", "a:b", 'q"', "\\", "é", "", ":", "\u2028", "text"]
 TEXTS = ["", "a", ":", '":', "é:", "\\", '\\":', "\n", "\0", "a\u2028b", "😀", "u003a", "<:>", "//"]

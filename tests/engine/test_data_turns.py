@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from engine.data import turns as edits
+from engine.data.row import turns as edits
 from engine.data.rows import Row, Turn, parse_row
 from store.errors import BadInput
 

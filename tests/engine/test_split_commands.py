@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from engine.data.background import Done, Report, Scan
-from engine.data.dividing import Divide, Trainers
+from engine.data.background.client import Done, Report, Scan
+from engine.data.split.dividing import Divide, Trainers
 from engine.data.trainers import record
 from store import findings
 from store.catalogue import Catalogue

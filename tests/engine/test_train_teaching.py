@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import assets
-from engine.data import parts
 from engine.data.dataset import open_dataset
-from engine.data.snapshot import take
-from engine.data.split import rule_of
+from engine.data.split import parts
+from engine.data.split.assign import rule_of
+from engine.data.split.snapshot import take
 from engine.render import Renderer
 from engine.train import client
 from engine.train.recipe import load, with_sets

@@ -8,9 +8,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
-from engine.data.changes import OwnLine
+from engine.data.background.events import Hits
 from engine.data.dataset import Dataset
-from engine.data.events import Hits
 from engine.data.filter.context import Context
 from engine.data.filter.evaluate import Words, question, words
 from engine.data.filter.fields import FIELDS, Field, Look, field
@@ -18,6 +17,7 @@ from engine.data.filter.language import EXAMPLES, OPERATORS, Filter, FilterError
 from engine.data.find import Batches
 from engine.data.find.chunks import Chunk, Part, parts
 from engine.data.find.pattern import Pattern
+from engine.data.journal.changes import OwnLine
 from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES
 
 __all__ = [

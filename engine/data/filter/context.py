@@ -128,7 +128,7 @@ def _findings(cat: Catalogue, data: Dataset) -> dict[str, array[int]]:
 
 
 def _notes(cat: Catalogue, data: Dataset) -> Callable[[bytes], Note]:
-    from engine.data.planned import content_hash
+    from engine.data.journal.planned import content_hash
     from store import annotations
 
     known = annotations.all(cat, data.dataset_id)
@@ -140,7 +140,7 @@ def _notes(cat: Catalogue, data: Dataset) -> Callable[[bytes], Note]:
 
 
 def _parts(cat: Catalogue, data: Dataset) -> Callable[[Row], str]:
-    from engine.data.parts import placer
+    from engine.data.split.parts import placer
 
     found = placer(cat, data)
     if found is None:

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from engine.data.changes import OwnLine
+from engine.data.background.events import Hits
 from engine.data.dataset import Dataset
-from engine.data.events import Hits
 from engine.data.find.chunks import Chunk, LongLine, parts
 from engine.data.find.pattern import Pattern
+from engine.data.journal.changes import OwnLine
 
 __all__ = ["Batches", "Hits", "Pattern", "search"]
 

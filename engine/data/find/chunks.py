@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.data.changes import FileRun, OwnLine
 from engine.data.dataset import Dataset
+from engine.data.journal.changes import FileRun, OwnLine
 from engine.data.rows import MAX_ROW_BYTES
 from store.errors import Conflict
 

@@ -12,10 +12,10 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from engine.data.row.strict import WrongError, kind
 from engine.data.shapes.places import Place, Spot
 from engine.data.shapes.row import Purpose, Reading, Shape, Turn
 from engine.data.shapes.turn import tools_at
-from engine.data.strict import WrongError, kind
 
 Object = Mapping[str, object]
 MEDIA = ("images", "videos", "audios")

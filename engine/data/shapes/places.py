@@ -11,9 +11,9 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from engine.data.row.strict import WrongError, kind
 from engine.data.shapes.row import Turn
 from engine.data.shapes.turn import PLAIN, keys_of, read_turn, text_at
-from engine.data.strict import WrongError, kind
 
 Path = tuple[str | int, ...]
 Part = Literal["prompt", "answer", "rejected"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from engine.data.row.strict import WrongError, kind
 from engine.data.shapes.chat import LISTS
 from engine.data.shapes.dialect import Dialect, Object, first_of
 from engine.data.shapes.places import (
@@ -24,7 +25,6 @@ from engine.data.shapes.places import (
 )
 from engine.data.shapes.row import Reading, Turn
 from engine.data.shapes.turn import text_at
-from engine.data.strict import WrongError, kind
 
 ANSWERS = (One("chosen", "assistant", "answer"), One("rejected", "assistant", "rejected"))
 

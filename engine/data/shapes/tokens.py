@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from engine.data.row.strict import WrongError, kind
 from engine.data.shapes.dialect import Dialect, Object
 from engine.data.shapes.row import Reading
 from engine.data.shapes.turn import text_at
-from engine.data.strict import WrongError, kind
 
 IGNORED = -100
 """The label of an id that is not trained on, in every trainer."""

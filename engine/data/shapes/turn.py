@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from engine.data.row.strict import WrongError, kind, load, names
 from engine.data.shapes.row import Turn
-from engine.data.strict import WrongError, kind, load, names
 
 ROLE_KEYS = ("role", "from", "speaker")
 TEXT_KEYS = ("content", "value", "text", "message")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.data.row.strict import WrongError, kind
 from engine.data.shapes.chat import CHAT
 from engine.data.shapes.dialect import Dialect, Object
 from engine.data.shapes.instruct import INSTRUCT
 from engine.data.shapes.places import Joined, One, Place, Spot, System
 from engine.data.shapes.row import Reading, Turn
 from engine.data.shapes.turn import text_at
-from engine.data.strict import WrongError, kind
 
 
 def _steps(row: Object) -> Reading:

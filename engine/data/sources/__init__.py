@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from engine.data.index import RowIndex, open_regular
+from engine.data.file.index import RowIndex, open_regular
 from engine.data.sources.base import Compression, Format, Source
 from engine.data.sources.detect import detect
 from engine.data.sources.out import Limits

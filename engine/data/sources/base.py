@@ -15,10 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from engine.data.index import Identity, RowIndex
+from engine.data.file.index import Identity, RowIndex
 
 if TYPE_CHECKING:
-    from engine.data.lines import Lines
+    from engine.data.file.lines import Lines
 
 Format = Literal["jsonl", "json", "csv", "parquet"]
 """`json` is one array of values; `csv` is any table of separated values, TSV too."""

@@ -1,7 +1,7 @@
 """Writing a document back in the format that its file has.
 
 Knows how arrays and tables are spliced, and how what is spliced is compressed again. Does not
-know temporary files' names, renames or the catalogue: see `engine.data.save`.
+know temporary files' names, renames or the catalogue: see `engine.data.file.save`.
 
 Untouched elements and records are copied byte for byte, with what stands between them.
 """
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.data.copying import copy_range, write_all
-from engine.data.pieces import FileRows, OwnRow
+from engine.data.file.copying import copy_range, write_all
+from engine.data.journal.pieces import FileRows, OwnRow
 from engine.data.sources.array import SPACE, flat
 from engine.data.sources.plain import splice
 from engine.data.sources.streams import pack_all, unpack_all
@@ -26,7 +26,7 @@ from engine.data.sources.table import Dialect
 from store.errors import BadInput
 
 if TYPE_CHECKING:
-    from engine.data.lines import Lines
+    from engine.data.file.lines import Lines
     from engine.data.sources.packed import PackedSource
 
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[ \t]+|[^" \t]+', re.DOTALL)

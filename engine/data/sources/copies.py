@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.data.index import Identity
+from engine.data.file.index import Identity
 
 COPIES_LIMIT = 20 << 30
 """Bytes that all kept copies of a workspace may take; those used longest ago go first."""

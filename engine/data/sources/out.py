@@ -10,7 +10,7 @@ import os
 from array import array
 from dataclasses import dataclass, field
 
-from engine.data.copying import write_all
+from engine.data.file.copying import write_all
 
 MAX_WRONGS = 10_000
 """So many rows have their own reason kept; the rest say what JSON says of them."""

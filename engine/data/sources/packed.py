@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.data.index import FIRST_BYTES, FIRST_ROWS, Identity, RowIndex
+from engine.data.file.index import FIRST_BYTES, FIRST_ROWS, Identity, RowIndex
 from engine.data.sources.base import Source
 from engine.data.sources.copies import Copy, meta_of, sweep_copies
 from engine.data.sources.detect import Kind
@@ -31,7 +31,7 @@ from engine.data.sources.unpack import Task, Told, unpacking
 from store.errors import BadInput, NoSpace
 
 if TYPE_CHECKING:
-    from engine.data.lines import Lines
+    from engine.data.file.lines import Lines
 
 _FIRST_SECONDS = 0.03
 _ARROW_SECONDS = 10.0

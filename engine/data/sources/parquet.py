@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.data.pieces import FileRows, OwnRow
+from engine.data.journal.pieces import FileRows, OwnRow
 from engine.data.sources.out import Out
 from store.errors import BadInput
 
 if TYPE_CHECKING:
-    from engine.data.lines import Lines
+    from engine.data.file.lines import Lines
 
 _BATCH = 256
 """Records at a time: few enough that the first are there at once."""

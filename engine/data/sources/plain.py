@@ -9,13 +9,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.data.copying import Gathered
-from engine.data.index import RowIndex
-from engine.data.pieces import FileRows, OwnRow
+from engine.data.file.copying import Gathered
+from engine.data.file.index import RowIndex
+from engine.data.journal.pieces import FileRows, OwnRow
 from engine.data.sources.base import Source
 
 if TYPE_CHECKING:
-    from engine.data.lines import Lines
+    from engine.data.file.lines import Lines
 
 
 class PlainSource(Source):

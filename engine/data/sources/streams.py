@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from engine.data.copying import CHUNK, write_all
+from engine.data.file.copying import CHUNK, write_all
 from store.errors import BadInput
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from engine.data.strict import WrongError, load
+from engine.data.row.strict import WrongError, load
 from engine.data.trainers.arrow import CHUNK, Columns
 from engine.data.trainers.axolotl import AXOLOTL
 from engine.data.trainers.base import Facts, FileVerdict, Outcome, Trainer, Value, Verdict

@@ -14,9 +14,9 @@ from workbench.output import JsonOption, WorkspaceOption, emit, table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.data.fix import Planned
-    from engine.data.preflight import Histogram, Preflight
-    from engine.data.recorded import Shown
+    from engine.data.findings.fix import Planned
+    from engine.data.findings.preflight import Histogram, Preflight
+    from engine.data.findings.recorded import Shown
     from engine.render.renderer import Rendered, Renderer
     from store.catalogue import Catalogue
 
@@ -44,7 +44,7 @@ def preview(
     json: JsonOption = False,
 ) -> None:
     """Show the tokens and the loss mask of one row, exactly as training sees them."""
-    from engine.data.checking import renderer_of
+    from engine.data.findings.checking import renderer_of
     from store.errors import BadInput
 
     with opened(file, workspace) as (document, cat):
@@ -102,9 +102,9 @@ def preflight(
 
     The findings are kept with the dataset: see them with `data findings`.
     """
-    from engine.data.checking import prepare
-    from engine.data.preflight import Preflight
-    from engine.data.recorded import run_preflight
+    from engine.data.findings.checking import prepare
+    from engine.data.findings.preflight import Preflight
+    from engine.data.findings.recorded import run_preflight
 
     with opened(file, workspace) as (data, cat):
         made = prepare(cat, model, recipe, max_length)
@@ -141,7 +141,7 @@ def preflight(
 
 def _numbers(report: Preflight, packing: bool, limit: int) -> dict[str, object]:
     """A report for programs, with its first findings."""
-    from engine.data.recorded import as_dict
+    from engine.data.findings.recorded import as_dict
 
     return {
         "packing": packing,
@@ -174,7 +174,7 @@ def findings(
     json: JsonOption = False,
 ) -> None:
     """List what is known to be odd, row by row, as the rows are numbered now."""
-    from engine.data.recorded import shown
+    from engine.data.findings.recorded import shown
     from store import findings as kept
 
     with opened(file, workspace) as (data, cat):
@@ -225,9 +225,9 @@ def fix(
     json: JsonOption = False,
 ) -> None:
     """Repair rows with a finding, all in one undo step. Shows every change first."""
-    from engine.data import fix as fixing
-    from engine.data.checking import renderer_of
-    from engine.data.recorded import shown
+    from engine.data.findings import fix as fixing
+    from engine.data.findings.checking import renderer_of
+    from engine.data.findings.recorded import shown
     from store import findings as kept
 
     with opened(file, workspace) as (data, cat):
@@ -266,7 +266,7 @@ def fix(
 
 
 def _known_kind(cat: Catalogue, dataset_id: int, kind: str) -> None:
-    from engine.data.findings import KINDS
+    from engine.data.findings.kinds import KINDS
     from store import findings as kept
     from store.errors import BadInput
 
@@ -307,7 +307,7 @@ def _marked(rendered: Rendered, renderer: Renderer) -> Iterator[str]:
 
 
 def _report_lines(path: Path, label: str, report: Preflight, packing: bool) -> Iterator[str]:
-    from engine.data.findings import KINDS
+    from engine.data.findings.kinds import KINDS
 
     share = report.trained_tokens / report.total_tokens if report.total_tokens else 0.0
     length = "no limit" if report.max_length is None else f"{report.max_length:,} tokens"

@@ -289,7 +289,7 @@ def one_row(raw: str) -> bytes:
     """
     import msgspec
 
-    from engine.data.strict import BOM
+    from engine.data.row.strict import BOM
     from store.errors import BadInput
 
     text = sys.stdin.buffer.read() if raw == "-" else raw.encode("utf-8", "surrogateescape")

@@ -14,10 +14,10 @@ from workbench.commands.data.base import File, app, opened
 from workbench.output import JsonOption, WorkspaceOption, emit, say, table
 
 if TYPE_CHECKING:
+    from engine.data.background.events import Hits, Table
     from engine.data.dataset import Dataset
-    from engine.data.events import Hits, Table
     from engine.data.find import Pattern
-    from engine.data.replace import Plan, Skipped
+    from engine.data.find.replace import Plan, Skipped
     from store.catalogue import Catalogue
 
 RegexOption = Annotated[
@@ -204,7 +204,7 @@ def frequency(
     """Count the values of a field, the most frequent first."""
     from engine.data.filter import Context
     from engine.data.filter import field as field_of
-    from engine.data.frequency import frequency
+    from engine.data.find.frequency import frequency
 
     asked = field_of(field)
     with opened(file, workspace) as (document, cat):
@@ -260,7 +260,7 @@ def sort(
 ) -> None:
     """List all rows in an order; the file stays as it is."""
     from engine.data.filter import Context, field
-    from engine.data.order import order
+    from engine.data.find.order import order
 
     asked = field(key)
     with opened(file, workspace) as (document, cat):
@@ -310,7 +310,7 @@ def replace(
 ) -> None:
     """Replace inside the texts of rows; shows every change and does nothing without --apply."""
     from engine.data.find import Pattern
-    from engine.data.replace import plan
+    from engine.data.find.replace import plan
 
     wanted = Pattern.compile(pattern, regex=regex, case=not ignore_case)
     with opened(file, workspace) as (document, cat):

@@ -14,9 +14,9 @@ from workbench.commands.data.base import File, app, opened
 from workbench.output import JsonOption, WorkspaceOption, emit
 
 if TYPE_CHECKING:
-    from engine.data.changes import Changed, VersionInfo
     from engine.data.dataset import Choice, Dataset
-    from engine.data.save import SaveReport
+    from engine.data.file.save import SaveReport
+    from engine.data.journal.changes import Changed, VersionInfo
 
 _SHOWN = 400
 """Characters of a row that a diff shows to people."""

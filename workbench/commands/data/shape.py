@@ -13,8 +13,8 @@ from workbench.commands.data.base import File, RowOption, app, opened
 from workbench.output import JsonOption, WorkspaceOption, emit, table
 
 if TYPE_CHECKING:
-    from engine.data.convert_file import Report
-    from engine.data.turns import TurnView
+    from engine.data.convert.files import Report
+    from engine.data.row.turns import TurnView
 
 SHOWN = 20
 """Rows that are listed for people; programs get up to a thousand."""
@@ -54,8 +54,8 @@ def convert(
 
     Rows that cannot be read or have no place in the new shape stop it before anything is written.
     """
-    from engine.data.convert import TARGETS
-    from engine.data.convert_file import convert_dataset, convert_in_place
+    from engine.data.convert.files import convert_dataset, convert_in_place
+    from engine.data.convert.rows import TARGETS
     from store.errors import BadInput
 
     if to not in TARGETS:
@@ -148,8 +148,8 @@ def turn(
 
     `add` puts the new turn before turn I. One step of undo each; `data save` writes the file.
     """
-    from engine.data import turns as edits
-    from engine.data.changes import Replace
+    from engine.data.journal.changes import Replace
+    from engine.data.row import turns as edits
 
     given = _Given(index, role, text, to, at, train)
     with opened(file, workspace) as (document, _):
@@ -182,7 +182,7 @@ class _Given:
 
 def _edited(raw: bytes, action: str, given: _Given) -> bytes:
     """The row after one action."""
-    from engine.data import turns as edits
+    from engine.data.row import turns as edits
     from store.errors import BadInput
 
     index, role, text = given.index, given.role, given.text

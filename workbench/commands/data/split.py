@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.data.dataset import Dataset
-    from engine.data.parts import Written
-    from engine.data.split import Part
+    from engine.data.split.assign import Part
+    from engine.data.split.parts import Written
     from store.splits import Split
 
 
@@ -59,7 +59,7 @@ def split(
     Shares that are left out are what is left over; without any option the recorded split is
     shown. Training follows it.
     """
-    from engine.data import parts
+    from engine.data.split import parts
     from store import splits
 
     shares = (train, evaluate, test)
@@ -97,7 +97,7 @@ def _fields(group_by: list[str] | None) -> tuple[str, ...] | None:
 def _result(document: Dataset, split: Split, files: Mapping[Part, Written]) -> dict[str, object]:
     import msgspec
 
-    from engine.data.split import PARTS
+    from engine.data.split.assign import PARTS
 
     good = max(split.counts["rows"] - split.counts["none"], 1)
     return {
@@ -119,7 +119,7 @@ def _result(document: Dataset, split: Split, files: Mapping[Part, Written]) -> d
 
 
 def _lines(document: Dataset, split: Split, files: Mapping[Part, Written]) -> list[str]:
-    from engine.data.split import PARTS, described, share_of
+    from engine.data.split.assign import PARTS, described, share_of
 
     good = max(split.counts["rows"] - split.counts["none"], 1)
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(split.created))

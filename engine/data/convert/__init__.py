@@ -1,0 +1,1 @@
+"""Rows in another shape, with what that loses."""

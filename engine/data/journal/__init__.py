@@ -1,0 +1,1 @@
+"""Unsaved edits: what was done, laid over the file, taken back, merged and moved along."""

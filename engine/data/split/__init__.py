@@ -1,0 +1,1 @@
+"""Train, evaluation and test parts, recorded and frozen."""
