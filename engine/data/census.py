@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from engine.data.journal.changes import FileRun, OwnLine
 from engine.data.rows import HEAD_BYTES, MAX_ROW_BYTES, parse_row
+from store.errors import Conflict
 
 if TYPE_CHECKING:
     from engine.data.dataset import Dataset
@@ -75,6 +76,8 @@ def census(data: Dataset, tell: Callable[[int], None] | None = None) -> Census:
 
     Args:
         tell: is called now and then with the rows counted so far.
+    Raises:
+        Conflict: the file was cut short while it was read.
     """
     total = Census()
     processes = min(_MOST_PROCESSES, os.cpu_count() or 1)
@@ -96,14 +99,24 @@ def census(data: Dataset, tell: Callable[[int], None] | None = None) -> Census:
             else:
                 waiting.append(pool.submit(count_range, *part))
             while len(waiting) > 2 * processes:
-                total.join(waiting.pop(0).result())
+                total.join(_result(data, waiting.pop(0)))
                 if tell is not None:
                     tell(total.rows)
         for future in waiting:
-            total.join(future.result())
+            total.join(_result(data, future))
             if tell is not None:
                 tell(total.rows)
     return total
+
+
+def _result(data: Dataset, future: Future[Census]) -> Census:
+    try:
+        return future.result()
+    except EOFError:
+        raise Conflict(
+            f"{data.path}: the file was cut short while it was read",
+            "try again; unsaved edits are kept",
+        ) from None
 
 
 def _parts(data: Dataset) -> Iterator[Census | tuple[str, int, int]]:
@@ -135,7 +148,11 @@ def _line_end(run: FileRun, at: int) -> int:
 
 
 def count_range(path: str, start: int, end: int) -> Census:
-    """Count the lines in the bytes [start, end) of a file."""
+    """Count the lines in the bytes [start, end) of a file.
+
+    Raises:
+        EOFError: the file ends before that.
+    """
     found = Census()
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -148,6 +165,8 @@ def count_range(path: str, start: int, end: int) -> Census:
             for line in lines:
                 found.take(rest.removesuffix(b"\r"))
                 rest = line
+        if start < end:
+            raise EOFError
         if rest:
             found.take(rest)
     finally:

@@ -52,7 +52,9 @@ def parse_row(number: int, raw: bytes) -> Row:
         if found.refused:
             error = visible(f"line {number}: {found.refused}")
         if raw.startswith(BOM):
-            raise WrongError("begins with a byte order mark; expected `{`: save it as plain UTF-8")
+            raise WrongError(
+                "begins with a byte order mark (column 1); expected `{`: save it as plain UTF-8"
+            )
     except WrongError as wrong:
         error = visible(f"line {number}: {wrong}")
     if dialect is None:

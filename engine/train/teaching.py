@@ -37,9 +37,10 @@ class _Nothing:
     first: list[str] = field(default_factory=list)
 
     def add(self, text: str) -> None:
+        """One more; those of the first lines are kept, in whatever order they come."""
         self.count += 1
-        if len(self.first) < _SHOWN:
-            self.first.append(text)
+        if len(self.first) < _SHOWN or _line(text) < _line(self.first[-1]):
+            self.first = sorted([*self.first, text], key=_line)[:_SHOWN]
 
 
 def refuse_what_teaches_nothing(
@@ -83,12 +84,13 @@ def _dropped(findings: tuple[Finding, ...]) -> Iterator[Finding]:
 def _refuse(file: Path | str, snapshot: Snapshot, found: dict[str, _Nothing], trained: int) -> None:
     count = sum(kind.count for kind in found.values())
     words = []
-    for name, kind in sorted(found.items(), key=lambda item: -item[1].count):
+    by_count = sorted(found.items(), key=lambda item: -item[1].count)
+    for name, kind in by_count:
         more = [f"and {kind.count - _SHOWN:,} more"] if kind.count > _SHOWN else []
         words.append(f"{kind.count:,} {_title(name)} ({'; '.join([*kind.first, *more])})")
     what = f"{count:,} of {snapshot.rows:,} rows would teach nothing: {'; '.join(words)}"
     if not trained:
-        raise BadInput(f"{file}: no token would be trained: {what}", _SEE)
+        raise BadInput(f"{file}: no token would be trained: {what}", KINDS[by_count[0][0]].advice)
     line = min((kind.first[0] for kind in found.values()), key=_line).partition(":")[0]
     raise BadInput(
         f"{file}: {what}",

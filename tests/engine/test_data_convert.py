@@ -165,7 +165,7 @@ def test_a_pair_becomes_two_unpaired_answers() -> None:
 
 LOST: list[tuple[object, Target, tuple[str, ...]]] = [
     (PAIR, "messages", ("the rejected answer",)),
-    (KTO, "messages", ("the label",)),
+    (KTO | {"label": True}, "messages", ("the label",)),
     (TOOLS, "prompt_completion_messages", ("whether a turn is trained",)),
     (PLAIN, "prompt_completion_messages", ("whether a turn is trained",)),
     ({"messages": [USER, {**GOOD, "id": 3}]}, "alpaca", ("key `id` of a turn",)),
@@ -230,6 +230,7 @@ def test_what_cannot_be_is_said() -> None:
         (PLAIN, "prompt_completion", "expected user and assistant (more turns fit"),
         (PLAIN, "preference", "it has no rejected answer"),
         (PLAIN, "kto", "nothing says whether its answer is good"),
+        (KTO, "messages", "its answer is marked bad"),
         (PLAIN, "text", "is up to a chat template"),
         ({"prompt": "q"}, "prompt_completion_messages", "expected an answer at the end"),
         ({"messages": [USER]}, "alpaca", "its turns are user; expected"),

@@ -61,6 +61,12 @@ def test_copies_are_deleted_in_one_step(cat: Catalogue, data: Dataset) -> None:
     assert rows(data) == LINES
 
 
+def test_a_byte_order_mark_is_taken_off_and_its_row_kept() -> None:
+    assert fix.without_mark(b"\xef\xbb\xbf" + LINES[0]) == LINES[0]
+    assert fix.without_mark(b"\xef\xbb\xbf{broken") is None
+    assert fix.without_mark(b"{broken") is None
+
+
 def test_special_tokens_are_taken_out_of_texts_alone(
     cat: Catalogue, data: Dataset, starter: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from engine.data import census as census_module
 from engine.data.census import census
 from engine.data.document import Document
 from store.catalogue import Catalogue
-from store.errors import NotFound, WorkbenchError
+from store.errors import Conflict, NotFound, WorkbenchError
 from store.workspace import Workspace
 from workbench.commands.data import app
 
@@ -68,6 +69,9 @@ def test_info_counts_the_same_on_all_processors(
         monkeypatch.setattr(census_module, "_SHARE", 20_000)
         seen: list[int] = []
         together = census(document, seen.append)
+        os.truncate(file, 50_000)
+        with pytest.raises(Conflict, match="cut short while it was read"):
+            census(document)
     assert alone.bad == [101, 2000, 2500]
     assert together == alone
     assert (together.rows, seen[-1]) == (2999, 2999)

@@ -412,6 +412,14 @@ def test_an_array_cut_short_can_be_closed(opened: Callable[..., Source], tmp_pat
     source = opened(file)
     assert contents(source) == [b'{"a": 1}']
     assert "text after the end of the array, at byte 11" in str(source.trouble)
+    for text, place in ((b'[{"a": 1} {"a": 2}]', "no comma"), (b'[{"a": 1}, 2,]', "a comma too")):
+        file.write_bytes(text)
+        source = opened(file)
+        assert len(contents(source)) == 2
+        assert str(source.trouble).startswith(place)
+    file.write_bytes(b'[1, {"a": "x, y"},[2] , "b,c",{}]')
+    assert len(contents(opened(file))) == 5
+    assert opened(file).trouble is None
     file.write_bytes(b'[{"a": "b\nc"}]')
     assert contents(opened(file)) == [b'{"a": "b\x0bc"}']
 

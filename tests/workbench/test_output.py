@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +22,20 @@ def test_json_holds_no_byte_that_a_terminal_obeys(capsys: pytest.CaptureFixture[
     assert visible(line) == line
     assert json.loads(line) == {"text": HOSTILE, HOSTILE: [HOSTILE]}
     assert "日本" in line
+
+
+def test_output_is_utf8_in_any_locale_and_a_reader_may_leave(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "hüllo"}\n' * 5000, encoding="utf-8")
+    words = [sys.executable, "-m", "workbench", "data", "rows", str(file), "--count", "5000"]
+    plain = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    environ = {**os.environ, **plain, "WORKBENCH_HOME": str(tmp_path / "ws")}
+    with subprocess.Popen(
+        words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "hüllo" in process.stdout.readline().decode()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

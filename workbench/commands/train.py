@@ -31,7 +31,9 @@ Detach = Annotated[
 
 
 def train(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A JSONL file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A dataset, as for `workbench data`.")
+    ],
     model: Annotated[
         str,
         typer.Option("--model", metavar="REF", help="starter, hub:org/name or a folder."),

@@ -68,6 +68,8 @@ def convert(row: Row, to: Target) -> Converted:
         return Converted(row.raw)
     if row.purpose in ("tokens", "segments", "text") and to != "text":
         raise _cannot(row, to, f"a row of {row.dialect} has no turns")
+    if row.label is False and to != "kto":
+        raise _cannot(row, to, "its answer is marked bad and would be learnt as a good one")
     parcel = unpack(row)
     rows: list[bytes] = []
     lost: list[str] = []

@@ -15,6 +15,8 @@ from engine.data.findings.kinds import KINDS
 from engine.data.findings.recorded import Shown
 from engine.data.journal.changes import Change, Delete, Replace
 from engine.data.row import turns
+from engine.data.row.strict import BOM
+from engine.data.rows import parse_row
 from engine.render.renderer import Renderer
 from store.errors import BadInput
 
@@ -106,6 +108,8 @@ def apply(data: Dataset, planned: Iterable[Planned], label: str) -> int:
 def _repair(kind: str, renderer: Renderer | None) -> Callable[[bytes], bytes | None]:
     check(kind)
     name = fixes()[kind]
+    if kind == "bad_row":
+        return without_mark
     if name == "delete":
         return lambda _: None
     if name == "merge_turns":
@@ -119,6 +123,12 @@ def _repair(kind: str, renderer: Renderer | None) -> Callable[[bytes], bytes | N
         f"{kind}: there is no bulk repair for it without a model's special tokens",
         "Name the model with --model.",
     )
+
+
+def without_mark(raw: bytes) -> bytes | None:
+    """The row without its byte order mark; None where that was not what is wrong with it."""
+    rest = raw.removeprefix(BOM)
+    return rest if rest != raw and parse_row(1, rest).error is None else None
 
 
 def merge_turns(raw: bytes) -> bytes:

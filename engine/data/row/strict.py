@@ -20,7 +20,8 @@ MAX_DIGITS = 309
 """An integer of more digits is beyond the largest float, 1.8e308."""
 BOM = b"\xef\xbb\xbf"
 
-_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?(?:\d[\d.eE+-]*|Infinity)|NaN|[{}\[\],:]')
+_DEEP = 500
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -68,14 +69,15 @@ def load_strictly(raw: bytes) -> object:
     except json.JSONDecodeError as wrong:
         raise _not_json(text, wrong) from None
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(text) from None
     except OddError:
         raise _name_the_odd(text) from None
     if _SURROGATE.search(text):
         for path, leaf in _leaves(value):
             if isinstance(leaf, str) and not _encodes(leaf):
+                place = _column(text, "half")
                 raise WrongError(
-                    f"{path or 'the row'}: half a surrogate pair; expected Unicode text"
+                    f"{path or 'the row'}: half a surrogate pair{place}; expected Unicode text"
                 )
     return value
 
@@ -134,19 +136,48 @@ def _name_the_odd(text: str) -> WrongError:
     except json.JSONDecodeError as wrong:
         return _not_json(text, wrong)
     except RecursionError:
-        return _too_deep()
+        return _too_deep(text)
     for path, leaf in _leaves(value):
         if isinstance(leaf, OddError):
-            constant = next((m for m in _CONSTANT.finditer(text) if m[1]), None)
-            column = (
-                f" (column {constant.start() + 1})" if constant and "not JSON" in str(leaf) else ""
-            )
-            return WrongError(f"{path}: {leaf}{column}" if path else f"{leaf}{column}")
+            what = str(leaf)
+            odd = "twice" if "more than once" in what else "number"
+            place = _column(text, "constant" if "not JSON" in what else odd)
+            return WrongError(f"{path}: {what}{place}" if path else f"{what}{place}")
     return WrongError("not JSON that every reader reads alike")
 
 
-def _too_deep() -> WrongError:
-    return WrongError("nested too deep to read; expected a JSON object of a few levels")
+def _too_deep(text: str) -> WrongError:
+    place = _column(text, "deep")
+    return WrongError(f"nested too deep to read{place}; expected a JSON object of a few levels")
+
+
+def _column(text: str, odd: str) -> str:
+    """Where the first oddity of a kind stands, in words; empty where it is not found."""
+    open_: list[set[str] | None] = []  # the keys of each object that is open; None for a list
+    before = ""
+    for token in _TOKEN.finditer(text):
+        word = token[0]
+        found = False
+        if word in "{[":
+            open_.append(set() if word == "{" else None)
+            found = odd == "deep" and len(open_) > _DEEP
+        elif word in "}]":
+            del open_[-1:]
+        elif word[0] == '"' and odd in ("half", "twice"):
+            said = json.loads(word, strict=False)
+            found = odd == "half" and not _encodes(said)
+            keys = open_[-1] if open_ and before in ("{", ",") else None
+            if keys is not None:
+                found |= odd == "twice" and said in keys
+                keys.add(said)
+        elif odd == "constant":
+            found = word in ("NaN", "Infinity", "-Infinity")
+        elif odd == "number" and word.lstrip("-")[0].isdigit():
+            found = len(word) >= MAX_DIGITS or math.isinf(float(word))
+        if found:
+            return f" (column {token.start() + 1})"
+        before = word
+    return ""
 
 
 def _leaves(value: object) -> Iterator[tuple[str, object]]:

@@ -325,7 +325,7 @@ def replace(
             if apply:
                 changes.append(planned.change)
         if changes:
-            document.change(changes, f"replace {pattern[:40]} by {replacement[:40]}")
+            document.change(changes, f"replace {pattern[:40]!r} by {replacement[:40]!r}")
         result = {
             "path": str(document.path),
             "rows_changed": total,

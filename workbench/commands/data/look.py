@@ -23,6 +23,12 @@ _NAMED = 20
 _PATIENCE = 2.0
 """Seconds before a terminal is told how far it is."""
 _WIDTH = 100
+_COLUMNS = "expected columns as `instruction` and `output`, or `text`, in UTF-8"
+_EXPECTED = {
+    "jsonl": 'expected one JSON object a line, as {"messages": [{"role": …, "content": …}]}',
+    "csv": _COLUMNS,
+    "parquet": _COLUMNS,
+}
 
 
 @app.command()
@@ -42,7 +48,7 @@ def info(file: File, workspace: WorkspaceOption = None, json: JsonOption = False
         if found.bad_rows and found.bad_rows == found.rows:
             raise BadInput(
                 f"{document.path}: not one row can be read; {errors[0]['error']}",
-                'expected one JSON object a line, as {"messages": [{"role": …, "content": …}]}',
+                _EXPECTED.get(document.format, _EXPECTED["jsonl"]),
             )
         result = {
             "path": str(document.path),
