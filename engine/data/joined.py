@@ -125,7 +125,7 @@ class Joined(Editable):
         """The unsaved difference against the files; `file_line` counts within each file."""
         self.grow()
         return [
-            found if found.row is None else replace(found, row=found.row + first)
+            replace(found, row=found.row and found.row + first, path=file.path)
             for file, first in self._firsts()
             for found in file.changes()
         ]

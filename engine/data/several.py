@@ -183,7 +183,9 @@ class Several(Joined):
 
     def unplaced(self) -> tuple[Changed, ...]:
         """Edits that found no place in a merge and are kept."""
-        return tuple(change for file in self.files for change in file.unplaced())
+        return tuple(
+            replace(change, path=file.path) for file in self.files for change in file.unplaced()
+        )
 
     def restore(self, version_id: int) -> Step:
         """Bring a version of one of the files back; see `Document.restore`."""

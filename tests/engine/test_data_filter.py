@@ -134,6 +134,14 @@ def test_examples_are_expressions_and_help_names_every_field() -> None:
     assert any("tokens" in line for line in help_lines())
 
 
+def test_tags_of_several_files(cat: Catalogue, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"text": "{name}1"}}\n{{"text": "{name}2"}}\n')
+    with open_dataset(cat, f"{tmp_path}/a.jsonl,{tmp_path}/b.jsonl") as several:
+        several.annotate([2, 3], add=["keep"])
+        assert fitting(cat, several, "tag = keep") == [2, 3]
+
+
 def test_what_is_not_in_the_row(cat: Catalogue, data: Dataset) -> None:
     data.annotate([2, 4], add=["keep"], note="see later")
     data.change([Replace(3, b'{"text": "new"}')], "one")

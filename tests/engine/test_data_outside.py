@@ -206,7 +206,7 @@ def test_a_file_that_shrinks_while_open(cat: Catalogue, tmp_path: Path) -> None:
         assert data.count < 5000
         assert data.row(2).text == "kept"
         os.truncate(file, 0)
-        with pytest.raises(Conflict, match="line 2 is not what the edit"):
+        with pytest.raises(Conflict, match="there is no line 2 any more"):
             data.grow()
     assert Document.discard(cat, file) == 1
     with Document.open(cat, file) as data:

@@ -67,7 +67,7 @@ class Context:
         if "model" in wanted and model is not None:
             known["tokens"] = _counter(cat, model)
         if "notes" in wanted:
-            known["notes"] = _notes(cat, data)
+            known["notes"] = _notes(data)
         if "findings" in wanted:
             known["findings"] = _findings(cat, data)
         if "part" in wanted:
@@ -127,11 +127,10 @@ def _findings(cat: Catalogue, data: Dataset) -> dict[str, array[int]]:
     return {kind: array("Q", sorted(rows)) for kind, rows in kept.items()}
 
 
-def _notes(cat: Catalogue, data: Dataset) -> Callable[[bytes], Note]:
+def _notes(data: Dataset) -> Callable[[bytes], Note]:
     from engine.data.journal.planned import content_hash
-    from store import annotations
 
-    known = annotations.all(cat, data.dataset_id)
+    known = data.noted()
 
     def noted(raw: bytes) -> Note:
         return known.get(content_hash(raw), _NOTHING)

@@ -62,12 +62,14 @@ class Changed:
         before: the line in the file without its ending; None for a row that was added.
         after: the row as it is now; None for a row that was deleted.
         file_line: its line in the file; None for a row that was added.
+        path: the file, where the document is several.
     """
 
     row: int | None
     before: bytes | None
     after: bytes | None
     file_line: int | None
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,9 +225,15 @@ def _hold(lines: Lines, edit: Edit, check: Check) -> None:
     """Raise Conflict unless the row is there, and is what the edit was made on."""
     if check == "none" or fits(lines, edit, content=check == "same"):
         return
+    path = lines.index.path
+    if not fits(lines, edit, content=False):
+        raise Conflict(
+            f"{path}: changed outside, and there is no line {edit.row} any more that was edited",
+            "`workbench data save --merge` keeps the edit aside and writes the others, "
+            "`workbench data discard` drops them",
+        )
     raise Conflict(
-        f"{lines.index.path}: changed outside, and line {edit.row} is not what the edit of it "
-        "was made on",
+        f"{path}: changed outside, and line {edit.row} is not what the edit of it was made on",
         "`workbench data save --merge` finds each edit its line again, `--mine` writes them by "
         "line number, `workbench data discard` drops them",
     )

@@ -54,7 +54,7 @@ def _status_text(document: Dataset, found: dict[str, object]) -> Iterator[str]:
         if found[word]:
             yield f"{word:<9} {found[word]}"
     if aside := document.unplaced():
-        yield f"{len(aside)} edits found no place in the changed file (data discard drops them):"
+        yield f"found no place in the changed file: {len(aside):,} (data discard drops them)"
         yield from _lines(aside)
 
 
@@ -82,7 +82,7 @@ def diff(
 
 
 def _kind(change: Changed) -> str:
-    if change.row is None:
+    if change.after is None:
         return "deleted"
     return "added" if change.file_line is None else "edited"
 
@@ -92,6 +92,7 @@ def _change(change: Changed) -> dict[str, object]:
         "kind": _kind(change),
         "row": change.row,
         "file_line": change.file_line,
+        "path": None if change.path is None else str(change.path),
         "before": None if change.before is None else change.before.decode("utf-8", "replace"),
         "after": None if change.after is None else change.after.decode("utf-8", "replace"),
     }
@@ -99,8 +100,8 @@ def _change(change: Changed) -> dict[str, object]:
 
 def _lines(changes: Sequence[Changed]) -> Iterator[str]:
     for change in changes:
-        place = f"row {change.row}" if change.row else f"line {change.file_line} of the file"
-        yield f"@ {place}"
+        file = "the file" if change.path is None else change.path.name
+        yield f"@ row {change.row}" if change.row else f"@ line {change.file_line} of {file}"
         for sign, content in (("-", change.before), ("+", change.after)):
             if content is not None:
                 text = content[: 4 * _SHOWN].decode("utf-8", "replace")
@@ -151,7 +152,7 @@ def save(
 def _saved_text(edits: int, report: SaveReport) -> Iterator[str]:
     yield f"{report.path}: {edits} edit{'' if edits == 1 else 's'} saved, {report.rows:,} rows"
     if report.unplaced:
-        yield f"{len(report.unplaced)} found no place in the changed file and are kept:"
+        yield f"found no place in the changed file and are kept: {len(report.unplaced):,}"
         yield from _lines(report.unplaced)
 
 
@@ -164,7 +165,11 @@ def discard(file: File, workspace: WorkspaceOption = None, json: JsonOption = Fa
 
     with Catalogue.open(find_workspace(workspace)) as cat:
         gone = discard(cat, file)
-    emit({"path": str(file), "discarded": gone}, json, f"{gone} edits dropped")
+    emit(
+        {"path": str(file), "discarded": gone},
+        json,
+        f"{gone:,} edit{'' if gone == 1 else 's'} dropped",
+    )
 
 
 @app.command()

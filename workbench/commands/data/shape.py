@@ -150,14 +150,19 @@ def turn(
     """
     from engine.data.journal.changes import Replace
     from engine.data.row import turns as edits
+    from store.errors import BadInput
 
     given = _Given(index, role, text, to, at, train)
     with opened(file, workspace) as (document, _):
         raw = document.raw(row)
-        new = _edited(raw, action, given)
+        try:
+            new = _edited(raw, action, given)
+            views = edits.turns(new)
+        except BadInput as wrong:
+            message = f"{document.path}: line {row}: {wrong.message}"
+            raise BadInput(message, wrong.hint) from None
         if new != raw:
             document.change([Replace(row, new)], f"{action} turn {index}")
-        views = edits.turns(new)
         result = {
             "row": row,
             "changed": new != raw,
