@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,32 @@ def test_light_modules_import_nothing_heavy(package: str, unwanted: tuple[str, .
 def test_the_command_line_starts_without_textual() -> None:
     unwanted = (*HEAVY, "textual", "sqlite_utils", "numpy", "tokenizers", "jinja2", "rich")
     assert imported_after("import workbench.cli", unwanted) == []
+
+
+def plain(distribution: str) -> str:
+    """A distribution's name as packaging compares it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def test_what_is_imported_is_depended_on() -> None:
+    """A fresh machine has what pyproject names, and no more."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {plain(re.split(r"[^\w.-]", item)[0]) for item in project["dependencies"]}
+    # Textual's own, which Textual's widgets are made of; and trl's own, which its trainers take.
+    named |= {"rich", "datasets"}
+    distributions = packages_distributions()
+    missing = set()
+    for room in ("workbench", "screens", "engine", "store"):
+        for file in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Import):
+                    modules = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    modules = [node.module or ""]
+                else:
+                    continue
+                for module in modules:
+                    owners = {plain(o) for o in distributions.get(module.split(".")[0], [])}
+                    if owners and not owners & (named | {"workbench-llm"}):
+                        missing.add((module.split(".")[0], file.relative_to(ROOT).as_posix()))
+    assert missing == set()
