@@ -254,10 +254,6 @@ class Browsing(Searching):
         was, self._going = self._going, None
         return was is not None
 
-    @on(LineList.Moved)
-    def _moved(self) -> None:
-        self.show_row()
-
     @on(LineList.Chosen)
     def action_side(self) -> None:
         """On a narrow screen the row takes the place of the list."""

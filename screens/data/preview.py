@@ -7,6 +7,7 @@ run in worker threads.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS = 0.15
 """Rest of the cursor after which tokens are counted: scrolling costs no rendering."""
+
+REST_SECONDS = 0.03
+"""Rest of the cursor after which the row under it is shown: a key held down shows few rows."""
+LATEST_SECONDS = 0.1
+"""How long a cursor that never rests may leave an older row on screen."""
 
 SHORT = 4 * 1024
 """Bytes of a row that is rendered at once; a longer one is rendered in a worker."""
@@ -64,6 +70,9 @@ class Preview(Room):
         self._marks = bool(os.environ.get("NO_COLOR"))
         self._epoch = 0
         self._settle: Timer | None = None
+        self._rest: Timer | None = None
+        self._first_moved = self._last_moved = 0.0
+        self._must_show = False
         self.under_pen: Editor | None = None
         self.seen_under_pen: Seen | None = None
 
@@ -185,6 +194,7 @@ class Preview(Room):
 
     def show_row(self) -> None:
         """Show the row under the cursor, and count those around it when the cursor has settled."""
+        self._must_show = False
         document = self.document
         if self.under_pen is not None:
             return
@@ -201,9 +211,33 @@ class Preview(Room):
         self._show(row)
         self._wait(known)
 
+    @on(LineList.Moved)
+    def _cursor_moved(self) -> None:
+        self._must_show = True
+        self._look_soon()
+
     @on(LineList.Scrolled)
     def _scrolled(self) -> None:
-        self._wait(known=True)
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        """Show what the list is at once it rests; one timer runs however many keys come."""
+        self._last_moved = time.monotonic()
+        if self._rest is None:
+            self._first_moved = self._last_moved
+            self._rest = self.set_timer(REST_SECONDS, self._rested)
+
+    def _rested(self) -> None:
+        now = time.monotonic()
+        left = REST_SECONDS - (now - self._last_moved)
+        if left > REST_SECONDS / 10 and now - self._first_moved < LATEST_SECONDS - left:
+            self._rest = self.set_timer(left, self._rested)
+            return
+        self._rest = None
+        if self._must_show:
+            self.show_row()
+        else:
+            self._wait(known=True)
 
     def _wait(self, known: bool) -> None:
         """Count the rows on screen once nothing has moved for a moment."""

@@ -244,7 +244,8 @@ class RowList(LineList):
         shape = f" {SHAPE_MARKS.get(found.shape, '?'):<5}" if self.mixed else ""
         words = _fitted(found.words, max(0, width - gutter - len(shape) - 24))
         count = self.counts.get(number)
-        tokens = "–" if found.bad else f"{count.tokens:,}" if count else "·"
+        tokens = "·" if count is None else f"{count.tokens:,}" if count.tokens else "–"
+        tokens = "–" if found.bad else tokens
         turns = str(found.turns) if found.turns else "–"
         return (
             *at,
