@@ -96,14 +96,15 @@ class Saving(Shared):
     @work(thread=True, group="save", exit_on_error=False)
     def _reconcile(self, path: Path, answer: str) -> None:
         """Bring edits and file together as chosen; saving remains for the person to do."""
-        from engine.data.document import Document
+        from engine.data.dataset import Several, discard, open_dataset
         from engine.data.journal.memory import unplaced
 
         with self.open_catalogue() as cat:
-            gone = Document.discard(cat, path) if answer == "theirs" else 0
+            gone = discard(cat, path) if answer == "theirs" else 0
             choice: Choice = "merge" if answer == "merge" else "mine"
-            with Document.open(cat, path, choice=choice) as document:
-                aside = unplaced(cat, document.dataset_id)
+            with open_dataset(cat, path, choice=choice) as document:
+                files = document.files if isinstance(document, Several) else [document]
+                aside = [one for file in files for one in unplaced(cat, file.dataset_id)]
                 self.post_message(Merged(path, gone, document.unsaved, aside))
 
     @on(Merged)

@@ -176,6 +176,7 @@ class TokenView(ScrollView, can_focus=True):
         self.ids = False
         self.marks = False
         self._sections: tuple[Section, ...] = ()
+        self._said = ""
         self._lines: list[Line] = []
         self._width = 0
         self._turn = 0
@@ -189,10 +190,8 @@ class TokenView(ScrollView, can_focus=True):
     def say(self, words: str) -> None:
         """Show a sentence where there are no tokens."""
         self._sections = ()
-        self._turn += 1
-        width = max(8, self._space)
-        lines = Content(visible(words)).wrap(width) if words else []
-        self._take([Note(line.plain, "note") for line in lines], width)
+        self._said = words
+        self._arrange()
 
     def set_modes(self, *, ids: bool, marks: bool) -> None:
         """Whether ids are shown, and whether the mask is written as text."""
@@ -205,13 +204,17 @@ class TokenView(ScrollView, can_focus=True):
         return max(0, self.scrollable_content_region.width)
 
     def on_resize(self) -> None:
-        if self._sections and self._space != self._width:
+        if self._space != self._width:
             self._arrange()
 
     def _arrange(self) -> None:
         self._turn += 1
         width = self._space
-        if not width or not self._sections:
+        if not self._sections:
+            said = Content(visible(self._said)).wrap(width) if width and self._said else []
+            self._take([Note(line.plain, "note") for line in said], width)
+            return
+        if not width:
             return
         if sum(len(section.whole.ids) for section in self._sections) <= AT_ONCE:
             lines = arrange(self._sections, width, ids=self.ids, marks=self.marks)
