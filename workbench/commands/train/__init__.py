@@ -1,0 +1,1 @@
+"""Commands about training: one module an idea, one public function a command."""

@@ -1,0 +1,46 @@
+"""`workbench train`: begin a run, and follow it unless it is to be left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.commands.train.following import finish
+from workbench.commands.train.telling import Detach, say_unless
+from workbench.output import JsonOption, WorkspaceOption
+
+
+def train(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A dataset, as for `workbench data`.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option("--model", metavar="REF", help="starter, hub:org/name or a folder."),
+    ] = "starter",
+    recipe: Annotated[
+        str, typer.Option("--recipe", metavar="NAME", help="A shipped recipe, or a TOML file.")
+    ] = "default",
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="A name for the run.")] = None,
+    note: Annotated[str, typer.Option("--note", help="A note for the run.")] = "",
+    detach: Detach = False,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train an adapter on a file. Recipe keys: max_steps, learning_rate, r, seed, save_steps …"""
+    from engine.train import client
+    from engine.train.recipe import load, with_sets
+    from store.catalogue import Catalogue
+    from workbench.workspace import find_workspace
+
+    with Catalogue.open(find_workspace(workspace)) as cat:
+        chosen = with_sets(load(recipe), sets or [])
+        run = client.start(cat, file, model, chosen, name=name, note=note)
+        say_unless(json, f"run {run.id} on {run.model}, recipe {recipe}")
+        finish(cat, run, detach, json)
