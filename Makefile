@@ -13,7 +13,7 @@ run: $(STAMP)  ## the application
 	@$(BIN)/workbench
 
 test: $(STAMP)  ## all tests, offline
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
 
 check: $(STAMP)  ## lint, types, import contracts
 	$(BIN)/ruff check .
