@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 LEVELS = 4
@@ -82,24 +83,27 @@ def closed_by(previous: int | None, step: int) -> Iterator[tuple[int, int]]:
         yield level, bucket_of(early, level)
 
 
+def fitting_shift(first: int, last: int, points: int) -> int:
+    """The narrowest aligned width, as a power of two, that cuts the steps into `points` at most."""
+    found = max((last - first) // max(points, 1), 0).bit_length()
+    while found and (last >> (found - 1)) - (first >> (found - 1)) < points:
+        found -= 1
+    while (last >> found) - (first >> found) >= points:
+        found += 1
+    return found
+
+
 def reduce(buckets: list[Bucket], points: int) -> list[Bucket]:
-    """Merge neighbours until at most `points` are left, each spanning the same number of steps."""
+    """Merge neighbours until at most `points` are left, each spanning the same number of steps.
+
+    The number is a power of two and the spans are aligned on it: a run that grows never moves the
+    borders of what is drawn already.
+    """
     if len(buckets) <= points:
         return buckets
-    start = buckets[0].first
-    span = buckets[-1].last - start + 1
-    merged: list[Bucket] = []
-    group: list[Bucket] = []
-    current = 0
-    for bucket in buckets:
-        slot = (bucket.first - start) * points // span
-        if slot != current and group:
-            merged.append(merge(group))
-            group = []
-        current = slot
-        group.append(bucket)
-    merged.append(merge(group))
-    return merged
+    width_shift = fitting_shift(buckets[0].first, buckets[-1].first, points)
+    return [merge(list(group)) for _, group in
+            groupby(buckets, lambda bucket: bucket.first >> width_shift)]  # fmt: skip
 
 
 def merge(group: list[Bucket]) -> Bucket:
@@ -134,3 +138,54 @@ def series(
         nulls=tuple(bucket.nulls for bucket in kept),
         last=last,
     )
+
+
+class Trace:
+    """A series that grows: read once, then added to point by point, never read again.
+
+    Holds at most `points` buckets of one aligned width; when there are more, the width doubles.
+    Not for two threads: `series()` gives each reader a copy.
+    """
+
+    def __init__(
+        self, name: str, points: int, buckets: Iterable[Bucket] = (),
+        last: tuple[int, float | None] | None = None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.points = points
+        self.last = last
+        self._buckets = reduce(list(buckets), points)
+        self._shift = 0
+        self._widen()
+
+    def add(self, points: Iterable[tuple[int, float | None]]) -> None:
+        """Take in points in order of steps, each beyond the last one."""
+        for step, value in points:
+            finite = value is not None
+            total = value if value is not None else 0.0
+            bucket = Bucket(step, step, value, value, total, int(finite), int(not finite))
+            before = self._buckets[-1] if self._buckets else None
+            if before is not None and before.first >> self._shift == step >> self._shift:
+                self._buckets[-1] = merge([before, bucket])
+            else:
+                self._buckets.append(bucket)
+            self.last = (step, value)
+            if len(self._buckets) > self.points:
+                self._widen()
+
+    def series(self) -> Series:
+        """The trace as it stands, as a value of its own."""
+        return series(self.name, self._buckets, self.points, self.last)
+
+    def _widen(self) -> None:
+        """Find the width of the buckets there are, doubled until they are few enough."""
+        found = self._buckets
+        if not found:
+            return
+        widest = max(bucket.last - bucket.first for bucket in found)
+        self._shift = max(self._shift, widest.bit_length())
+        while len(found) > self.points:
+            self._shift += 1
+            found = [merge(list(group)) for _, group in
+                     groupby(found, lambda bucket: bucket.first >> self._shift)]  # fmt: skip
+        self._buckets = found

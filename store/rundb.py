@@ -6,8 +6,20 @@ not know the catalogue: a run's folder can be copied elsewhere and stays readabl
 
 from __future__ import annotations
 
-from store.metrics import Series
-from store.runreader import Checkpoint, Event, RunReader, RunState, Sample
+from store.metrics import Series, Trace
+from store.runreader import RunReader
+from store.runrecords import Checkpoint, Event, News, RunState, Sample, Seen
 from store.runwriter import RunWriter
 
-__all__ = ["Checkpoint", "Event", "RunReader", "RunState", "RunWriter", "Sample", "Series"]
+__all__ = [
+    "Checkpoint",
+    "Event",
+    "News",
+    "RunReader",
+    "RunState",
+    "RunWriter",
+    "Sample",
+    "Seen",
+    "Series",
+    "Trace",
+]

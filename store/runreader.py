@@ -12,83 +12,35 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from store import metrics as lod
 from store.errors import BadInput
-from store.metrics import Bucket, Series
+from store.metrics import Series, Trace
+from store.runrecords import Checkpoint, Event, News, RunState, Sample, Seen
+from store.runseries import read_series
 from store.sqlite import error_code, explain
 
-ROWS_AT_ONCE = 16_384
 BUSY_SECONDS = 1.0
 _CANNOT_SHARE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-_POINTS = (
-    "SELECT step, step, value, value, coalesce(value, 0.0), value IS NOT NULL, value IS NULL "
-    "FROM metrics WHERE key = ? AND step >= ? AND step <= ? ORDER BY step"
+_NAMES = "SELECT name FROM keys ORDER BY id"
+_SAMPLES = (
+    "SELECT id, step, prompt, model, text, tokens, stop, created FROM samples "
+    "WHERE id > ? ORDER BY id"
 )
-_BUCKETS = (
-    "SELECT first, last, low, high, total, n, nulls FROM lod "
-    "WHERE key = ? AND level = ? AND bucket >= ? AND bucket < ? ORDER BY bucket"
+_CHECKPOINTS = (
+    "SELECT step, path, bytes, manifest_sha256, eval_loss, created FROM checkpoints ORDER BY step"
+)
+_EVENTS = "SELECT id, created, level, kind, text, step FROM events WHERE id > ? ORDER BY id"
+_STATE = (
+    "SELECT status, step, total_steps, reason, pid, process_started, heartbeat, started, "
+    "finished FROM state"
 )
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What the model answered to a probe at a step."""
-
-    id: int
-    step: int
-    prompt: str
-    model: str
-    text: str
-    tokens: int
-    stop: str
-    created: float
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A complete checkpoint; `path` is absolute, also after the run's folder was moved."""
-
-    step: int
-    path: str
-    bytes: int
-    manifest_sha256: str
-    eval_loss: float | None
-    created: float
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened; `level` is info, warn or error."""
-
-    id: int
-    created: float
-    level: str
-    kind: str
-    text: str
-    step: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """What the training process said of itself last. `heartbeat` is when."""
-
-    status: str
-    step: int
-    total_steps: int | None
-    reason: str | None
-    pid: int
-    process_started: float
-    heartbeat: float
-    started: float | None
-    finished: float | None
 
 
 class RunReader:
@@ -125,7 +77,7 @@ class RunReader:
 
     def names(self) -> list[str]:
         """The metrics this run has, in the order they appeared."""
-        return [row[0] for row in self._rows("SELECT name FROM keys ORDER BY id")]
+        return [row[0] for row in self._rows(_NAMES)]
 
     def series(
         self,
@@ -141,25 +93,60 @@ class RunReader:
         """
 
         def work(connection: sqlite3.Connection) -> Series:
-            found = connection.execute("SELECT id FROM keys WHERE name = ?", [name]).fetchall()
-            if not found:
-                return lod.series(name, (), points, None)
-            key = found[0][0]
-            first, newest = connection.execute(
-                "SELECT (SELECT min(step) FROM metrics WHERE key = ?1), "
-                "(SELECT max(step) FROM metrics WHERE key = ?1)",
-                [key],
-            ).fetchall()[0]
-            if newest is None:
-                return lod.series(name, (), points, None)
-            low = first if start is None else max(first, start)
-            high = newest if stop is None else min(newest, stop)
-            buckets = _cover(connection, key, low, high, _level(connection, key, low, high))
-            sql = "SELECT step, value FROM metrics WHERE key = ? AND step = ?"
-            last = connection.execute(sql, [key, newest]).fetchall()[0]
-            return lod.series(name, buckets, points, last)
+            return lod.series(name, *read_series(connection, name, start, stop, points))
 
         return self._run(work, lod.series(name, (), points, None))
+
+    def look(self, names: Iterable[str] | None = None, points: int = 600) -> News:
+        """Everything a panel shows, in one transaction, the metrics as traces to be added to.
+
+        Args:
+            names: the metrics wanted; None takes all there are.
+        """
+
+        def work(connection: sqlite3.Connection) -> News:
+            known = [row[0] for row in connection.execute(_NAMES).fetchall()]
+            wanted = known if names is None else [name for name in names if name in known]
+            traces = {}
+            for name in wanted:
+                buckets, _, last = read_series(connection, name, None, None, points)
+                traces[name] = Trace(name, points, buckets, last)
+            return News(traces, {}, *self._records(connection, Seen()))
+
+        return self._run(work, News({}, {}, None, [], [], []))
+
+    def since(self, steps: Mapping[str, int], seen: Seen) -> News:
+        """What was written after a look: points beyond `steps` of those metrics, and records.
+
+        A metric that is not in `steps` comes whole, as a trace of no points with its points as
+        news; what a resume took back is not told (see `RunFeed`).
+        """
+
+        def work(connection: sqlite3.Connection) -> News:
+            points = {}
+            for key, name in connection.execute("SELECT id, name FROM keys ORDER BY id").fetchall():
+                sql = "SELECT step, value FROM metrics WHERE key = ? AND step > ? ORDER BY step"
+                found = connection.execute(sql, [key, steps.get(name, -1)]).fetchall()
+                if found:
+                    points[name] = found
+            return News({}, points, *self._records(connection, seen))
+
+        return self._run(work, News({}, {}, None, [], [], []))
+
+    def _records(
+        self, connection: sqlite3.Connection, seen: Seen
+    ) -> tuple[RunState | None, list[Sample], list[Event], list[Checkpoint]]:
+        state = connection.execute(_STATE).fetchall()
+        samples = connection.execute(_SAMPLES, [seen.sample]).fetchall()
+        events = connection.execute(_EVENTS, [seen.event]).fetchall()
+        kept = connection.execute(_CHECKPOINTS).fetchall()
+        folder = self.path.parent
+        return (
+            RunState(*state[0]) if state else None,
+            [Sample(*row) for row in samples],
+            [Event(*row) for row in events],
+            [Checkpoint(row[0], str(folder / row[1]), *row[2:]) for row in kept],
+        )
 
     def exact(self, name: str, limit: int | None = None) -> list[tuple[int, float | None]]:
         """The newest `limit` points of a metric (all by default) in order of steps."""
@@ -179,33 +166,21 @@ class RunReader:
 
     def samples(self, after_id: int = 0) -> list[Sample]:
         """Answers to probes in order, those after `after_id` only."""
-        sql = (
-            "SELECT id, step, prompt, model, text, tokens, stop, created FROM samples "
-            "WHERE id > ? ORDER BY id"
-        )
-        return [Sample(*row) for row in self._rows(sql, after_id)]
+        return [Sample(*row) for row in self._rows(_SAMPLES, after_id)]
 
     def checkpoints(self) -> list[Checkpoint]:
         """Checkpoints that are whole, in order of steps."""
-        sql = (
-            "SELECT step, path, bytes, manifest_sha256, eval_loss, created FROM checkpoints "
-            "ORDER BY step"
-        )
         folder = self.path.parent
-        return [Checkpoint(row[0], str(folder / row[1]), *row[2:]) for row in self._rows(sql)]
+        rows = self._rows(_CHECKPOINTS)
+        return [Checkpoint(row[0], str(folder / row[1]), *row[2:]) for row in rows]
 
     def events(self, after_id: int = 0) -> list[Event]:
         """Events in order, those after `after_id` only."""
-        sql = "SELECT id, created, level, kind, text, step FROM events WHERE id > ? ORDER BY id"
-        return [Event(*row) for row in self._rows(sql, after_id)]
+        return [Event(*row) for row in self._rows(_EVENTS, after_id)]
 
     def state(self) -> RunState | None:
         """What the training process said last, None before its first word."""
-        sql = (
-            "SELECT status, step, total_steps, reason, pid, process_started, heartbeat, started, "
-            "finished FROM state"
-        )
-        found = self._rows(sql)
+        found = self._rows(_STATE)
         return RunState(*found[0]) if found else None
 
     # Any: rows of SQLite, given their types by the records above.
@@ -290,42 +265,3 @@ def _read(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T
     finally:
         if connection.in_transaction:
             connection.execute("COMMIT")
-
-
-def _level(connection: sqlite3.Connection, key: int, low: int, high: int) -> int:
-    """The finest level with a handful of rows in the range."""
-    for level in range(lod.LEVELS + 1):
-        if level == 0:
-            inner = "SELECT 1 FROM metrics WHERE key = ? AND step >= ? AND step <= ?"
-            bounds = [key, low, high]
-        else:
-            inner = "SELECT 1 FROM lod WHERE key = ? AND level = ? AND bucket >= ? AND bucket <= ?"
-            bounds = [key, level, lod.bucket_of(low, level), lod.bucket_of(high, level)]
-        sql = f"SELECT count(*) FROM ({inner} LIMIT ?)"
-        if connection.execute(sql, [*bounds, ROWS_AT_ONCE + 1]).fetchone()[0] <= ROWS_AT_ONCE:
-            return level
-    return lod.LEVELS
-
-
-def _cover(
-    connection: sqlite3.Connection, key: int, low: int, high: int, level: int
-) -> list[Bucket]:
-    """Buckets that cover steps `low` to `high`: closed ones inside, finer ones at both ends."""
-    if low > high:
-        return []
-    if level == 0:
-        return [Bucket(*row) for row in connection.execute(_POINTS, [key, low, high]).fetchall()]
-    size = lod.width(level)
-    begin, end = -(-low // size), (high + 1) // size
-    inside = [
-        Bucket(*row) for row in connection.execute(_BUCKETS, [key, level, begin, end]).fetchall()
-    ]
-    if not inside:
-        return _cover(connection, key, low, high, level - 1)
-    before = lod.bucket_of(inside[0].first, level) * size - 1
-    after = (lod.bucket_of(inside[-1].last, level) + 1) * size
-    return [
-        *_cover(connection, key, low, before, level - 1),
-        *inside,
-        *_cover(connection, key, after, high, level - 1),
-    ]
