@@ -404,3 +404,13 @@ def _findings(db: Database) -> None:
         "CREATE INDEX findings_by_kind ON findings(dataset_id, kind, line)",
         'CREATE INDEX findings_by_group ON findings(dataset_id, "group") WHERE "group" IS NOT NULL',
     )
+
+
+@CATALOGUE(name="007-queue-and-forks")
+def _queue(db: Database) -> None:
+    statements(
+        db,
+        "ALTER TABLE runs ADD COLUMN place INTEGER",  # in the queue; NULL: does not wait
+        "ALTER TABLE runs ADD COLUMN method TEXT NOT NULL DEFAULT 'sft'",
+        "ALTER TABLE runs ADD COLUMN forked_step INTEGER",  # of the parent
+    )

@@ -23,7 +23,12 @@ _FIXED = ("id", "created")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training run. `recipe` is resolved: no default is left to a later version."""
+    """One training run. `recipe` is resolved: no default is left to a later version.
+
+    Attributes:
+        place: where it stands in the queue; None where it does not wait (see `store.queue`).
+        forked_step: the checkpoint of `parent` that it began from; None where it began anew.
+    """
 
     id: int
     name: str
@@ -52,6 +57,9 @@ class Run:
     reason: str | None
     promoted_step: int | None
     parent: int | None
+    place: int | None
+    method: str
+    forked_step: int | None
 
 
 def create(

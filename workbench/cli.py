@@ -28,6 +28,7 @@ COMMANDS = {
     "runs": ("train.look", "List the runs, newest first."),
     "show": ("train.look", "Everything about one run."),
     "log": ("train.look", "What a run wrote."),
+    "queue": ("train.queue", "Who waits for a device, and in what order."),
     "stop": ("train.control", "Let a run save a checkpoint and end."),
     "pause": ("train.control", "Let a run save a checkpoint and let go of the device."),
     "checkpoint": ("train.control", "Let a run save a checkpoint now and go on."),

@@ -6,17 +6,11 @@ in `worker`, in a process of its own session that outlives this one.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
-from engine.chat.client import free_device
 from engine.data.split.snapshot import drop_unused, take
 from engine.jobs import process
 from engine.machine.facts import Machine, this_machine, versions
@@ -25,33 +19,41 @@ from engine.models.folder import ModelFolder, describe, file_sha256
 from engine.models.hashes import known_weights_sha256
 from engine.render import Renderer
 from engine.train import spec as specs
+from engine.train import turn
+from engine.train.launching import alone, found_again, job_environment, launch
 from engine.train.progress import Progress, follow
+from engine.train.queue import Waiting, cancel, queue, reorder, start_again
 from engine.train.recipe import Recipe, as_dict, validate
 from engine.train.spec import Spec
 from engine.train.status import LIVE, is_alive, log_path, reader, refresh
 from engine.train.teaching import refuse_what_teaches_nothing
 from store import runs
 from store.catalogue import Catalogue
-from store.errors import Conflict, NoSpace, NotFound, Unsupported, WorkbenchError
+from store.errors import Conflict, NoSpace, Unsupported, WorkbenchError
 from store.runs import Run
 
 __all__ = [
     "LIVE",
     "Progress",
+    "Waiting",
+    "cancel",
     "checkpoint_now",
     "follow",
     "is_alive",
+    "job_environment",
     "log_path",
     "pause",
+    "queue",
     "reader",
     "refresh",
+    "reorder",
     "resolve",
     "resume",
     "start",
+    "start_again",
     "stop",
 ]
 
-_MODULE = "engine.train.worker"
 _SPARE_BYTES = 64 << 20
 # Adapter, and Adam's two moments, in float32; 12 bytes a trained parameter.
 _CHECKPOINT_BYTES_PER_PARAMETER = 12
@@ -70,6 +72,7 @@ def start(
     name: str | None = None,
     note: str = "",
     parent: int | None = None,
+    queue: bool = True,
 ) -> Run:
     """Freeze the data, record everything needed to repeat the run, and start its process.
 
@@ -77,10 +80,14 @@ def start(
 
     Args:
         name: None names the run after its data and rank, e.g. `habit-r16`.
+        queue: wait while another run has the device; else a taken device is refused.
     Raises:
+        Conflict: the device is taken and the run may not wait.
         WorkbenchError: data, model or recipe cannot be trained; nothing was started.
     """
     validate(recipe)
+    if not queue:
+        _refuse_to_wait(cat)
     base = _base(cat, model)
     assert base.base is not None
     described = describe(base.base)
@@ -127,7 +134,16 @@ def start(
             tokenizer_sha256=file_sha256(base.base / "tokenizer.json"),
         ),
     )
-    return _launch(cat, run.id, resolved)
+    return launch(cat, run.id, resolved.threads)
+
+
+def _refuse_to_wait(cat: Catalogue) -> None:
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if not turn.free_now(cat.workspace, turn.visible_devices(this_machine().device, listed)):
+        raise Conflict(
+            "the device is taken by another run",
+            "See which: workbench queue. Without --no-queue this run waits for its turn.",
+        )
 
 
 def resolve(recipe: Recipe, model: ModelFolder, machine: Machine) -> Recipe:
@@ -186,7 +202,7 @@ def resume(cat: Catalogue, run_id: int) -> Run:
     """
     runs.get(cat, run_id)
     run_dir = cat.workspace.run_dir(run_id)
-    with _alone(run_dir):
+    with alone(run_dir):
         run = refresh(cat, run_id)
         if is_alive(run):
             raise Conflict(
@@ -198,47 +214,8 @@ def resume(cat: Catalogue, run_id: int) -> Run:
                 f"run {run_id} has finished all its {run.total_steps} steps",
                 "Start a new run with more steps: workbench train FILE --set max_steps=N.",
             )
-        return _launch(cat, run_id, _found_again(cat, run, specs.read(run_dir)).settings)
-
-
-@contextmanager
-def _alone(run_dir: Path) -> Iterator[None]:
-    """Let one program at a time look whether a run lives and start it.
-
-    Raises:
-        NotFound: the run's folder is gone.
-    """
-    try:
-        handle = os.open(run_dir / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError as error:
-        raise NotFound(
-            f"{run_dir}: the run's folder is gone", "Put it back, or start a new run."
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _found_again(cat: Catalogue, run: Run, spec: Spec) -> Spec:
-    """The spec with paths that are there, where the workspace or the base was moved.
-
-    Whether the base is still the same one is for the job to see, by its hash.
-    """
-    root, snapshot = cat.workspace.root.resolve(), spec.snapshot
-    if not Path(snapshot.path).is_dir() or Path(spec.workspace) != root:
-        snapshot = replace(snapshot, path=str(root / "snapshots" / snapshot.sha256))
-    base = spec.base
-    if not Path(base).is_dir():
-        found = refs.resolve(cat, run.model).base
-        if found is None:
-            raise NotFound(f"{base}: the base of run {run.id} is gone", "Put the folder back.")
-        base = str(found)
-    moved = msgspec.structs.replace(spec, workspace=str(root), snapshot=snapshot, base=base)
-    if moved != spec:
-        specs.write(cat.workspace.run_dir(run.id), moved)
-    return moved
+        spec = found_again(cat, run, specs.read(run_dir))
+        return launch(cat, run_id, spec.settings.threads)
 
 
 def _base(cat: Catalogue, text: str) -> refs.Model:
@@ -273,45 +250,6 @@ def _need_room(cat: Catalogue, model: ModelFolder, recipe: Recipe) -> None:
             f"{cat.workspace.root}: {free >> 20} MB free, this run needs about {needed >> 20} MB",
             "Make room, lower save_total_limit or r, or use another --workspace.",
         )
-
-
-def _launch(cat: Catalogue, run_id: int, recipe: Recipe) -> Run:
-    run_dir = cat.workspace.run_dir(run_id)
-    runs.clear_commands(cat, run_id)
-    if this_machine().device == "cuda":
-        free_device(cat.workspace)
-    started = process.spawn(
-        process.python_module(_MODULE, str(run_dir.resolve())),
-        run_dir / specs.LOG,
-        job_environment(recipe.threads, os.environ),
-    )
-    return runs.update(
-        cat,
-        run_id,
-        status="queued",
-        pid=started.pid,
-        process_started=started.started,
-        reason=None,
-        finished=None,
-    )
-
-
-def job_environment(threads: int, ours: Mapping[str, str]) -> dict[str, str]:
-    """What a training process finds in its environment beyond the scrubbed one.
-
-    Args:
-        ours: this process's environment.
-    """
-    return {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        # Threads that spin while they wait make a busy machine many times slower.
-        "OMP_WAIT_POLICY": ours.get("OMP_WAIT_POLICY", "PASSIVE"),
-        # The trainer would split a batch over every GPU it sees, which 4-bit weights do not bear.
-        "CUDA_VISIBLE_DEVICES": ours.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONFAULTHANDLER": "1",
-    }
 
 
 def _ask(cat: Catalogue, run_id: int, command: runs.Command) -> Run:

@@ -6,13 +6,8 @@ trainer does about it.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Literal
 
@@ -83,6 +78,13 @@ class Control:
         except (Conflict, NoSpace, NotFound, BadInput):
             return  # Busy, full or moved away: training goes on, the next poll tries again.
 
+    def catalogue(self) -> Catalogue | None:
+        """The catalogue, for a short look; None while it cannot be opened."""
+        try:
+            return self._opened()
+        except (Conflict, NoSpace, NotFound, BadInput):
+            return None
+
     def _opened(self) -> Catalogue:
         """The catalogue, opened when it can be; a busy one is never waited for long."""
         if self._catalogue is None:
@@ -108,33 +110,3 @@ class Control:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.ending = self.ending or "stopped"
-
-
-@contextmanager
-def device_lock(
-    workspace: Workspace, control: Control, heartbeat: Callable[[], None]
-) -> Iterator[None]:
-    """Hold the device; wait while another run has it, still listening.
-
-    The kernel drops the lock with the process, so a killed run never blocks the queue.
-
-    Args:
-        heartbeat: called every few seconds of waiting.
-    Raises:
-        StopRequested: asked to stop while waiting.
-    """
-    path: Path = workspace.root / "device.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                control.check()
-                if control.heartbeat_due():
-                    heartbeat()
-                time.sleep(POLL_S / 2)
-        yield
-    finally:
-        os.close(descriptor)

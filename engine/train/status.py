@@ -77,9 +77,12 @@ def _refreshed(cat: Catalogue, run: Run) -> Run:
     elif not alive and changes.get("status", run.status) in ("queued", "running"):
         changes["status"] = "lost"
         known = run.reason if run.status == "lost" else None
-        changes["reason"] = known or _lost_reason(cat, run.id)
+        waited = state is None or state.status == "queued"
+        changes["reason"] = known or _lost_reason(cat, run.id, waited=waited)
     elif not alive and changes.get("status") == "paused" and changes.get("reason"):
         changes["status"] = "lost"  # It was waiting for room on the disk when it died.
+    if changes.get("status", run.status) != "queued" and not _lost_its_place(run, state, changes):
+        changes["place"] = None
     changed = {name: value for name, value in changes.items() if value != _value(run, name)}
     if not changed:
         return run
@@ -92,6 +95,12 @@ def _refreshed(cat: Catalogue, run: Run) -> Run:
 def _goes_on(state: RunState) -> bool:
     """Whether the process that wrote last is there and has not written its end."""
     return state.status in LIVE and process.alive(state.pid, state.process_started)
+
+
+def _lost_its_place(run: Run, state: RunState | None, changes: dict[str, Any]) -> bool:
+    """Whether the run's process ended while it waited, so that it may go back to its place."""
+    waited = state is None or state.status == "queued"
+    return waited and changes.get("status", run.status) == "lost"
 
 
 def _facts(run_db: RunReader, state: RunState) -> dict[str, Any]:
@@ -116,7 +125,12 @@ def _value(run: Run, name: str) -> object:
     return {slot: getattr(run, slot) for slot in Run.__slots__}[name]
 
 
-def _lost_reason(cat: Catalogue, run_id: int) -> str:
+def _lost_reason(cat: Catalogue, run_id: int, *, waited: bool) -> str:
+    if waited:
+        return (
+            "It waited for the device when its process ended: killed, or the machine restarted. "
+            "`workbench queue --again` puts it back where it was."
+        )
     saved: Iterable[int] = (c.step for c in checkpoints.complete(cat.workspace.run_dir(run_id)))
     newest = max(saved, default=None)
     where = f"step {newest}" if newest is not None else "the start"

@@ -21,10 +21,11 @@ from engine.models.hashes import known_weights_sha256
 from engine.render import Renderer
 from engine.train import checkpoints
 from engine.train import spec as specs
-from engine.train.control import Control, StopRequested, device_lock
+from engine.train.control import Control, StopRequested
 from engine.train.failures import explain
 from engine.train.recording import Recorder
 from engine.train.spec import Spec
+from engine.train.turn import devices_held, visible_devices
 from store.errors import BadInput, Conflict, Unsupported, WorkbenchError
 from store.rundb import RunWriter
 from store.workspace import Workspace
@@ -48,7 +49,11 @@ def main(arguments: list[str]) -> int:
         writer.state("queued")
         try:
             _keep_room(run_dir)
-            with device_lock(workspace, control, writer.heartbeat):
+            devices = visible_devices(spec.device, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+            with devices_held(workspace, spec.run_id, control, writer.heartbeat, devices) as held:
+                os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held) if held != ["cpu"] else ""
+                # Read again: settings may have been changed while it waited.
+                spec = specs.read(run_dir)
                 writer.state(_train(spec, Recorder(writer, run_dir), control))
         except StopRequested as stop:
             writer.state(stop.ending)

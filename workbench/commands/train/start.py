@@ -29,6 +29,9 @@ def train(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="A name for the run.")] = None,
     note: Annotated[str, typer.Option("--note", help="A note for the run.")] = "",
+    queue: Annotated[
+        bool, typer.Option(help="Wait for the device, or refuse where it is taken.")
+    ] = True,
     detach: Detach = False,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
@@ -41,6 +44,6 @@ def train(
 
     with Catalogue.open(find_workspace(workspace)) as cat:
         chosen = with_sets(load(recipe), sets or [])
-        run = client.start(cat, file, model, chosen, name=name, note=note)
+        run = client.start(cat, file, model, chosen, name=name, note=note, queue=queue)
         say_unless(json, f"run {run.id} on {run.model}, recipe {recipe}")
         finish(cat, run, detach, json)
