@@ -124,7 +124,7 @@ def _check(cat: Catalogue, ref: str, tell: Tell, title: str) -> dict[str, float]
 
 
 def _train(cat: Catalogue, data: Path, tell: Tell) -> Run:
-    recipe = load_recipe("habit")
+    recipe = load_recipe("habit-starter")
     run = training.start(cat, data, "starter", recipe, name="habit")
     tell(f"\n3 · Training: run {run.id}, QLoRA r={recipe.r}, {recipe.learning_rate:g}")
     told = -EVERY

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from engine.data.split.snapshot import drop_unused, take
 from engine.jobs import process
-from engine.machine.facts import Machine, this_machine, versions
+from engine.machine.facts import this_machine, versions
 from engine.models import refs
 from engine.models.folder import ModelFolder, describe, file_sha256
 from engine.models.hashes import known_weights_sha256
 from engine.render import Renderer
 from engine.train import spec as specs
 from engine.train import turn
+from engine.train.choosing import choose, readable, refuse
 from engine.train.launching import alone, found_again, job_environment, launch
 from engine.train.progress import Progress, follow
 from engine.train.queue import Waiting, cancel, queue, reorder, start_again
-from engine.train.recipe import Recipe, as_dict, validate
+from engine.train.recipe import Recipe, as_dict
 from engine.train.spec import Spec
 from engine.train.status import LIVE, is_alive, log_path, reader, refresh
 from engine.train.teaching import refuse_what_teaches_nothing
@@ -47,7 +47,6 @@ __all__ = [
     "reader",
     "refresh",
     "reorder",
-    "resolve",
     "resume",
     "start",
     "start_again",
@@ -57,10 +56,6 @@ __all__ = [
 _SPARE_BYTES = 64 << 20
 # Adapter, and Adam's two moments, in float32; 12 bytes a trained parameter.
 _CHECKPOINT_BYTES_PER_PARAMETER = 12
-# A smaller model gains nothing from a further thread and loses much on a busy machine.
-_PARAMETERS_PER_THREAD = 4_000_000
-# From here on a CPU with bf16 arithmetic is faster in it than in float32.
-_BF16_PARAMETERS = 100_000_000
 
 
 def start(
@@ -85,17 +80,18 @@ def start(
         Conflict: the device is taken and the run may not wait.
         WorkbenchError: data, model or recipe cannot be trained; nothing was started.
     """
-    validate(recipe)
     if not queue:
         _refuse_to_wait(cat)
     base = _base(cat, model)
     assert base.base is not None
     described = describe(base.base)
     renderer = Renderer.load(base.base)
-    resolved = resolve(recipe, described, this_machine())
-    snapshot = take(cat, Path(file), eval_fraction=resolved.test_size, seed=resolved.seed)
+    refuse(recipe, described, this_machine())
+    snapshot = take(cat, Path(file), eval_fraction=recipe.test_size, seed=recipe.seed)
     try:
-        refuse_what_teaches_nothing(file, snapshot, renderer, resolved)
+        facts = refuse_what_teaches_nothing(file, snapshot, renderer, readable(recipe, described))
+        chosen = choose(recipe, described, this_machine(), facts)
+        resolved = chosen.recipe
         _need_room(cat, described, resolved)
     except WorkbenchError:
         drop_unused(cat, snapshot)
@@ -129,6 +125,7 @@ def start(
             snapshot=snapshot,
             recipe=as_dict(resolved),
             device=this_machine().device,
+            choices=chosen.choices,
             versions=versions(),
             template_sha256=renderer.template_sha256,
             tokenizer_sha256=file_sha256(base.base / "tokenizer.json"),
@@ -144,33 +141,6 @@ def _refuse_to_wait(cat: Catalogue) -> None:
             "the device is taken by another run",
             "See which: workbench queue. Without --no-queue this run waits for its turn.",
         )
-
-
-def resolve(recipe: Recipe, model: ModelFolder, machine: Machine) -> Recipe:
-    """The recipe with nothing left to decide: `dtype` and `threads` are filled in.
-
-    Raises:
-        Unsupported: an 8-bit optimizer without a GPU.
-    """
-    on_gpu = machine.device == "cuda"
-    if not on_gpu and recipe.optim.endswith("8bit"):
-        raise Unsupported(
-            f"optim={recipe.optim}: 8-bit optimizers need a GPU, and this machine has none",
-            "Add --set optim=adamw_torch_fused; it computes the same in 32 bits.",
-        )
-    dtype = recipe.dtype
-    if dtype == "auto":
-        on_bf16 = (
-            machine.gpus[0].capability >= (8, 0)
-            if on_gpu
-            else (machine.cpu_bf16 and model.parameters >= _BF16_PARAMETERS)
-        )
-        dtype = "bfloat16" if on_bf16 else "float32"
-    inherited = os.environ.get("OMP_NUM_THREADS", "")
-    useful = min(machine.cores, 1 + model.parameters // _PARAMETERS_PER_THREAD)
-    threads = recipe.threads or (int(inherited) if inherited.isdigit() else 0) or useful
-    length = min(recipe.max_length, model.context) if model.context else recipe.max_length
-    return replace(recipe, dtype=dtype, threads=threads, max_length=length)
 
 
 def stop(cat: Catalogue, run_id: int) -> Run:

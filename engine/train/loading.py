@@ -31,6 +31,7 @@ def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
     """
     transformers.utils.logging.disable_progress_bar()
     dtype = getattr(torch, recipe.dtype)
+    attention = recipe.attn_implementation
     quantization = None
     if recipe.load_in_4bit:
         quantization = BitsAndBytesConfig(
@@ -44,6 +45,8 @@ def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
             folder,
             dtype=dtype,
             quantization_config=quantization,
+            # Left to itself, transformers takes sdpa where a family has it, else eager.
+            attn_implementation=None if attention == "sdpa" else attention,
             device_map={"": 0} if device == "cuda" else None,
             local_files_only=True,
             use_safetensors=True,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.train.recipe import Recipe, from_dict
+from engine.train.choosing import Choice
+from engine.train.recipe import Recipe, from_dict, settled
 from store.errors import BadInput
 from store.snapshots import Snapshot
 
@@ -25,7 +26,8 @@ class Spec(msgspec.Struct, frozen=True):
     """Everything a worker needs.
 
     Attributes:
-        recipe: resolved: `dtype` is never `auto`, `threads` never 0.
+        recipe: resolved: nothing in it is `auto`, `threads` is never 0.
+        choices: how it came about, for people to read.
         snapshot: the frozen data.
         base: folder of base weights, and their hash when the run began; likewise of its template
             and tokenizer (None in runs that did not write them down).
@@ -42,11 +44,12 @@ class Spec(msgspec.Struct, frozen=True):
     versions: dict[str, str]
     template_sha256: str | None = None
     tokenizer_sha256: str | None = None
+    choices: tuple[Choice, ...] = ()
 
     @property
     def settings(self) -> Recipe:
-        """The recipe as its own type."""
-        return from_dict(self.recipe)
+        """The recipe as its own type, without any `auto`."""
+        return settled(from_dict(self.recipe))
 
 
 def write(run_dir: Path, spec: Spec) -> None:

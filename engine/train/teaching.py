@@ -18,6 +18,7 @@ from engine.data.findings.kinds import DROPPED, KINDS, Finding
 from engine.data.findings.preflight import Preflight, preflight
 from engine.data.split.snapshot import PartRows, excluded
 from engine.render import Renderer
+from engine.train.choosing import DataFacts
 from engine.train.recipe import Recipe
 from store.errors import BadInput
 from store.snapshots import Snapshot
@@ -45,9 +46,13 @@ class _Nothing:
 
 def refuse_what_teaches_nothing(
     file: Path | str, snapshot: Snapshot, renderer: Renderer, recipe: Recipe
-) -> None:
+) -> DataFacts:
     """Look at every row of a run through the renderer, before anything is started.
 
+    Args:
+        recipe: a `max_length` of 0 cuts nothing.
+    Returns:
+        what the rows to train on amount to.
     Raises:
         BadInput: some rows would teach nothing and `leave_out` is not set; or nothing at all
             would be trained.
@@ -56,11 +61,14 @@ def refuse_what_teaches_nothing(
     for item in excluded(snapshot):
         if item.kind == "bad_row":
             found.setdefault("bad_row", _Nothing()).add(item.reason)
-    trained = 0
+    trained, held = 0, 0
+    facts = DataFacts(0, 0, 0, 0.0, 0)
     for part in ("eval", "train"):
         rows = PartRows(snapshot, part)
-        for seen in preflight(cast("Dataset", rows), renderer, recipe.max_length):
+        for seen in preflight(cast("Dataset", rows), renderer, recipe.max_length or None):
             if isinstance(seen, Preflight):
+                facts = _facts(seen, held)
+                held = seen.rows - seen.dropped if part == "eval" else 0
                 trained = seen.trained_tokens if part == "train" else 0
                 break
             for finding in _dropped(seen.findings):
@@ -70,6 +78,13 @@ def refuse_what_teaches_nothing(
         _refuse(file, snapshot, found, trained)
     if not trained:
         raise BadInput(f"{file}: no token would be trained: there is no row to train on", _SEE)
+    return facts
+
+
+def _facts(seen: Preflight, held_out: int) -> DataFacts:
+    rows = seen.rows - seen.dropped
+    mean = seen.total_tokens / rows if rows else 0.0
+    return DataFacts(rows, seen.total_tokens, seen.longest, mean, seen.trained_tokens, held_out)
 
 
 def _dropped(findings: tuple[Finding, ...]) -> Iterator[Finding]:

@@ -95,6 +95,10 @@ def _train(spec: Spec, recorder: Recorder, control: Control) -> str:
         trainer.args.eval_on_start = True
     _log(f"set up in {time.perf_counter() - began:.1f} s")
     recorder.writer.event("started", _start_text(spec, trainer, resume))
+    if resume is None:
+        for choice in spec.choices:
+            if choice.chosen_by == "engine":
+                recorder.writer.event("choice", choice.words)
     # What exists by now stays for the whole run: the collector need not look at it again.
     gc.collect()
     gc.freeze()

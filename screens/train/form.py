@@ -43,6 +43,7 @@ GROUPS: tuple[tuple[str, str, str], ...] = (
 """Title, usual fields, further fields. Recipe fields that are nowhere here come last."""
 
 OTHER = "Machine"
+CHOICES = {"bool": ("true", "false"), "switch": recipes.SWITCH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class RunForm(VerticalScroll, can_focus=False):
 
     def _row(self, field: RecipeField, classes: str = "") -> FieldRow:
         value = as_text(self._preset.__getattribute__(field.name))
-        choices = ("true", "false") if field.type == "bool" else field.choices
+        choices = CHOICES.get(field.type, field.choices)
         control: Input | Cycle = (
             Cycle(choices, value) if choices else Input(value, compact=True, select_on_focus=False)
         )

@@ -77,7 +77,7 @@ def make_plan(cat: Catalogue, wish: Wish) -> Plan:
         rows = document.rows(1, MOST_ROWS)
         count = document.count
         split = recorded(cat, document)
-    report = look(rows, renderer, wish.recipe.max_length)
+    report = look(rows, renderer, wish.recipe.max_length or None)
     recipe = wish.recipe
     held_out = round(count * (split.rule.eval if split else recipe.test_size))
     tested = round(count * split.rule.test) if split else 0

@@ -37,7 +37,7 @@ def small_data(folder: Path, rows: int = 40) -> Path:
 
 
 def small_recipe(*sets: str) -> Recipe:
-    return with_sets(load("habit"), [*EXACT, *sets])
+    return with_sets(load("habit-starter"), [*EXACT, *sets])
 
 
 def wait(cat: Catalogue, run_id: int, until: Callable[[Run], bool]) -> Run:

@@ -166,7 +166,7 @@ async def test_a_run_is_started_from_the_form_watched_to_its_end_and_shown_in_ru
 ) -> None:
     async with make_app().run_test(size=WIDE) as pilot:
         room = await form_room(pilot, assets.path("datasets", "habit.jsonl"))
-        room.form.fill(recipe="habit")
+        room.form.fill(recipe="habit-starter")
         room.form.fill(
             max_steps="3", warmup_steps="0", eval_steps="3", save_steps="3", probe_tokens="4",
             max_length="64", name="[b]first[/b]",

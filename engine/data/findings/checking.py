@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from store.catalogue import Catalogue
 
 
+LONGEST_ROW = 1_000_000
+"""Ids that are kept of a row where neither recipe nor model say a limit."""
+
+
 class Preflight(Request, frozen=True, tag=True):
     """A preflight whose findings are kept. Answers with Reports: `progress`, then `preflight`.
 
@@ -83,7 +87,7 @@ def prepare(cat: Catalogue, model: str, recipe: str, max_length: int | None = No
 
     settings = load(recipe)
     renderer, label, context = renderer_of(cat, model)
-    wanted = max_length or settings.max_length
+    wanted = max_length or settings.max_length or context or LONGEST_ROW
     batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
     return Asked(renderer, label, min(wanted, context) if context else wanted, batch)
 

@@ -1,0 +1,39 @@
+"""The linear layers of a base, told from its files: names and shapes.
+
+Knows safetensors headers. Loads no weights, and does not know torch. Whether a two-dimensional
+weight is a linear layer cannot be told from a file; embeddings and heads go by their usual names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.models.folder import tensor_shapes, weight_files
+
+_TABLES = ("embed_tokens", "wte", "wpe", "lm_head", "embed_in", "embed_out", "shared")
+
+
+def linear_layers(folder: Path) -> dict[str, tuple[int, int]]:
+    """Module name -> (out, in) of each linear layer, heads and embeddings left out.
+
+    Raises:
+        WorkbenchError: the folder or a file is not what it should be.
+    """
+    return {
+        name.removesuffix(".weight"): (shape[0], shape[1])
+        for file in weight_files(folder)
+        for name, shape in tensor_shapes(file).items()
+        if len(shape) == 2 and name.endswith(".weight") and _last(name) not in _TABLES
+    }
+
+
+def targeted(layers: dict[str, tuple[int, int]], targets: Sequence[str]) -> list[str]:
+    """The modules that get an adapter, as PEFT matches names: whole, or after a dot."""
+    if list(targets) == ["all-linear"]:
+        return list(layers)
+    return [n for n in layers if any(n == t or n.endswith(f".{t}") for t in targets)]
+
+
+def _last(name: str) -> str:
+    return name.removesuffix(".weight").rpartition(".")[2]
