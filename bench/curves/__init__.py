@@ -1,0 +1,1 @@
+"""Recorded curves of real training runs under planted faults, and the script that makes them."""

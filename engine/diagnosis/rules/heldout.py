@@ -1,0 +1,210 @@
+"""What the held-out rows say: overfitting, memorising, leakage, and when nothing can be said.
+
+The held-out set is the same at every evaluation, so its loss carries no noise of batches; what
+scatter it has is measured from the curve itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.diagnosis import robust
+from engine.diagnosis.rules import words
+from engine.diagnosis.verdict import Verdict, unknown
+from engine.diagnosis.view import EVALUATIONS, View
+
+RISE = 0.02
+"""A held-out loss this share above its best, twice in a row, has turned."""
+
+_KNOWN_BY_HEART = 0.08
+"""A training loss below this share of its first value leaves little to learn."""
+
+_GAP = 3.0
+_LEAK_SHARE = 0.03
+
+
+def no_held_out(view: View) -> Verdict | None:
+    """No row is held out, so much cannot be told."""
+    if len(view.held) or (view.facts.held_out or 0) > 0:
+        return None
+    if view.facts.held_out is None and not len(view.loss):
+        return None
+    return Verdict(
+        "no-held-out",
+        "warn",
+        "no row is held out: nothing tells learning from learning by heart",
+        {"held_out": 0},
+        "Hold out a tenth, at least 50 rows better 100: test_size=0.1, or split the dataset.",
+        "test_size",
+    )
+
+
+def overfitting(view: View) -> Verdict | None:
+    """The held-out loss turned while the training loss went on falling."""
+    held = view.held
+    if not len(held):
+        return unknown(
+            "overfitting", "no held-out rows", "Set test_size=0.1 in the next run.", "test_size"
+        )
+    if len(held) < EVALUATIONS - 1:
+        return unknown(
+            "overfitting",
+            f"{len(held)} evaluation{'s' if len(held) > 1 else ''} so far, "
+            f"{EVALUATIONS - 1} are needed",
+            "Evaluate more often: set eval_steps.",
+            "eval_steps",
+        )
+    place = view.best_held
+    best, now = float(held.values[place]), float(held.values[-1])
+    after = held.values[place + 1 :]
+    error = robust.noise(held.values[max(place - 2, 0) :]) if len(after) > 2 else 0.0
+    need = best + max(RISE * abs(best), 1.5 * error)
+    turned = len(after) >= 2 and bool((after[-2:] > need).all())
+    if not turned:
+        return None
+    step = int(held.steps[place])
+    then, trained = view.at("loss", step), view.now[0]
+    falls = _training_fell_since(view, step)
+    if not falls:
+        return None
+    saved = best_checkpoint(view)
+    text = (
+        f"overfitting after step {step}: held-out loss {words.loss(best)} there, "
+        f"{words.loss(now)} now ({words.percent(now / best - 1)}), above its best in "
+        f"{int((after > need).sum())} of {len(after)} evaluations since"
+    )
+    if then is not None:
+        text += f", while training loss went on to {words.loss(trained)}"
+    evidence = {
+        "began_after_step": step,
+        "best_eval_loss": best,
+        "eval_loss": now,
+        "rise": now / best - 1 if best > 0 else None,
+        "needed_rise": need - best,
+        "training_loss": trained,
+        "best_checkpoint": saved,
+    }
+    take = f"Take the checkpoint of step {saved}. " if saved is not None else ""
+    advice = f"{take}Train fewer epochs, or on more rows; lora_dropout and a smaller r help less."
+    severity = "bad" if now > 1.1 * best else "warn"
+    knob = "num_train_epochs"
+    return Verdict("overfitting", severity, text, evidence, advice, knob, step=step)  # type: ignore[arg-type]
+
+
+def memorised(view: View) -> Verdict | None:
+    """The training rows are known by heart and the held-out loss stands still far above."""
+    held = view.held
+    if len(held) < EVALUATIONS or len(view.loss) < 8 or view.start <= 0:
+        return None
+    trained, best = view.now[0], float(held.values.min())
+    late = held.values[-2:]
+    still = float(np.ptp(held.values[-3:])) < 0.05 * best
+    if trained > _KNOWN_BY_HEART * view.start or not still or late.min() < _GAP * trained:
+        return None
+    if best < 0.02 * float(held.values[0]):
+        return None  # Held-out rows are known as well: there was nothing more to learn.
+    first = int(held.steps[np.argmax(held.values <= best * 1.05)])
+    text = (
+        f"the training rows are known by heart (loss {words.loss(trained)}), held-out loss has "
+        f"stood at {words.loss(best)} since step {first}: further steps teach nothing new"
+    )
+    evidence = {"training_loss": trained, "eval_loss": best, "since_step": first}
+    advice = "More or more varied rows; fewer epochs give the same for less."
+    return Verdict(
+        "memorised", "info", text, evidence, advice, "num_train_epochs", step=first
+    )  # fmt: skip
+
+
+def leak(view: View) -> Verdict | None:
+    """Held-out rows are among the training rows, or look as if they were."""
+    copies = view.facts.duplicates
+    if copies:
+        of = f" of {view.facts.held_out:,}" if view.facts.held_out else ""
+        text = f"{copies:,}{of} held-out rows are exact copies of training rows"
+        return Verdict(
+            "leak",
+            "bad",
+            f"{text}: the held-out loss is too good",
+            {"duplicates": copies, "held_out": view.facts.held_out},
+            "Split anew: a recorded split keeps equal rows in one part.",
+            "test_size",
+        )
+    gaps = _gaps(view)
+    if gaps is None:
+        return None
+    below, n, middle, chance = gaps
+    epochs = view.epochs
+    passes = f" after {epochs:.1f} passes" if epochs else ""
+    dropout = view.facts.lora_dropout
+    known = "no exact copy was found, but near ones may be" if copies == 0 else "copies unknown"
+    text = (
+        f"held-out loss lies {words.loss(-middle)} below training loss{passes} ({below} of {n} "
+        f"evaluations, p = {chance:.2g}): held-out rows may be among the training rows ({known})"
+    )
+    why = (
+        "Rows that are easier or more alike would do the same. Look for near-duplicates between "
+        "the parts, and split by group."
+    )
+    if dropout:
+        why = f"lora_dropout={dropout:g} raises the training loss alone and explains a part. {why}"
+    evidence = {
+        "below": below,
+        "evaluations": n,
+        "median_gap": middle,
+        "p": chance,
+        "duplicates": copies,
+        "lora_dropout": dropout,
+        "epochs": epochs,
+    }
+    return Verdict("leak", "warn", text, evidence, why, "test_size")
+
+
+def best_checkpoint(view: View) -> int | None:
+    """The kept checkpoint with the lowest held-out loss; the nearest one where none has it."""
+    saved = view.facts.checkpoints
+    measured = [(loss, step) for step, loss in saved if loss is not None]
+    if measured:
+        return min(measured)[1]
+    best = float(view.held.steps[view.best_held]) if len(view.held) else None
+    if best is None or not saved:
+        return None
+    return min((step for step, _ in saved), key=lambda step: abs(step - best))
+
+
+def _training_fell_since(view: View, step: int) -> bool:
+    """Whether the training loss is lower than it was at a step, or at nearly nothing."""
+    place = int(np.searchsorted(view.loss.steps, step))
+    if place >= len(view.loss):
+        return False
+    around = view.smooth[max(place - 1, 0) : place + 2]
+    then = float(around.mean()) if len(around) else view.start
+    return view.now[0] < then or view.now[0] < _KNOWN_BY_HEART * view.start
+
+
+def _gaps(view: View) -> tuple[int, int, float, float] | None:
+    """(below, n, median gap, p) of evaluations after the first pass that lie below training.
+
+    Each evaluation is compared with the training steps around it: half before, half after, so
+    that a falling loss favours neither. None where that is no pattern, or dropout explains it.
+    """
+    held, loss, epoch = view.held, view.loss, view.facts.epoch_steps
+    epochs = view.epochs
+    if len(held) < EVALUATIONS or len(loss) < 20 or epochs is None or epochs < 2.5:
+        return None
+    first = epoch if epoch is not None else view.curves.last_step / epochs
+    reach = max(float(np.median(np.diff(held.steps))) / 2, loss.logged * 2)
+    gaps = []
+    for step, value in zip(held.steps.tolist(), held.values.tolist(), strict=True):
+        near = loss.values[np.abs(loss.steps - step) <= reach]
+        if step > first * 1.5 and len(near) >= 3:
+            gaps.append(value - float(np.mean(near)))
+    if len(gaps) < EVALUATIONS:
+        return None
+    scale = max(abs(float(np.median(loss.values[-len(loss) // 3 :]))), 1e-6)
+    middle = float(np.median(gaps))
+    slack = _LEAK_SHARE * scale * (1.0 + 10.0 * (view.facts.lora_dropout or 0.0))
+    below = sum(gap < 0 for gap in gaps)
+    chance = robust.sign_test(below, len(gaps) - below)
+    if middle > -slack or chance > 0.05:
+        return None
+    return below, len(gaps), middle, chance

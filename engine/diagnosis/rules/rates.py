@@ -1,0 +1,229 @@
+"""The learning rate, as far as the curve shows it: too low, too high, diverging.
+
+A loss that ends high does not prove a low rate: these rules ask for the shape as well (a straight
+descent that never bends; a loss far above its own best) and say what they rest on.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from engine.diagnosis import robust
+from engine.diagnosis.rules import words
+from engine.diagnosis.verdict import Verdict, unknown
+from engine.diagnosis.view import EVALUATIONS, FEW, View
+
+RISE = 1.5
+"""A loss so many times its own best has left it."""
+
+OUT = 6.0
+"""Robust deviations that are no accident."""
+
+_ROOM = 0.1
+"""A rise is judged against this share of the first loss, so that the noise of a small loss is not
+taken for one."""
+
+UNDER = 3.0
+"""A rate is suspected below a third of the rates that suit the model."""
+
+FAR_UNDER = 10.0
+"""So far under, even a handful of steps is enough to say so."""
+
+_STRAIGHT = 0.35
+"""Of a descent that bends, less than this share lies in the second half of the steps."""
+
+_SMALL_FALL = 0.3
+_FALL = 0.6
+
+
+def diverging(view: View) -> Verdict | None:
+    """The loss left its best and is rising, or is worse than before training."""
+    rise = _rise(view)
+    if rise is None:
+        return None
+    best_step, best, now, z = rise
+    trend = view.trend
+    rising = trend is not None and trend.low > 0
+    worse = now >= 0.9 * view.start
+    if not (rising or worse):
+        return None
+    since = _since(view, best_step)
+    how = "is worse than before training" if worse else "is still rising"
+    text = (
+        f"training loss {how}: {words.loss(now)} now against {words.loss(best)} at step "
+        f"{best_step} and {words.loss(view.start)} at the start; it left its course after step "
+        f"{since}"
+    )
+    evidence = {
+        "best_loss": best,
+        "best_step": best_step,
+        "loss": now,
+        "first_loss": view.start,
+        "deviations": z,
+        "since_step": since,
+        "slope_per_step": trend.value if trend else None,
+        "slope_low": trend.low if trend else None,
+        "slope_high": trend.high if trend else None,
+    }
+    return Verdict(
+        "diverging", "bad", text, evidence, _lower(view, "3 to 10 times"), "learning_rate",
+        step=since,
+    )  # fmt: skip
+
+
+def too_high(view: View) -> Verdict | None:
+    """The loss jumped when the rate peaked, or wobbles far above its own best."""
+    if len(view.loss) < FEW:
+        return None
+    jump = _jump(view)
+    rise = _rise(view)
+    if rise is not None:
+        best_step, best, now, z = rise
+        text = (
+            f"training loss {words.loss(now)} stays above the {words.loss(best)} it had at step "
+            f"{best_step}: steps are too long to settle"
+        )
+        evidence = {"best_loss": best, "best_step": best_step, "loss": now, "deviations": z}
+        return Verdict(
+            "rate-too-high", "warn", text, evidence, _lower(view, "3 times"), "learning_rate",
+            step=best_step,
+        )  # fmt: skip
+    if jump is None:
+        return None
+    step, top, z = jump
+    text = (
+        f"training loss rose from {words.loss(view.start)} to {words.loss(top)} by step {step} "
+        "before it fell: the first steps were too long"
+    )
+    evidence = {"first_loss": view.start, "top_loss": top, "top_step": step, "deviations": z}
+    return Verdict(
+        "rate-too-high", "warn", text, evidence, _lower(view, "3 times"), "learning_rate",
+        step=step,
+    )  # fmt: skip
+
+
+def too_low(view: View) -> Verdict | None:
+    """The rate is under what suits the model, and the loss falls in a straight, shallow line."""
+    rate, n = view.rate, len(view.loss)
+    if rate is None or n < 2:
+        return None
+    low = view.facts.suited_rates[0]
+    far = rate < low / FAR_UNDER
+    if rate >= low / UNDER or (n < FEW and not (far and view.over)):
+        return None
+    fell, bent, source = _descent(view)
+    if fell >= _FALL or not (fell < _SMALL_FALL or bent is None or bent >= _STRAIGHT):
+        return None
+    text = f"{words.fall(view)}, at a rate of {words.rate(rate)}"
+    if rate < 1e-4:
+        text += f", {words.under_usual(rate)} under the usual {words.usual()}"
+    if view.facts.hidden and low > 1.2e-4:
+        text += f" ({low / rate:.3g}× under what suits a base {view.facts.hidden} wide)"
+    text += ". The rate is probably too low"
+    if bent is not None and bent >= _STRAIGHT:
+        text += f": {bent * 100:.0f} % of the fall came in the second half, so it never bent"
+    if view.now[0] > 1.0:
+        text += "; above 1.0 the answers still surprise the model"
+    evidence = {
+        "learning_rate": rate,
+        "suited_low": low,
+        "suited_high": view.facts.suited_rates[1],
+        "first_loss": view.start,
+        "loss": view.now[0],
+        "loss_interval": view.now[1],
+        "fell": fell,
+        "fell_in_second_half": bent,
+        "judged_by": source,
+        "steps": view.curves.last_step,
+    }
+    times = low / rate
+    advice = (
+        f"Raise learning_rate to {words.rate(low)} or so ({times:.3g}×) and start again; a low "
+        "final loss alone would not prove it, a second run does."
+    )
+    return Verdict("rate-too-low", "warn", text, evidence, advice, "learning_rate")
+
+
+def rate_unknown(view: View) -> Verdict | None:
+    """Say so where there are too few steps to judge a rate by."""
+    if 0 < len(view.loss) < FEW:
+        why = f"only {len(view.loss)} logged steps; {FEW} are needed to judge a trend"
+        return unknown("trend", why, "Train on, or log more often.", "max_steps")
+    return None
+
+
+def _rise(view: View) -> tuple[int, float, float, float] | None:
+    """(best step, best, now, deviations) of a loss that left its best for good."""
+    n = len(view.loss)
+    if n < FEW:
+        return None
+    smooth = view.smooth
+    place = int(np.argmin(smooth[2:])) + 2 if n > 2 else 0
+    best = float(smooth[place])
+    now = float(np.median(smooth[-max(3, n // 20) :]))
+    error = _smooth_noise(view)
+    z = (now - best) / max(error, 1e-9)
+    far = now > RISE * best and now - best > _ROOM * abs(view.start)
+    if not far or z < OUT or n - place < 5:
+        return None
+    return int(view.loss.steps[place]), best, now, z
+
+
+def _jump(view: View) -> tuple[int, float, float] | None:
+    """(step, loss, deviations) of a loss that went up before it came down."""
+    early = slice(2, max(len(view.loss) // 2, FEW))
+    smooth = view.smooth[early]
+    place = int(np.argmax(smooth))
+    top = float(smooth[place])
+    z = (top - view.start) / max(_smooth_noise(view), 1e-9)
+    if top < 1.25 * view.start or z < OUT:
+        return None
+    return int(view.loss.steps[early][place]), top, z
+
+
+def _smooth_noise(view: View) -> float:
+    """Standard deviation of the smoothed loss: an average of span w has 1/w of the variance."""
+    window = max(5.0, 0.08 * len(view.loss))
+    return view.noise / math.sqrt(window)
+
+
+def _since(view: View, best_step: int) -> int:
+    """The step after which the loss changed its level, by Pettitt's test from the best on."""
+    kept = view.loss.steps >= best_step
+    steps, values = view.loss.steps[kept], view.loss.values[kept]
+    place, chance = robust.change(values)
+    return int(steps[place - 1]) if place and chance < 0.05 else best_step
+
+
+def _descent(view: View) -> tuple[float, float | None, str]:
+    """How much fell, which share of that in the second half, and by which curve.
+
+    The held-out loss has no noise of batches, so it is preferred. The share is None where the
+    noise is larger than the fall.
+    """
+    held = view.held
+    if len(held) >= EVALUATIONS and held.values[0] > 0:
+        steps, values, error = held.steps, held.values, robust.noise(held.values)
+        source = "held-out loss"
+    else:
+        steps, values = robust.blocks(view.loss.steps, view.loss.values, 8)
+        error = view.noise / math.sqrt(max(len(view.loss) / 8, 1.0))
+        source = "training loss"
+    total = float(values[0] - values[-1])
+    fell = total / float(values[0]) if values[0] > 0 else 0.0
+    if total <= 2 * error or len(values) < EVALUATIONS:
+        return fell, None, source
+    middle = float(np.interp((steps[0] + steps[-1]) / 2, steps, values))
+    return fell, (middle - float(values[-1])) / total, source
+
+
+def _lower(view: View, by: str) -> str:
+    rate = view.rate
+    now = f" from {words.rate(rate)}" if rate else ""
+    advice = f"Lower learning_rate{now} {by}, or raise warmup_steps; "
+    saved = [step for step, _ in view.facts.checkpoints]
+    return advice + (
+        f"checkpoints are kept from step {min(saved)} on." if saved else "then start again."
+    )

@@ -1,0 +1,58 @@
+"""How numbers are said: losses, rates, shares, lists of lines.
+
+Knows formatting. Does not know rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.diagnosis.facts import USUAL_RATES
+from engine.diagnosis.view import View, choices
+
+_LISTED = 12
+
+
+def loss(value: float) -> str:
+    """Two digits, more for a small one."""
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+
+
+def rate(value: float) -> str:
+    """`1e-4`, not `0.0001` or `1e-04`."""
+    digits, _, power = f"{value:.2g}".partition("e")
+    if not power:
+        digits, power = f"{value:.1e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
+
+
+def percent(share: float) -> str:
+    """A share with its sign: `-23 %`."""
+    return f"{share * 100:+.0f} %"
+
+
+def fall(view: View) -> str:
+    """What the training loss did, and what that means."""
+    start, (now, error) = view.start, view.now
+    change = percent(now / start - 1) if start > 0 else "no share of it"
+    return (
+        f"training loss {loss(start)} → {loss(now)} ± {loss(error)} ({change}): the model first "
+        f"hesitated among {choices(start):,.3g} tokens, now among {choices(now):,.3g}"
+    )
+
+
+def usual() -> str:
+    """The usual rates."""
+    return f"{rate(USUAL_RATES[0])}–{rate(USUAL_RATES[1])}"
+
+
+def under_usual(value: float) -> str:
+    """How many times a rate is under the usual ones: `20–60×`."""
+    return f"{USUAL_RATES[0] / value:.3g}–{USUAL_RATES[1] / value:.3g}×"
+
+
+def lines(numbers: Sequence[int]) -> str:
+    """Line numbers of rows, the first dozen."""
+    shown = ", ".join(f"{number:,}" for number in numbers[:_LISTED])
+    more = f" and {len(numbers) - _LISTED:,} more" if len(numbers) > _LISTED else ""
+    return f"line{'' if len(numbers) == 1 else 's'} {shown}{more}"
