@@ -23,7 +23,7 @@ from workbench.output import WorkspaceOption, complain
 _THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 COMMANDS = {
-    "data": ("data", "Look at a JSONL file, edit its rows, save them."),
+    "data": ("data", "Look at a dataset, edit it, check it, save it."),
     "train": ("train.start", "Train an adapter on a file."),
     "runs": ("train.look", "List the runs, newest first."),
     "show": ("train.look", "Everything about one run."),

@@ -215,7 +215,7 @@ def names(row: Mapping[str, object]) -> str:
 
 
 def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
+    return (message[:1].lower() + message[1:]).removesuffix(" at").removesuffix(" starting")
 
 
 def _encodes(text: str) -> bool:

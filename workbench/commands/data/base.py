@@ -8,16 +8,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from engine.data.dataset import Choice, Dataset
     from engine.data.rows import Row, Turn
     from store.catalogue import Catalogue
 
+
+class _WholeLines(TyperGroup):
+    """A group whose help says what each command does in full; the usual one breaks off."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        lines = []
+        for name in self.list_commands(ctx):
+            words = (self.commands[name].help or "").split("\n\n")[0]
+            lines.append((name, " ".join(words.split())))
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
+
 app = typer.Typer(
+    cls=_WholeLines,
     help="Look at a dataset, edit it with undo, check it, and save it.",
     no_args_is_help=True,
     add_completion=False,
@@ -82,6 +97,29 @@ def _turn(turn: Turn) -> dict[str, object]:
     if turn.flags:
         found["flags"] = [list(flag) for flag in turn.flags]
     return found | dict(turn.extra)
+
+
+def said(row: Row, width: int) -> str:
+    """What a row says, or what is wrong with it, on one line of so many characters."""
+    words = row.error or row.text or " · ".join(f"{turn.role}: {turn.text}" for turn in row.turns)
+    words = words or row.raw[:400].decode("utf-8", "replace")
+    line = " ".join(words[: 8 * width].split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def known_kind(cat: Catalogue, dataset_id: int, kind: str, where: str) -> None:
+    """Make sure that there is such a kind of finding.
+
+    Raises:
+        BadInput: there is none; `where` is how it was named.
+    """
+    from engine.data.findings.kinds import KINDS
+    from store import findings as kept
+    from store.errors import BadInput
+
+    known = {**KINDS, **dict.fromkeys(kept.counts(cat, dataset_id))}
+    if kind not in known:
+        raise BadInput(f"{where}: not a kind of finding", f"one of {', '.join(known)}")
 
 
 def as_text(row: Row, edited: bool) -> Iterator[str]:

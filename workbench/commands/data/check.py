@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.commands.data.base import File, RowOption, app, opened
+from workbench.commands.data.base import File, RowOption, app, known_kind, opened
 from workbench.output import JsonOption, WorkspaceOption, emit, table
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from engine.data.findings.preflight import Histogram, Preflight
     from engine.data.findings.recorded import Shown
     from engine.render.renderer import Rendered, Renderer
-    from store.catalogue import Catalogue
 
 ModelOption = Annotated[
     str, typer.Option("--model", metavar="REF", help="Model whose template and tokens.")
@@ -179,7 +178,7 @@ def findings(
 
     with opened(file, workspace) as (data, cat):
         if kind is not None:
-            _known_kind(cat, data.dataset_id, kind)
+            known_kind(cat, data.dataset_id, kind, f"--kind {kind}")
         data.grow()
         listed = list(shown(cat, data, kind=kind, source=source, group=group, limit=limit))
         sets = kept.sets(cat, data.dataset_id)
@@ -203,7 +202,8 @@ def findings(
                 for item in listed
             ],
         }
-        emit(result, json, _finding_lines(listed, checked=bool(sets)))
+        more = len(listed) == limit
+        emit(result, json, _finding_lines(listed, checked=bool(sets), more=more))
 
 
 @app.command()
@@ -231,7 +231,7 @@ def fix(
     from store import findings as kept
 
     with opened(file, workspace) as (data, cat):
-        _known_kind(cat, data.dataset_id, kind)
+        known_kind(cat, data.dataset_id, kind, f"--kind {kind}")
         fixing.check(kind)
         data.grow()
         renderer = None
@@ -265,16 +265,6 @@ def fix(
         emit(result, json, _fix_lines(kind, planned, changed, apply))
 
 
-def _known_kind(cat: Catalogue, dataset_id: int, kind: str) -> None:
-    from engine.data.findings.kinds import KINDS
-    from store import findings as kept
-    from store.errors import BadInput
-
-    known = {**KINDS, **dict.fromkeys(kept.counts(cat, dataset_id))}
-    if kind not in known:
-        raise BadInput(f"--kind {kind}: not a kind of finding", f"one of {', '.join(known)}")
-
-
 # Words
 
 
@@ -301,7 +291,7 @@ def _marked(rendered: Rendered, renderer: Renderer) -> Iterator[str]:
     ends = "trained" if rendered.turn_end_trained else "not trained"
     yield (
         f"{len(rendered.ids):,} tokens, {rendered.trained_tokens:,} trained ⟦so⟧; "
-        f"end of turn {ends}; BOS {rendered.bos} times"
+        f"end of turn {ends}; {rendered.bos} BOS"
     )
     yield from rendered.notes
 
@@ -345,13 +335,15 @@ def _bars(found: Histogram) -> str:
     return f"{found.edges[first]:,} {bars[first:]} {found.edges[len(found.counts)] - 1:,} tokens"
 
 
-def _finding_lines(listed: Iterable[Shown], *, checked: bool) -> Iterator[str]:
+def _finding_lines(listed: list[Shown], *, checked: bool, more: bool) -> Iterator[str]:
     cells = [
         (item.line, item.found.kind, item.found.detail + (" (edited since)" * item.touched))
         for item in listed
     ]
     if cells:
         yield from table(("line", "kind", "what"), cells)
+        if more:
+            yield f"the first {len(cells):,} are listed; --limit lists more"
     elif checked:
         yield "nothing odd is known"
     else:

@@ -289,6 +289,7 @@ def one_row(raw: str) -> bytes:
     """
     import msgspec
 
+    from engine.data.row import pretty
     from engine.data.row.strict import BOM
     from store.errors import BadInput
 
@@ -299,8 +300,10 @@ def one_row(raw: str) -> bytes:
         # Spread over lines it is folded; in one line it stays as it was typed.
         return msgspec.json.format(text, indent=-1) if b"\n" in text else text
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+        found = pretty.problem(text.decode("utf-8", "replace"))
         raise BadInput(
-            f"the new row is not JSON ({wrong})", "write it as '{\"messages\": […]}', in quotes"
+            f"the new row is not JSON: {found.words if found else wrong}",
+            "write it as '{\"messages\": […]}', in quotes",
         ) from None
 
 

@@ -1,23 +1,24 @@
-"""`workbench data` commands over all rows: search, filter, frequency, sort, replace."""
+"""`workbench data` commands over all rows: search, filter, frequency, sort."""
 
 from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.commands.data.base import File, app, opened
+from workbench.commands.data.base import File, app, known_kind, opened, said
 from workbench.output import JsonOption, WorkspaceOption, emit, say, table
 
 if TYPE_CHECKING:
     from engine.data.background.events import Hits, Table
     from engine.data.dataset import Dataset
+    from engine.data.filter import Field, Filter
     from engine.data.find import Pattern
-    from engine.data.find.replace import Plan, Skipped
     from store.catalogue import Catalogue
 
 RegexOption = Annotated[
@@ -39,6 +40,11 @@ ModelOption = Annotated[
 Expression = Annotated[
     str, typer.Argument(metavar="EXPR", help="As 'turns > 4 and not system'.", show_default=False)
 ]
+
+PROBED = 10_000
+"""So many rows are looked at before a path is said to lead nowhere."""
+_COLUMNS = ("row", "shape", "turns", "what it says")
+_WIDTH = 80
 
 
 def _language(asked: bool) -> None:
@@ -67,7 +73,7 @@ def search(
 
     wanted = Pattern.compile(pattern, regex=regex, case=_case(ignore_case, smart_case))
     with opened(file, workspace) as (document, _):
-        total, rows = _collected(search(document, wanted), keep=not count)
+        total, rows = collected(search(document, wanted), keep=not count)
         result: dict[str, object] = {
             "path": str(document.path),
             "pattern": pattern,
@@ -138,53 +144,93 @@ def filter_(
     json: JsonOption = False,
 ) -> None:
     """List the rows that fit an expression; --language shows what can be asked."""
+    from engine.data.filter.language import walk
+
     with opened(file, workspace) as (document, cat):
-        total, rows = _collected(_fitting(cat, document, expression, model), keep=not count)
+        wanted = parsed(cat, document, expression)
+        total, rows = collected(fitting(cat, document, wanted, model), keep=not count)
+        missing = [] if total else missing_keys(document, [t.field for t in walk(wanted.node)])
         result: dict[str, object] = {
             "path": str(document.path),
             "expression": expression,
             "count": total,
+            "missing": missing,
         }
         if not count:
             result["rows"] = rows.tolist()
-        emit(result, json, [f"{total:,}"] if count else _row_lines(document, rows, limit))
+        lines = [f"{total:,}"] if count else _row_lines(document, rows, limit)
+        emit(result, json, chain(lines, missing_lines(document, missing)))
 
 
-def _fitting(cat: Catalogue, document: Dataset, expression: str, model: str) -> Iterator[Hits]:
-    from engine.data.filter import Context, filter_rows, parse
+def parsed(cat: Catalogue, document: Dataset, expression: str) -> Filter:
+    """An expression that is understood and names only kinds of findings that there are."""
+    from engine.data.filter import parse
+    from engine.data.filter.language import walk
 
     with _pointing():
         wanted = parse(expression)
+    for test in walk(wanted.node):
+        _known_field(cat, document, test.field)
+        if test.field.name == "finding" and test.operator in ("=", "!=", "in"):
+            for kind in map(str, test.values):
+                known_kind(cat, document.dataset_id, kind, f"filter: finding {kind}")
+    return wanted
+
+
+def _known_field(cat: Catalogue, document: Dataset, asked: Field) -> None:
+    if asked.name.startswith("finding:"):
+        kind = asked.name.removeprefix("finding:")
+        known_kind(cat, document.dataset_id, kind, asked.name)
+
+
+def fitting(cat: Catalogue, document: Dataset, wanted: Filter, model: str) -> Iterator[Hits]:
+    from engine.data.filter import Context, filter_rows
+
     yield from filter_rows(document, wanted, Context.of(cat, document, wanted.needs, model))
+
+
+def missing_keys(document: Dataset, fields: Iterable[Field]) -> list[str]:
+    """The paths among these fields that lead nowhere in each of the first `PROBED` rows."""
+    from engine.data.filter import Context, looks
+
+    asked = {f.name.lstrip("."): f for f in fields if f.kind == "path" or f.name[:4] == "len("}
+    if not asked:
+        return []
+    for look, _ in islice(looks(document, Context()), PROBED):
+        asked = {name: field for name, field in asked.items() if not field.values(look)}
+        if not asked:
+            break
+    return list(asked)
+
+
+def missing_lines(document: Dataset, missing: Sequence[str]) -> Iterator[str]:
+    who = "no row has" if document.count <= PROBED else f"none of the first {PROBED:,} rows has"
+    yield from (f"{who} `{name}`" for name in missing)
 
 
 @contextmanager
 def _pointing() -> Iterator[None]:
-    """Show where in an expression something is wrong, before the error itself."""
+    """Show on a terminal where in an expression something is wrong, before the error itself."""
     from engine.data.filter import FilterError
 
     try:
         yield
     except FilterError as error:
-        sys.stderr.write(error.pointed() + "\n")
+        if sys.stderr.isatty():
+            sys.stderr.write(error.pointed() + "\n")
         raise
 
 
-def _row_lines(
-    document: Dataset, rows: Sequence[int], limit: int, *, all_rows: bool = False
-) -> Iterator[str]:
-    found = []
-    for number in rows[:limit]:
-        row = document.row(number)
-        words = row.error or row.text or next((t.text for t in row.turns if t.text), "")
-        first = " ".join(words[:300].split())
-        found.append((number, row.shape, len(row.turns), first[:80]))
+def _row_lines(document: Dataset, rows: Sequence[int], limit: int) -> Iterator[str]:
+    found = [_cells(document, number) for number in rows[:limit]]
     if found:
-        yield from table(("row", "shape", "turns", "first words"), found)
-    if all_rows:
-        yield f"{len(rows):,} rows; the first {min(limit, len(rows)):,} are shown"
-    else:
-        yield _summary(len(rows), document, min(limit, len(rows)))
+        yield from table(_COLUMNS, found)
+    yield _summary(len(rows), document, min(limit, len(rows)))
+
+
+def _cells(document: Dataset, number: int) -> tuple[object, ...]:
+    row = document.row(number)
+    return number, row.shape, len(row.turns), said(row, _WIDTH)
 
 
 @app.command()
@@ -208,6 +254,7 @@ def frequency(
 
     asked = field_of(field)
     with opened(file, workspace) as (document, cat):
+        _known_field(cat, document, asked)
         context = Context.of(cat, document, asked.needs, model)
         *_, found = frequency(document, asked, limit, context)
         result = {
@@ -226,7 +273,7 @@ def frequency(
 
 
 def _frequency_lines(found: Table) -> Iterator[str]:
-    rows = [(each.count, f"{each.share:.1%}", _short(each.value)) for each in found.values]
+    rows = [(each.count, f"{each.share:.1%}", short(each.value)) for each in found.values]
     if rows:
         yield from table(("rows", "share", "value"), rows)
     about = "" if found.exact else "at least "
@@ -235,7 +282,7 @@ def _frequency_lines(found: Table) -> Iterator[str]:
         yield f"too many values to remember all: a count may be too small by {found.lost:,}"
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
@@ -259,137 +306,49 @@ def sort(
     json: JsonOption = False,
 ) -> None:
     """List all rows in an order; the file stays as it is."""
-    from engine.data.filter import Context, field
+    from engine.data.filter import Context, Look, field, see
+    from engine.data.find.frequency import values_of
     from engine.data.find.order import order
 
     asked = field(key)
     with opened(file, workspace) as (document, cat):
+        _known_field(cat, document, asked)
         context = Context.of(cat, document, asked.needs, model)
-        _, rows = _collected(order(document, asked, reverse, context))
+        _, rows = collected(order(document, asked, reverse, context))
+        missing = missing_keys(document, [asked])
+        look, first = Look(context), []
+        for number in rows[:limit]:
+            see(look, number, document.raw(number))
+            first.append({"row": number, "value": next(iter(values_of(asked, look)), None)})
         result = {
             "path": str(document.path),
             "key": key,
             "reverse": reverse,
+            "missing": missing,
             "rows": rows.tolist(),
+            "first": first,
         }
-        emit(result, json, _row_lines(document, rows, limit, all_rows=True))
+        lines = _sorted_lines(document, key, first, len(rows))
+        emit(result, json, chain(lines, missing_lines(document, missing)))
 
 
-@app.command()
-def replace(
-    file: File,
-    pattern: Annotated[str, typer.Argument(metavar="PATTERN", show_default=False)],
-    replacement: Annotated[
-        str,
-        typer.Argument(metavar="WITH", help="With --regex, $1 is a group.", show_default=False),
-    ],
-    regex: RegexOption = False,
-    ignore_case: CaseOption = False,
-    rows: Annotated[
-        list[str] | None,
-        typer.Option("--rows", metavar="ROWS", help="Only these, as 3,7-12.", show_default=False),
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only rows that fit.", show_default=False),
-    ] = None,
-    field: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--field",
-            metavar="PATH",
-            help="Only in these texts, as messages.*.content; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Do it, as one step of undo.")] = False,
-    model: ModelOption = "starter",
-    limit: LimitOption = 20,
-    workspace: WorkspaceOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Replace inside the texts of rows; shows every change and does nothing without --apply."""
-    from engine.data.find import Pattern
-    from engine.data.find.replace import plan
-
-    wanted = Pattern.compile(pattern, regex=regex, case=not ignore_case)
-    with opened(file, workspace) as (document, cat):
-        only = _chosen(cat, document, rows, where, model)
-        skipped: list[Skipped] = []
-        shown: list[Plan] = []
-        changes, places, total = [], 0, 0
-        for planned in plan(document, wanted, replacement, only, field, skipped=skipped):
-            total, places = total + 1, places + planned.count
-            if len(shown) < limit:
-                shown.append(planned)
-            if apply:
-                changes.append(planned.change)
-        if changes:
-            document.change(changes, f"replace {pattern[:40]!r} by {replacement[:40]!r}")
-        result = {
-            "path": str(document.path),
-            "rows_changed": total,
-            "places": places,
-            "applied": apply,
-            "changes": [_planned(each) for each in shown],
-            "skipped": [{"row": each.row, "why": each.why} for each in skipped],
-            "unsaved": document.unsaved,
-        }
-        emit(result, json, _plan_lines(shown, skipped, total, places, apply))
-
-
-def _chosen(
-    cat: Catalogue, document: Dataset, rows: list[str] | None, where: str | None, model: str
-) -> set[int] | None:
-    """The rows that are named and fit; None for all rows."""
-    from workbench.commands.data.edit import row_numbers
-
-    only = set(row_numbers(rows, document)) if rows else None
-    if where is not None:
-        fitting = set(_collected(_fitting(cat, document, where, model))[1])
-        only = fitting if only is None else only & fitting
-    return only
-
-
-def _planned(planned: Plan) -> dict[str, object]:
-    edits = [
-        {"path": edit.path, "before": edit.before, "after": edit.after} for edit in planned.edits
-    ]
-    return {"row": planned.row, "edits": edits, "raw": planned.raw.decode()}
-
-
-def _plan_lines(
-    shown: Sequence[Plan], skipped: Sequence[Skipped], rows: int, places: int, done: bool
+def _sorted_lines(
+    document: Dataset, key: str, first: Sequence[Mapping[str, Any]], total: int
 ) -> Iterator[str]:
-    for planned in shown:
-        yield f"row {planned.row:,}"
-        for edit in planned.edits:
-            for old, new in zip(edit.old, edit.new, strict=True):
-                yield f"  {edit.path}"
-                yield f"    - {_around(edit.before, old)}"
-                yield f"    + {_around(edit.after, new)}"
-    if rows > len(shown):
-        yield f"… and {rows - len(shown):,} more rows (--limit shows more)"
-    for each in skipped[:20]:
-        yield f"skipped row {each.row:,}: {each.why}"
-    if len(skipped) > 20:
-        yield f"… and {len(skipped) - 20:,} more are skipped"
-    what = f"{places:,} place{'' if places == 1 else 's'} in {rows:,} row{'' if rows == 1 else 's'}"
-    if done:
-        yield f"{what} replaced; `workbench data save` writes the file, `undo` takes it back"
-    else:
-        yield f"{what} would change; --apply does it" if rows else "nothing would change"
+    rows = []
+    for each in first:
+        cells = dict(zip(_COLUMNS, _cells(document, each["row"]), strict=True))
+        value = each["value"]
+        if isinstance(value, bool | str):
+            value = short(value) if isinstance(value, str) else "yes" if value else None
+        rows.append(({"row": each["row"], key: value} | cells).values())
+    if rows:
+        header = dict.fromkeys(("row", key, *_COLUMNS))
+        yield from table(list(header), [list(cells) for cells in rows])
+    yield f"{total:,} rows" + (f"; the first {len(rows):,} are shown" if len(rows) < total else "")
 
 
-def _around(text: str, span: tuple[int, int]) -> str:
-    start, end = span
-    before = text[max(0, start - 30) : start]
-    after = text[end : end + 30]
-    left, right = "…" if start > 30 else "", "…" if end + 30 < len(text) else ""
-    return f"{left}{before}⟦{_short(text[start:end])}⟧{after}{right}".replace("\n", "↵")
-
-
-def _collected(found: Iterable[Hits], *, keep: bool = True) -> tuple[int, array[int]]:
+def collected(found: Iterable[Hits], *, keep: bool = True) -> tuple[int, array[int]]:
     """How many rows were found, and which, where they are kept."""
     total, rows = 0, array("Q")
     for hits in found:

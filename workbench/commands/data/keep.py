@@ -54,7 +54,10 @@ def _status_text(document: Dataset, found: dict[str, object]) -> Iterator[str]:
         if found[word]:
             yield f"{word:<9} {found[word]}"
     if aside := document.unplaced():
-        yield f"found no place in the changed file: {len(aside):,} (data discard drops them)"
+        yield (
+            f"found no place in the changed file: {len(aside):,} "
+            "(`workbench data discard` drops them)"
+        )
         yield from _lines(aside)
 
 
@@ -159,14 +162,23 @@ def _saved_text(edits: int, report: SaveReport) -> Iterator[str]:
 @app.command()
 def discard(file: File, workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
     """Drop the unsaved edits for good."""
-    from engine.data.dataset import discard
+    from engine.data.dataset import discard, files_of
+    from engine.data.journal.memory import unplaced
+    from store import datasets
     from store.catalogue import Catalogue
+    from store.errors import NotFound
     from workbench.workspace import find_workspace
 
+    paths = [path.resolve() for path in files_of(file)]
     with Catalogue.open(find_workspace(workspace)) as cat:
-        gone = discard(cat, file)
+        known = {path: datasets.by_path(cat, path) for path in paths}
+        for path, dataset in known.items():
+            if dataset is None and not path.exists():
+                raise NotFound(f"{path}: no such file", "check the path and try again")
+        aside = sum(len(unplaced(cat, found.id)) for found in known.values() if found)
+        gone = aside + discard(cat, file)
     emit(
-        {"path": str(file), "discarded": gone},
+        {"path": str(paths[0] if len(paths) == 1 else file), "discarded": gone},
         json,
         f"{gone:,} edit{'' if gone == 1 else 's'} dropped",
     )
@@ -221,8 +233,15 @@ def restore(
     json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Bring a version back, as one step that can be undone; `data save` writes it."""
+    from store.errors import NotFound
+
     with opened(file, workspace) as (document, _):
         wanted = {info.id: info.sha256 for info in document.versions()}
+        if version and version not in wanted:
+            raise NotFound(
+                f"{document.path}: there is no version {version}",
+                f"list them: workbench data versions {document.path}",
+            )
         step = document.restore(version)
         digest = document.save().sha256 if save else None
         result = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.commands.data.base import File, RowOption, app, as_text, described, opened
+from workbench.commands.data.base import File, RowOption, app, as_text, described, opened, said
 from workbench.output import JsonOption, WorkspaceOption, emit
 
 if TYPE_CHECKING:
@@ -143,10 +143,7 @@ def rows(
 
 def _line(document: Dataset, row: Row) -> str:
     mark = {"same": " ", "edited": "~", "added": "+"}[document.status(row.number)]
-    said = row.error or row.text or " · ".join(f"{turn.role}: {turn.text}" for turn in row.turns)
-    said = " ".join((said or row.raw[:400].decode("utf-8", "replace")).split())
-    said = said if len(said) <= _WIDTH else said[: _WIDTH - 1] + "…"
-    return f"{row.number:>9,} {mark} {'✗' if row.error else ' '} {said}"
+    return f"{row.number:>9,} {mark} {'✗' if row.error else ' '} {said(row, _WIDTH)}"
 
 
 @app.command()

@@ -90,8 +90,10 @@ def _for_programs(path: str, report: Report) -> dict[str, object]:
 
 def _for_people(report: Report) -> Iterator[str]:
     where = report.out or "in place (undo with `data undo`, write with `data save`)"
-    yield f"{report.rows:,} rows to {report.to}: {where}"
-    if report.written != report.rows - report.left_out:
+    done = report.rows - report.left_out
+    share = f"{done:,} of {report.rows:,}" if report.left_out else f"{done:,}"
+    yield f"{share} rows to {report.to}: {where}"
+    if report.written != done:
         yield f"{report.written:,} rows written"
     yield f"{report.unchanged:,} were so already"
     if report.left_out:
