@@ -172,6 +172,11 @@ def get(cat: Catalogue, step_id: int) -> Step:
     return Step(**found[0])
 
 
+def exists(cat: Catalogue, step_id: int) -> bool:
+    """Is there such a step still (0, the file as it was found, always is)?"""
+    return not step_id or bool(rows(cat.db, "SELECT 1 FROM steps WHERE id = ?", [step_id]))
+
+
 def along(cat: Catalogue, path: Way, *, before: bool = True) -> Iterator[Edit]:
     """The primitives that lead along a way, in order; each to be done on what the last one left.
 

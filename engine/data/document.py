@@ -35,7 +35,7 @@ from engine.data.journal.planned import first_row, needed, plan
 from engine.data.reading import Reading
 from engine.data.sources import Source
 from store import annotations as noted
-from store import datasets, edits
+from store import datasets, edits, versions
 from store.annotations import Note
 from store.catalogue import Catalogue
 from store.edits import Position
@@ -309,8 +309,11 @@ class Document(Reading):
         source, at = self._source, self._at
         with memory.Found(cat, self.dataset_id, at, source) as found:
             rows = draft.write(source, self._lines)
+            wanted = memory.restored(cat, at.head, source)
+            if wanted is not None:
+                draft.end_at(wanted.bytes, self._lines.usual_ending())
             digest = draft.seal()
-        memory.expect(cat, at.head, source, draft, digest)
+        memory.expect(wanted, source, draft, digest)
         found.record()
         done = memory.install(cat, self.dataset_id, source, at, draft, digest, rows)
         return digest if done else None
@@ -356,9 +359,14 @@ class Document(Reading):
         """Follow a file to which only bytes were added; edits stay where they are."""
         if not self._source.grew() or not overlay.last_is_whole(self._lines):
             return False
-        with self._lock:
-            self._source.refresh()
         with write(cat.db):
+            # A save of another process that writes in place makes the file grow as well. It has
+            # ended now, or was cut short, or the file is as others left it.
+            saved = edits.position(cat, self.dataset_id).file != self._at.file
+            if saved or versions.intended(cat, self.dataset_id) or not self._source.grew():
+                return False
+            with self._lock:
+                self._source.refresh()
             edits.outside(cat, self.dataset_id, "grew")
             if overlay.still(self._source):
                 datasets.remember(cat, self.path, os.fstat(self._source.fileno()))

@@ -314,7 +314,7 @@ def test_a_large_file_that_was_found_is_known_by_a_quick_hash(
         wrong = f"UPDATE versions SET sha256 = 'xxh128:0' WHERE id = {first.id}"
         cat.db.execute(wrong)
         data.restore(first.id)
-        with pytest.raises(Conflict, match="is not version"):
+        with pytest.raises(Conflict, match="is not the version"):
             data.save()
         assert data.undo() is not None
         assert data.unsaved == 0

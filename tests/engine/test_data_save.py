@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,10 +14,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.data.document import Document
+from engine.data.file import inplace
+from store import edits
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NoSpace
 from store.workspace import Workspace
@@ -110,7 +114,7 @@ def test_a_full_disk_leaves_the_file_and_the_edits(cat: Catalogue, file: Path) -
 def test_an_interrupted_overwrite_is_not_passed_over(cat: Catalogue, file: Path) -> None:
     tag = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:12]
     backup = file.parent / f".workbench-{tag}.backup"
-    backup.write_bytes(file.read_bytes())
+    backup.write_bytes(b"old")
     with pytest.raises(Conflict, match=r"the file as it was before lies at .*\.backup"):
         Document.open(cat, file)
 
@@ -155,3 +159,125 @@ def test_a_kill_leaves_a_whole_file(cat: Catalogue, file: Path) -> None:
             pass
         document.save()
     assert file.read_bytes() == b'{"text": "a"}\n' + rest
+
+
+def leftovers(file: Path) -> tuple[Path, Path]:
+    """Where a save in place keeps the old file, and the draft of a process that is gone."""
+    tag = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:12]
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:8]
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    draft = file.parent / f".workbench-{tag}-{gone.pid}-{boot}.tmp"
+    return file.parent / f".workbench-{tag}.backup", draft
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the name of a draft has the boot's id")
+@pytest.mark.parametrize("old", [b'{"text": "old"}\n' * 9, b'{"text": "an older one"}\n' * 200_000])
+def test_an_overwriting_cut_short_anywhere_is_finished(
+    cat: Catalogue, file: Path, old: bytes
+) -> None:
+    new = b'{"text": "newer"}\n' * 100_000
+    filled = old.ljust(len(new), b"\0")
+    for torn, whole in (
+        (old, old),
+        (filled, old if filled == old else new),
+        (new[:12] + filled[12:], new),
+        (new[:1_500_000] + filled[1_500_000:], new),
+        (new, new),
+    ):
+        backup, draft = leftovers(file)
+        backup.write_bytes(old)
+        draft.write_bytes(new)
+        file.write_bytes(torn)
+        with Document.open(cat, file):
+            assert file.read_bytes() == whole
+        assert [path.name for path in file.parent.iterdir()] == ["a.jsonl"]
+    backup, draft = leftovers(file)
+    backup.write_bytes(old)
+    draft.write_bytes(new)
+    file.write_bytes(new[:12] + b"?" + filled[13:])
+    with pytest.raises(Conflict, match="a save was cut short"):
+        Document.open(cat, file)
+    assert backup.read_bytes() == old
+
+
+def test_a_copy_cut_short_is_not_taken_for_the_old_file(cat: Catalogue, file: Path) -> None:
+    backup, draft = leftovers(file)
+    draft.with_suffix(".part").write_bytes(file.read_bytes()[:3])
+    with Document.open(cat, file) as document:
+        assert document.count == 2
+    assert not backup.exists()
+    assert [path.name for path in file.parent.iterdir()] == ["a.jsonl"]
+
+
+def test_a_disk_that_fills_up_in_place_leaves_the_old_file(
+    cat: Catalogue, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file.parent / "other.jsonl").hardlink_to(file)
+    before = file.read_bytes()
+    pour, calls = inplace._pour, 0
+
+    def full(source: int, size: int, fd: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            os.pwrite(fd, b"torn", 0)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        pour(source, size, fd)
+
+    monkeypatch.setattr(inplace, "_pour", full)
+    with Document.open(cat, file) as document:
+        document.set(2, "text", "B")
+        with pytest.raises(NoSpace):
+            document.save()
+        assert file.read_bytes() == before
+        assert {path.name for path in file.parent.iterdir()} == {"a.jsonl", "other.jsonl"}
+        document.save()
+    assert file.read_bytes() == EDITED
+
+
+def test_a_save_in_place_is_no_growth_to_others(cat: Catalogue, file: Path) -> None:
+    (file.parent / "other.jsonl").hardlink_to(file)
+    with Catalogue.open(cat.workspace) as theirs, Document.open(theirs, file) as other:
+        with Document.open(cat, file) as document:
+            document.insert(3, b'{"text": "c"}')
+            document.save()
+        other.grow()
+        assert other.count == 3
+        assert other.unsaved == 0
+        assert all(info.restorable for info in other.versions())
+
+
+def test_edits_discarded_during_a_save_are_not_saved(
+    cat: Catalogue, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = file.read_bytes()
+    begin_save = edits.begin_save
+
+    def meanwhile(*args: Any) -> None:
+        begin_save(*args)
+        monkeypatch.undo()
+        with Catalogue.open(cat.workspace) as theirs:
+            assert Document.discard(theirs, file) == 1
+
+    with Document.open(cat, file) as document:
+        document.set(2, "text", "B")
+        monkeypatch.setattr(edits, "begin_save", meanwhile)
+        document.save()
+        assert document.unsaved == 0
+    assert file.read_bytes() == before
+    with Document.open(cat, file) as document:
+        assert document.raw(2) == b'{"text": "b"}'
+
+
+def test_a_version_without_a_last_newline_comes_back_over_an_empty_one(
+    cat: Catalogue, file: Path
+) -> None:
+    file.write_bytes(b'{"text": "a"}')
+    with Document.open(cat, file) as document:
+        document.delete(1)
+        document.save()
+        found = document.versions()[-1]
+        document.restore(found.id)
+        document.save()
+    assert file.read_bytes() == b'{"text": "a"}'

@@ -25,15 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data.file.blocks import Blocks
-from engine.data.file.copying import copy_range
+from engine.data.file.copying import write_all
 from engine.data.file.digest import Follower, hash_of
 from engine.data.file.index import RowIndex
+from engine.data.file.inplace import mend, overwrite, sync_folder
 from engine.data.file.lines import Lines
 from engine.data.journal.changes import Changed
 from engine.data.sources import PlainSource, Source, open_source
 from store.errors import BadInput, Conflict, NoSpace
 
-__all__ = ["Draft", "SaveReport", "explained", "hash_of", "sweep"]
+__all__ = ["Draft", "SaveReport", "explained", "hash_of", "interrupted", "repair", "sweep"]
 
 _DAY = 86_400
 
@@ -78,6 +79,20 @@ class Draft:
         with explained(self.target):
             return source.compose(self.fd, lines)
 
+    def end_at(self, size: int, ending: bytes) -> None:
+        """Add or cut the last line's ending where that makes the file as long as it should be.
+
+        Whether the last line of a version had one is not in the journal, and an empty file in
+        between knows nothing of it.
+        """
+        with explained(self.target):
+            now = os.fstat(self.fd).st_size
+            if size == now + len(ending):
+                os.lseek(self.fd, 0, os.SEEK_END)
+                write_all(self.fd, ending)
+            elif size == now - len(ending) and os.pread(self.fd, len(ending), size) == ending:
+                os.ftruncate(self.fd, size)
+
     def seal(self) -> str:
         """Make it as durable and as much like the old file as can be; returns its SHA-256."""
         with explained(self.target):
@@ -98,12 +113,13 @@ class Draft:
         """Put it under the final name."""
         with explained(self.target):
             if self._in_place:
-                _overwrite(self.fd, self.target, _backup_name(self.target, self.path.parent))
+                backup = _backup_name(self.target, self.path.parent)
+                overwrite(self.fd, self.target, backup, self.path.with_suffix(".part"))
                 self.path.unlink()
             else:
                 os.replace(self.path, self.target)
             self._installed = True
-            _sync_folder(self.target.parent)
+            sync_folder(self.target.parent)
 
     @property
     def inode(self) -> int:
@@ -130,25 +146,45 @@ class Draft:
             self.path.unlink(missing_ok=True)
 
 
-def sweep(target: Path, spare: Path) -> None:
-    """Remove temporary files of saves of `target` whose process is gone.
+def interrupted(target: Path, spare: Path) -> bool:
+    """Is somebody overwriting the target in place, or was that cut short?"""
+    return any(_backup_name(target, folder).exists() for folder in (target.parent, spare))
+
+
+def repair(target: Path, spare: Path) -> None:
+    """Finish a save in place that was cut short; no save of this workspace may be going on.
 
     Raises:
-        Conflict: an in-place save was cut short; the copy of the old file is named.
+        Conflict: another workspace is saving it, or what it holds is neither old nor new; the copy
+            of the old file is named.
     """
-    pattern = re.compile(rf"\.workbench-{_tag(target)}-(\d+)-(\w+)\.tmp")
     for folder in (target.parent, spare):
         backup = _backup_name(target, folder)
-        if backup.exists():
-            raise Conflict(
-                f"{target}: a save was cut short; the file as it was before lies at {backup}",
-                "compare the two, then move the copy back over the file, or delete the copy",
-            )
-        with contextlib.suppress(OSError):
-            for name in os.listdir(folder):
-                found = pattern.fullmatch(name)
-                if found and _is_stale(folder / name, int(found[1]), found[2]):
-                    (folder / name).unlink(missing_ok=True)
+        if not backup.exists():
+            continue
+        left = [(path, stale) for path, stale in _left(target, folder) if path.suffix == ".tmp"]
+        if any(not stale for _, stale in left):
+            raise Conflict(f"{target}: is being saved by another process", "try again in a moment")
+        with explained(target):
+            mend(target, backup, [path for path, _ in left])
+
+
+def sweep(target: Path, spare: Path) -> None:
+    """Remove temporary files of saves of `target` whose process is gone."""
+    for folder in (target.parent, spare):
+        for path, stale in _left(target, folder):
+            if stale:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
+def _left(target: Path, folder: Path) -> list[tuple[Path, bool]]:
+    """Temporary files of saves of `target`, and whether their process is gone."""
+    pattern = re.compile(rf"\.workbench-{_tag(target)}-(\d+)-(\w+)\.(?:tmp|part)")
+    with contextlib.suppress(OSError):
+        found = ((folder / name, pattern.fullmatch(name)) for name in os.listdir(folder))
+        return [(path, _is_stale(path, int(m[1]), m[2])) for path, m in found if m]
+    return []
 
 
 @contextlib.contextmanager
@@ -179,50 +215,6 @@ def _copy_attributes(target: Path, fd: int) -> None:
         for name in os.listxattr(target):
             with contextlib.suppress(OSError):
                 os.setxattr(fd, name, os.getxattr(target, name))
-
-
-def _overwrite(source: int, target: Path, backup: Path) -> None:
-    """Write the draft over the target itself, with a copy of the old file kept meanwhile."""
-    size = os.fstat(source).st_size
-    fd = os.open(target, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        old = os.fstat(fd).st_size
-        _back_up(fd, old, backup)
-        if sys.platform == "linux" and size > old:
-            try:
-                # Room first: once the old bytes are touched nothing may fail for want of it.
-                os.posix_fallocate(fd, 0, size)
-            except OSError:
-                os.ftruncate(fd, old)
-                backup.unlink(missing_ok=True)
-                raise
-        os.lseek(fd, 0, os.SEEK_SET)
-        copy_range(source, 0, size, fd)
-        os.ftruncate(fd, size)
-        os.fsync(fd)
-        backup.unlink(missing_ok=True)
-    finally:
-        os.close(fd)
-
-
-def _back_up(fd: int, size: int, backup: Path) -> None:
-    out = os.open(backup, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        copy_range(fd, 0, size, out)
-        os.fsync(out)
-    except OSError:
-        backup.unlink()
-        raise
-    finally:
-        os.close(out)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 # Names

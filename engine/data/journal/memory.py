@@ -104,7 +104,8 @@ def install(
     The catalogue is locked meanwhile, so that two processes save one after the other.
 
     Returns:
-        False, and nothing is done, where the file is not the one that the draft was made of.
+        False, and nothing is done, where the file is not the one that the draft was made of, or
+        the edits in it were discarded meanwhile.
     """
     version = Version(dataset_id, digest, rows, os.fstat(draft.fd).st_size)
     while True:
@@ -112,7 +113,7 @@ def install(
         with write(cat.db):
             if versions.intended(cat, dataset_id) != (version, at.head):
                 continue  # another process has said the same of its own draft
-            if source.changed():
+            if source.changed() or not edits.exists(cat, at.head):
                 versions.forget_intended(cat, dataset_id)
                 return False
             draft.install()
@@ -122,21 +123,27 @@ def install(
             return True
 
 
-def expect(cat: Catalogue, head: int, source: Source, draft: Draft, digest: str) -> None:
-    """A restored version must come out byte for byte, where the format says what bytes those are.
+def restored(cat: Catalogue, head: int, source: Source) -> Version | None:
+    """The version that a save would bring back, where the format says what bytes those are."""
+    step = edits.get(cat, head) if head else None
+    if step is None or step.restores is None or source.format != "jsonl" or source.compression:
+        return None
+    return versions.get(cat, step.restores).version
+
+
+def expect(wanted: Version | None, source: Source, draft: Draft, digest: str) -> None:
+    """A restored version must come out byte for byte.
 
     Raises:
         Conflict: it would not.
     """
-    step = edits.get(cat, head) if head else None
-    if step is None or step.restores is None or source.format != "jsonl" or source.compression:
+    if wanted is None:
         return
-    wanted = versions.get(cat, step.restores).version.sha256
-    if wanted.startswith("xxh128:"):
+    if wanted.sha256.startswith("xxh128:"):
         digest = _quick_hash(draft.fd)
-    if wanted != digest:
+    if wanted.sha256 != digest:
         raise Conflict(
-            f"{source.path}: not saved, what would be written is not version {step.restores}",
+            f"{source.path}: not saved, what would be written is not the version to be restored",
             "undo the restoring; the file is as it was",
         )
 

@@ -19,7 +19,7 @@ from typing import Literal
 
 from engine.data.file.index import Identity
 from engine.data.file.lines import Lines
-from engine.data.file.save import hash_of, sweep
+from engine.data.file.save import hash_of, interrupted, repair, sweep
 from engine.data.journal import rebase
 from engine.data.journal.changes import Changed, Step
 from engine.data.journal.pieces import FileRows, Pieces, split_ending
@@ -75,7 +75,7 @@ def arrive(cat: Catalogue, path: Path, choice: Choice) -> tuple[Source, int, Lin
     for _ in range(_TRIES):
         source = open_source(path, cat.workspace.indexes, tag_of(path))
         try:
-            sweep(path, cat.workspace.indexes)
+            _tidy(cat, path)
             known = datasets.by_path(cat, path)
             foreign = known is not None and changed_by_others(cat, known, source)
             dataset = known or datasets.remember(cat, path, os.fstat(source.fileno()))
@@ -97,6 +97,20 @@ def arrive(cat: Catalogue, path: Path, choice: Choice) -> tuple[Source, int, Lin
     raise Conflict(
         f"{path}: changes faster than it can be opened", "wait until it is written, then try again"
     )
+
+
+def _tidy(cat: Catalogue, path: Path) -> None:
+    """See to what a save that was cut short has left.
+
+    Raises:
+        Conflict: see `repair`; or somebody is saving.
+    """
+    spare = cat.workspace.indexes
+    if interrupted(path, spare):
+        with write(cat.db):
+            # Whoever was saving through this workspace has ended, one way or the other.
+            repair(path, spare)
+    sweep(path, spare)
 
 
 def still(source: Source) -> bool:
