@@ -21,8 +21,10 @@ from store import metrics as lod
 from store.errors import BadInput
 from store.metrics import Series, Trace
 from store.runrecords import Checkpoint, Event, News, RunState, Sample, Seen
-from store.runseries import read_series
+from store.runseries import ROWS_AT_ONCE, read_series
 from store.sqlite import error_code, explain
+
+__all__ = ["ROWS_AT_ONCE", "RunReader"]
 
 BUSY_SECONDS = 1.0
 _CANNOT_SHARE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
