@@ -235,7 +235,7 @@ class Several(Joined):
 
         Nothing is written where one of them was changed underneath its edits. Where a disk fills
         up on the way the error names the file; those before it are saved, the edits of the others
-        are kept. The report's hash is over the hashes of the files that were written.
+        are kept. The report's hash is over the hashes of the files that were written, "" for none.
         """
         for file in self.files:
             file.catch_up("mine" if force else choice, cat)
@@ -246,7 +246,7 @@ class Several(Joined):
             self.path,
             self.count,
             self.size,
-            done[0].sha256 if len(done) == 1 else digest,
+            done[0].sha256 if len(done) == 1 else digest if done else "",
             unplaced=tuple(change for report in done for change in report.unplaced),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import assets
 from workbench.cli import main
 
 ROWS = [
@@ -139,3 +141,33 @@ def test_a_small_file_costs_no_heavy_module(ask: Ask, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=tmp_path)
     assert done.stdout.decode().splitlines()[-1] == "[]", done.stderr
+
+
+def test_findings_count_the_rows_that_are_left(ask: Ask) -> None:
+    Path("a.jsonl").write_text((json.dumps(ROWS[0]) + "\n") * 3)
+    ask("preflight FILE")
+    assert json.loads(ask("findings FILE --json")[1])["counts"] == {"duplicate": 2}
+    ask("delete FILE --row 2")
+    assert json.loads(ask("findings FILE --json")[1])["counts"] == {"duplicate": 1}
+    assert ask("fix FILE --kind duplicate --row 9")[0] == 2
+    assert "duplicate in row 1 is known" in ask("fix FILE --kind duplicate --row 1")[1]
+
+
+def test_nothing_written_has_no_hash(ask: Ask) -> None:
+    Path("b.jsonl").write_text(json.dumps(ROWS[1]) + "\n")
+    assert json.loads(ask("save FILE,b.jsonl --json")[1])["sha256"] is None
+    ask("delete FILE,b.jsonl --row 1")
+    found = json.loads(ask("save FILE,b.jsonl --json")[1])
+    assert found["edits"] == 1
+    assert found["sha256"] == hashlib.sha256(Path("a.jsonl").read_bytes()).hexdigest()
+
+
+def test_help_names_the_shipped_recipes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["workbench", "train", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    said = " ".join(capsys.readouterr().out.split())
+    for path in assets.path("recipes").glob("*.toml"):
+        assert path.stem in said.replace("- ", "-")

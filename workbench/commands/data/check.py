@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -182,9 +183,13 @@ def findings(
         data.grow()
         listed = list(shown(cat, data, kind=kind, source=source, group=group, limit=limit))
         sets = kept.sets(cat, data.dataset_id)
+        counts = kept.counts(cat, data.dataset_id, source)
+        if sum(counts.values()) <= _MOST:
+            # As the rows are now: what was found on rows that are gone does not count.
+            counts = dict(Counter(item.found.kind for item in shown(cat, data, source=source)))
         result = {
             "path": str(data.path),
-            "counts": kept.counts(cat, data.dataset_id, source),
+            "counts": counts,
             "sets": [
                 {"source": s.source, "created": s.created, "counts": s.counts, "summary": s.summary}
                 for s in sets
@@ -239,9 +244,10 @@ def fix(
             used = [s.summary.get("model") for s in kept.sets(cat, data.dataset_id)]
             last = next((name for name in used if isinstance(name, str)), "starter")
             renderer, _, _ = renderer_of(cat, model or last)
-        wanted = [
-            item for item in shown(cat, data, kind=kind) if not row or item.line in frozenset(row)
-        ]
+        only = frozenset(row or ())
+        for number in only:
+            data.row(number)
+        wanted = [item for item in shown(cat, data, kind=kind) if not only or item.line in only]
         planned = list(fixing.plan(data, wanted, renderer))
         changed = sum(item.change is not None for item in planned)
         if apply:
@@ -262,7 +268,8 @@ def fix(
                 for item in planned
             ],
         }
-        emit(result, json, _fix_lines(kind, planned, changed, apply))
+        where = f" in row {', '.join(map(str, sorted(only)))}" if only else ""
+        emit(result, json, _fix_lines(kind + where, planned, changed, apply))
 
 
 # Words

@@ -146,14 +146,15 @@ def save(
             "edits": edits,
             "rows": report.rows,
             "bytes": report.bytes,
-            "sha256": report.sha256,
+            "sha256": report.sha256 or None,
             "unplaced": [_change(change) for change in report.unplaced],
         }
         emit(result, json, _saved_text(edits, report))
 
 
 def _saved_text(edits: int, report: SaveReport) -> Iterator[str]:
-    yield f"{report.path}: {edits} edit{'' if edits == 1 else 's'} saved, {report.rows:,} rows"
+    rows = f"{report.rows:,} row{'' if report.rows == 1 else 's'}"
+    yield f"{report.path}: {edits:,} edit{'' if edits == 1 else 's'} saved, {rows}"
     if report.unplaced:
         yield f"found no place in the changed file and are kept: {len(report.unplaced):,}"
         yield from _lines(report.unplaced)

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+import assets
 from workbench.commands.train.following import finish
 from workbench.commands.train.telling import Detach, say_unless
 from workbench.output import JsonOption, WorkspaceOption
+
+_SHIPPED = ", ".join(sorted(path.stem for path in assets.path("recipes").glob("*.toml")))
 
 
 def train(
@@ -21,7 +24,12 @@ def train(
         typer.Option("--model", metavar="REF", help="starter, hub:org/name or a folder."),
     ] = "starter",
     recipe: Annotated[
-        str, typer.Option("--recipe", metavar="NAME", help="A shipped recipe, or a TOML file.")
+        str,
+        typer.Option(
+            "--recipe",
+            metavar="NAME",
+            help=f"A TOML file, or a shipped recipe: {_SHIPPED}.",
+        ),
     ] = "default",
     sets: Annotated[
         list[str] | None,
