@@ -171,3 +171,17 @@ def test_help_names_the_shipped_recipes(
     said = " ".join(capsys.readouterr().out.split())
     for path in assets.path("recipes").glob("*.toml"):
         assert path.stem in said.replace("- ", "-")
+
+
+def test_the_hint_fits_what_is_wrong(ask: Ask) -> None:
+    Path("a.jsonl").write_text('{"messages":\n' + json.dumps(ROWS[0]) + "\n")
+    assert "--raw JSON" in ask("set FILE --row 1 --set messages.0.content=x")[2]
+    assert "key that exists" in ask("set FILE --row 2 --set text=x")[2]
+
+
+def test_a_fix_that_changes_nothing_offers_nothing(ask: Ask) -> None:
+    Path("a.jsonl").write_text('{"messages":[{"role":"user","content":"Hi"}]}\n')
+    ask("preflight FILE")
+    said = ask("fix FILE --kind unanswered")[1]
+    assert "left as it is" in said and said.endswith("nothing would change\n")
+    assert ask("preflight FILE --strict --json")[0] == 1

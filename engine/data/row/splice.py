@@ -19,6 +19,9 @@ _UNIT = re.compile(
     re.DOTALL,
 )
 
+_EXISTS = "name a key that exists, as messages.1.content (turns count from 0)"
+_WHOLE = "give the whole row anew: --raw JSON"
+
 
 def set_value(raw: bytes, dotted: str, value: str) -> bytes:
     """Return the row with the value at `dotted` (as `messages.1.content`, from 0) replaced.
@@ -35,11 +38,13 @@ def set_value(raw: bytes, dotted: str, value: str) -> bytes:
         json.loads(text, parse_int=str)
         path = _path(text, dotted)
     except UnicodeDecodeError as wrong:
-        raise _cannot_set(dotted, f"the row is not UTF-8 at byte {wrong.start + 1}") from None
+        why = f"the row is not UTF-8 at byte {wrong.start + 1}"
+        raise _cannot_set(dotted, why, _WHOLE) from None
     except UnicodeEncodeError:
-        raise _cannot_set(dotted, "the new value is not valid Unicode text") from None
+        why = "the new value is not valid Unicode text"
+        raise _cannot_set(dotted, why, "write the value in UTF-8") from None
     except (RecursionError, ValueError) as wrong:
-        raise _cannot_set(dotted, f"the row is not JSON ({wrong})") from None
+        raise _cannot_set(dotted, f"the row is not JSON ({wrong})", _WHOLE) from None
 
     def spelt(old: str) -> str:
         if old.startswith('"'):
@@ -108,8 +113,5 @@ def _same_kind(dotted: str, old: str, value: str) -> str:
     return value.strip()
 
 
-def _cannot_set(dotted: str, why: str) -> BadInput:
-    return BadInput(
-        visible(f"cannot set `{dotted[:80]}`: {why}"),
-        "name a key that exists, as messages.1.content (turns count from 0)",
-    )
+def _cannot_set(dotted: str, why: str, hint: str = _EXISTS) -> BadInput:
+    return BadInput(visible(f"cannot set `{dotted[:80]}`: {why}"), hint)

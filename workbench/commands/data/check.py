@@ -373,4 +373,4 @@ def _fix_lines(kind: str, planned: list[Planned], changed: int, applied: bool) -
     elif applied:
         yield f"changed: {changed:,}; undo takes all back at once, save writes the file"
     else:
-        yield f"would change: {changed:,}; --apply does it"
+        yield f"would change: {changed:,}; --apply does it" if changed else "nothing would change"
