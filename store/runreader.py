@@ -9,6 +9,7 @@ A database that is not there yet, or has no tables yet, reads as empty.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import threading
@@ -20,7 +21,7 @@ from typing import TypeVar
 from store import metrics as lod
 from store.errors import BadInput
 from store.metrics import Series, Trace
-from store.runrecords import Checkpoint, Event, News, RunState, Sample, Seen
+from store.runrecords import Checkpoint, Event, Fit, News, RunState, Sample, Seen
 from store.runseries import ROWS_AT_ONCE, read_series
 from store.sqlite import error_code, explain
 
@@ -37,6 +38,7 @@ _CHECKPOINTS = (
     "SELECT step, path, bytes, manifest_sha256, eval_loss, created FROM checkpoints ORDER BY step"
 )
 _EVENTS = "SELECT id, created, level, kind, text, step FROM events WHERE id > ? ORDER BY id"
+_FITS = "SELECT created, kind, step, peak_bytes, seconds, detail FROM fits ORDER BY id"
 _STATE = (
     "SELECT status, step, total_steps, reason, pid, process_started, heartbeat, started, "
     "finished FROM state"
@@ -179,6 +181,10 @@ class RunReader:
     def events(self, after_id: int = 0) -> list[Event]:
         """Events in order, those after `after_id` only."""
         return [Event(*row) for row in self._rows(_EVENTS, after_id)]
+
+    def fits(self) -> list[Fit]:
+        """What memory and time were expected and measured, in order; empty in older runs."""
+        return [Fit(*plain, json.loads(detail)) for *plain, detail in self._rows(_FITS)]
 
     def state(self) -> RunState | None:
         """What the training process said last, None before its first word."""

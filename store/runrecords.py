@@ -6,6 +6,7 @@ Knows the shape of each record. Does not know SQLite or who wrote them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from store.metrics import Trace
 
@@ -46,6 +47,25 @@ class Event:
     kind: str
     text: str
     step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Memory and time, as expected or measured.
+
+    Attributes:
+        kind: `estimate` (before anything was loaded), `probe` (one forward and backward of the
+            longest batch), or `measured` (the run itself, when it ended or was left).
+        seconds: of one optimizer step; None where it was not measured.
+        detail: the peak by parts, the batch's shape and the like.
+    """
+
+    created: float
+    kind: str
+    step: int
+    peak_bytes: int
+    seconds: float | None
+    detail: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

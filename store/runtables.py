@@ -73,3 +73,19 @@ def _run(db: Database) -> None:
             finished REAL
         ) STRICT""",
     )
+
+
+@RUN(name="002-fits")
+def _fits(db: Database) -> None:
+    statements(
+        db,
+        """CREATE TABLE fits (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            created REAL NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('estimate', 'probe', 'measured')),
+            step INTEGER NOT NULL,
+            peak_bytes INTEGER NOT NULL,
+            seconds REAL,              -- of one optimizer step
+            detail TEXT NOT NULL CHECK (json_valid(detail))
+        ) STRICT""",
+    )

@@ -9,6 +9,7 @@ WAL-reset corruption of SQLite 3.7 to 3.51.2 and of "database is locked".
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sqlite3
@@ -185,6 +186,27 @@ class RunWriter:
     ) -> None:
         """Record something a person may want to read later."""
         self._commit(_Step((_event(time.time(), level, kind, text, step),)))
+
+    def fit(
+        self,
+        kind: Literal["estimate", "probe", "measured"],
+        step: int,
+        peak_bytes: int,
+        seconds: float | None,
+        detail: Mapping[str, Any],
+    ) -> None:
+        """Record how much memory and time was expected or measured.
+
+        Args:
+            seconds: of one optimizer step; None where it was not measured.
+            detail: JSON values, e.g. the peak by parts.
+        """
+        sql = (
+            "INSERT INTO fits (created, kind, step, peak_bytes, seconds, detail) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        row = (time.time(), kind, int(step), int(peak_bytes), seconds, json.dumps(dict(detail)))
+        self._commit(_Step(((sql, [row]),)))
 
     def state(
         self,
