@@ -184,7 +184,8 @@ class RunReader:
 
     def fits(self) -> list[Fit]:
         """What memory and time were expected and measured, in order; empty in older runs."""
-        return [Fit(*plain, json.loads(detail)) for *plain, detail in self._rows(_FITS)]
+        rows = self._rows(_FITS)
+        return [Fit(*(*row[:5], json.loads(row[5]))) for row in rows]
 
     def state(self) -> RunState | None:
         """What the training process said last, None before its first word."""
