@@ -7,10 +7,11 @@ nothing else is. Knows folders and bytes. Does not know torch or what the bytes 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import msgspec
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
+_SPARE_BYTES = 16 << 20
+"""Left free beside a checkpoint, for the run's database and its log."""
 
 
 class FileRecord(msgspec.Struct, frozen=True):
@@ -64,7 +67,7 @@ def write(
     Args:
         files: names and contents, taken one by one so that only one is in memory.
     Raises:
-        OSError: the disk refused; the partial folder is gone.
+        OSError: the disk refused; the partial folder is gone, whatever was raised.
     """
     target = folder(run_dir, step)
     partial = target.with_name(target.name + PARTIAL)
@@ -83,7 +86,7 @@ def write(
             shutil.rmtree(target)
         os.rename(partial, target)
         _sync_folder(target.parent)
-    except OSError:
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     size = sum(record.size for record in records.values())
@@ -167,8 +170,8 @@ def newest_intact(run_dir: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, problems
 
 
-def prune(run_dir: Path, limit: int) -> list[int]:
-    """Delete the oldest beyond `limit`, never the newest nor the one with the lowest eval loss.
+def prune(run_dir: Path, limit: int, spared: Collection[int] = ()) -> list[int]:
+    """Delete the oldest beyond `limit`, never the newest nor a spared one (the best, pinned ones).
 
     Returns:
         The steps that were deleted. A limit of 0 keeps all.
@@ -176,13 +179,23 @@ def prune(run_dir: Path, limit: int) -> list[int]:
     kept = complete(run_dir)
     if limit <= 0 or len(kept) <= limit:
         return []
-    measured = [c for c in kept if c.eval_loss is not None]
-    best = min(measured, key=lambda c: (c.eval_loss, c.step), default=None)
-    spared = {kept[-1].step, best.step if best else kept[-1].step}
-    doomed = [c for c in kept if c.step not in spared][: len(kept) - limit]
+    doomed = [c for c in kept[:-1] if c.step not in spared][: len(kept) - limit]
     for checkpoint in doomed:
         shutil.rmtree(checkpoint.path)
     return [checkpoint.step for checkpoint in doomed]
+
+
+def need_room(run_dir: Path) -> None:
+    """See that another checkpoint like the newest fits, before a byte of it is written.
+
+    Raises:
+        OSError: ENOSPC.
+    """
+    known = complete(run_dir)
+    needed = (known[-1].bytes if known else 0) + _SPARE_BYTES
+    free = shutil.disk_usage(run_dir).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"{free >> 20} MB free, {needed >> 20} MB needed", str(run_dir))
 
 
 def _step_of(path: Path) -> int:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import psutil
 
-from engine.train import checkpoints
+from engine.train import checkpoints, stopping
 from engine.train.failures import Diverged
-from store.rundb import RunWriter
+from engine.train.recipe import Recipe
+from store import pins
+from store.rundb import RunReader, RunWriter
 
 _NAMES = {
     "loss": "loss",
@@ -23,7 +25,6 @@ _NAMES = {
     "entropy": "entropy",
     "mean_token_accuracy": "token_accuracy",
 }
-_BAD_STEPS = 1
 
 
 class Recorder:
@@ -34,17 +35,38 @@ class Recorder:
         self.run_dir = run_dir
         self.last_eval: tuple[int, float] | None = None
         self._process = psutil.Process()
-        self._mark = time.perf_counter()
+        self._mark = self._began = time.perf_counter()
         self._tokens = 0.0
+        self._tokens_before = self._seconds_before = 0.0
 
     def mark(self) -> None:
         """Start the clock of the next step; time before this counts for no step."""
         self._mark = time.perf_counter()
 
-    def start_at(self, tokens: float) -> None:
-        """Tell how many tokens were counted before the first step of this process."""
-        self._tokens = tokens
+    def start(self, step: int) -> None:
+        """Begin to count, on top of what was counted up to `step` by earlier processes."""
+        with self.reader() as run_db:
+            counted = {
+                name: next((v for at, v in run_db.exact(name) if at == step and v is not None), 0.0)
+                for name in ("num_tokens", "train_seconds")
+            }
+        self._tokens, self._tokens_before = 0.0, counted["num_tokens"]
+        self._began, self._seconds_before = time.perf_counter(), counted["train_seconds"]
         self.mark()
+
+    def reader(self) -> RunReader:
+        """The run's database, for reading."""
+        return RunReader.open(self.writer.path)
+
+    @property
+    def tokens(self) -> float:
+        """Tokens seen so far, prompts included, over every resume."""
+        return self._tokens_before + self._tokens
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, evaluations and saves included, over every resume."""
+        return self._seconds_before + time.perf_counter() - self._began
 
     def step(self, step: int, epoch: float, logs: Mapping[str, float], memory: int | None) -> None:
         """Record one optimizer step.
@@ -63,10 +85,12 @@ class Recorder:
         if now > self._mark and tokens > self._tokens:
             values["tokens_per_second"] = (tokens - self._tokens) / (now - self._mark)
         self._tokens = tokens
+        values["num_tokens"], values["train_seconds"] = self.tokens, self.seconds
         self.writer.metrics(step, values)
         self._mark = now
-        if not math.isfinite(values.get("loss", 0.0)):
-            self._diverged(step)
+        for name, what in (("loss", "loss"), ("grad_norm", "gradient")):
+            if not math.isfinite(values.get(name, 0.0)):
+                raise Diverged(f"the {what} is not a number at step {step}", self.way_out())
 
     def evaluation(self, step: int, values: Mapping[str, float]) -> None:
         """Record an evaluation: `eval_loss`, `eval_token_accuracy`, `eval_entropy`."""
@@ -78,7 +102,7 @@ class Recorder:
         measured = self.last_eval
         return measured[1] if measured is not None and measured[0] == step else None
 
-    def saved(self, checkpoint: checkpoints.Checkpoint, limit: int) -> None:
+    def saved(self, checkpoint: checkpoints.Checkpoint, recipe: Recipe) -> None:
         """Record a complete checkpoint, then delete what is over the limit."""
         self.writer.checkpoint(
             checkpoint.step,
@@ -87,13 +111,33 @@ class Recorder:
             checkpoint.manifest_sha256,
             checkpoint.eval_loss,
         )
-        for step in checkpoints.prune(self.run_dir, limit):
+        spared = pins.pinned(self.run_dir) | self._best(recipe.keep_best)
+        for step in checkpoints.prune(self.run_dir, recipe.save_total_limit, spared):
             self.writer.drop_checkpoint(step)
 
-    def _diverged(self, step: int) -> None:
+    def evaluations(self, metric: str) -> list[tuple[int, float]]:
+        """Every evaluation of `eval_loss` or `suite:NAME` so far."""
+        with self.reader() as run_db:
+            return stopping.history(run_db, metric)
+
+    def way_out(self) -> str:
+        """What to do about a run that diverged, with the checkpoint that is still good."""
         kept = checkpoints.complete(self.run_dir)
-        last = f"The last good checkpoint is step {kept[-1].step}." if kept else ""
-        raise Diverged(
-            f"the loss is not a number at step {step}",
-            f"Lower learning_rate, or raise warmup_steps. {last}".strip(),
+        if not kept:
+            return "Nothing was saved yet. Start anew with a lower learning_rate or more warm-up."
+        step = kept[-1].step
+        return (
+            f"The last good checkpoint is step {step}. Go on from it with a lower rate: "
+            f"workbench fork {self.run_dir.name} --step {step} --set learning_rate=…"
         )
+
+    def _best(self, metric: str) -> set[int]:
+        """The step of the best checkpoint, as far as it was measured."""
+        kept = checkpoints.complete(self.run_dir)
+        if metric == stopping.EVAL_LOSS:
+            points = [(c.step, c.eval_loss) for c in kept if c.eval_loss is not None]
+        else:
+            steps = {c.step for c in kept}
+            points = [point for point in self.evaluations(metric) if point[0] in steps]
+        top = stopping.best(points, metric)
+        return {top[0]} if top is not None else set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -22,6 +23,13 @@ DATABASE = "run.db"
 RESERVE = "reserve"
 
 
+class Told(msgspec.Struct, frozen=True):
+    """Something that was done to a run from outside; its process makes an event of it."""
+
+    kind: Literal["extended", "forked"]
+    text: str
+
+
 class Spec(msgspec.Struct, frozen=True):
     """Everything a worker needs.
 
@@ -32,6 +40,10 @@ class Spec(msgspec.Struct, frozen=True):
         base: folder of base weights, and their hash when the run began; likewise of its template
             and tokenizer (None in runs that did not write them down).
         device: `cuda` or `cpu`.
+        start: folder, within the run's, of an adapter whose weights the run begins with.
+        history: what was done to the run, oldest first.
+        patience_from: evaluations before this step do not count for `patience`.
+        source_mark: size and time of the dataset's file when its rows were frozen.
     """
 
     run_id: int
@@ -45,6 +57,10 @@ class Spec(msgspec.Struct, frozen=True):
     template_sha256: str | None = None
     tokenizer_sha256: str | None = None
     choices: tuple[Choice, ...] = ()
+    start: str | None = None
+    history: tuple[Told, ...] = ()
+    patience_from: int = 0
+    source_mark: tuple[int, int] | None = None
 
     @property
     def settings(self) -> Recipe:

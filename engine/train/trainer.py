@@ -9,45 +9,36 @@ schedules (see `schedule`).
 from __future__ import annotations
 
 import dataclasses
-import io
-import json
-import random
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors.torch
 import torch
 from datasets import Dataset
-from peft import PeftModel, get_peft_model_state_dict
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from engine.train import checkpoints
 from engine.train.batches import Batch, Collator, EpochLoader, evaluation_batches, training_loader
-from engine.train.control import POLL_S, Control
+from engine.train.control import Control
 from engine.train.examples import Example
-from engine.train.failures import is_disk_full
 from engine.train.loading import (
-    adapters_to_float32,
     assert_unpacked,
     load_base,
     load_tokenizer,
     lora,
+    ready,
 )
+from engine.train.optimizing import Optimizing
 from engine.train.probes import Prober
 from engine.train.recipe import Recipe
 from engine.train.recording import Recorder
+from engine.train.saving import Saving
 from engine.train.schedule import Schedule
 from engine.train.spec import Spec
 
-_RETRY_S = 2.0
 _EVAL_BATCH = 8
 
 
-class WorkbenchTrainer(SFTTrainer):  # type: ignore[misc]
+class WorkbenchTrainer(Saving, Optimizing, SFTTrainer):  # type: ignore[misc]
     """See the module."""
 
     ours: TrainingParts
@@ -67,6 +58,7 @@ class WorkbenchTrainer(SFTTrainer):  # type: ignore[misc]
             memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
             state = self.state
             self.ours.recorder.step(state.global_step, state.epoch, {**logs, **values}, memory)
+            self.ours.schedule.recorded(state.global_step, self.control)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Mean loss, entropy and accuracy over every held-out token, then the sample answers."""
@@ -77,6 +69,7 @@ class WorkbenchTrainer(SFTTrainer):  # type: ignore[misc]
             parts.recorder.evaluation(step, values)
         if parts.prober and parts.schedule.wants_probes(step):
             self._sample(step)
+        parts.schedule.evaluated(step, self.control)
         parts.recorder.mark()
         return values
 
@@ -102,62 +95,6 @@ class WorkbenchTrainer(SFTTrainer):  # type: ignore[misc]
                 parts.recorder.writer.sample(
                     step, answer.prompt, label, answer.text, answer.tokens, answer.stop
                 )
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002 - the hook's signature
-        """Write the checkpoint whole, waiting for room on a full disk."""
-        parts, step = self.ours, self.state.global_step
-        waiting = False
-        while True:
-            try:
-                saved = checkpoints.write(
-                    parts.recorder.run_dir,
-                    step,
-                    self._files(),
-                    parts.versions,
-                    parts.recorder.eval_loss_at(step),
-                )
-                break
-            except OSError as error:
-                if not is_disk_full(error):
-                    raise
-                self._wait_for_room(step, announce=not waiting)
-                waiting = True
-        if waiting:
-            parts.recorder.writer.event("disk", f"saved step {step}: there is room again", "warn")
-            parts.recorder.writer.state("running", step=step)
-        parts.recorder.saved(saved, parts.recipe.save_total_limit)
-        parts.recorder.mark()
-
-    def _wait_for_room(self, step: int, *, announce: bool) -> None:
-        """Say once that the disk is full, and wait; a stop ends the run without this checkpoint."""
-        parts = self.ours
-        if announce:
-            reason = f"The disk is full: cannot save step {step}. Make room and training goes on."
-            parts.recorder.writer.event("disk_full", reason, level="error", step=step)
-            parts.recorder.writer.state("paused", step=step, reason=reason)
-        waited = 0.0
-        while waited < _RETRY_S:
-            parts.control.check()
-            time.sleep(POLL_S)
-            waited += POLL_S
-        if parts.control.heartbeat_due():
-            parts.recorder.writer.heartbeat()
-
-    def _files(self) -> Iterator[tuple[str, bytes]]:
-        """The files of a checkpoint, under the names that transformers resumes from.
-
-        `training_args.bin` is left out: nothing needs it, and it can hold tokens.
-        """
-        model: PeftModel = self.model
-        config = model.peft_config["default"].to_dict() | {"inference_mode": True}
-        weights = get_peft_model_state_dict(model, save_embedding_layers=False)
-        tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-        yield "adapter_model.safetensors", safetensors.torch.save(tensors, {"format": "pt"})
-        yield "adapter_config.json", _json(config)
-        yield "optimizer.pt", _saved(self.optimizer.state_dict())
-        yield "scheduler.pt", _saved(self.lr_scheduler.state_dict())
-        yield "rng_state.pth", _saved(_random_state())
-        yield "trainer_state.json", _json(dataclasses.asdict(self.state))
 
 
 @dataclasses.dataclass(slots=True)
@@ -189,10 +126,10 @@ def build(spec: Spec, pad_id: int, output_dir: Path) -> WorkbenchTrainer:
         train_dataset=Dataset.from_dict({"input_ids": [[pad_id]], "labels": [[pad_id]]}),
         data_collator=Collator(pad_id),
         processing_class=load_tokenizer(base),
-        peft_config=lora(recipe),
+        peft_config=lora(recipe, base),
     )
     trainer.remove_callback(PrinterCallback)
-    adapters_to_float32(trainer.model)
+    ready(trainer.model)
     return trainer
 
 
@@ -235,30 +172,3 @@ def _arguments(recipe: Recipe, device: str, output_dir: Path) -> SFTConfig:
         disable_tqdm=True,
         dataloader_pin_memory=False,
     )
-
-
-def _random_state() -> dict[str, Any]:
-    """As transformers reads it back from `rng_state.pth`."""
-    state: dict[str, Any] = {
-        "python": random.getstate(),
-        "numpy": np.random.get_state(),
-        "cpu": torch.random.get_rng_state(),
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.random.get_rng_state()
-    return state
-
-
-def _saved(value: object) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
-
-
-def _json(value: object) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True, default=_plain) + "\n").encode()
-
-
-def _plain(value: object) -> object:
-    """Sets, enums and the like of library configurations."""
-    return sorted(value) if isinstance(value, set | frozenset) else str(value)

@@ -23,17 +23,18 @@ from engine.train import checkpoints
 from engine.train import spec as specs
 from engine.train.control import Control, StopRequested
 from engine.train.failures import explain
+from engine.train.preparing import prepare
 from engine.train.recording import Recorder
 from engine.train.spec import Spec
 from engine.train.turn import devices_held, visible_devices
-from store.errors import BadInput, Conflict, Unsupported, WorkbenchError
+from store.errors import Conflict, Unsupported, WorkbenchError
 from store.rundb import RunWriter
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
     from engine.train.trainer import WorkbenchTrainer
 
-_NOTES_LISTED = 50
+_SPARE_STEPS = 2
 _RESERVE_BYTES = 1 << 20
 
 
@@ -54,7 +55,8 @@ def main(arguments: list[str]) -> int:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held) if held != ["cpu"] else ""
                 # Read again: settings may have been changed while it waited.
                 spec = specs.read(run_dir)
-                writer.state(_train(spec, Recorder(writer, run_dir), control))
+                ending, reason = _train(spec, Recorder(writer, run_dir), control)
+                writer.state(ending, reason=reason)
         except StopRequested as stop:
             writer.state(stop.ending)
         except WorkbenchError as error:
@@ -83,8 +85,8 @@ def _say_last_words(writer: RunWriter, run_dir: Path) -> None:
     writer.flush()
 
 
-def _train(spec: Spec, recorder: Recorder, control: Control) -> str:
-    """Set up, train, and say how it ended: finished, stopped or paused."""
+def _train(spec: Spec, recorder: Recorder, control: Control) -> tuple[str, str | None]:
+    """Set up, train, and say how it ended: finished, stopped or paused, and why if by itself."""
     began = time.perf_counter()
     resume = _find_start(recorder)
     _same_base(spec)
@@ -93,8 +95,11 @@ def _train(spec: Spec, recorder: Recorder, control: Control) -> str:
     control.check()
     if resume is None:
         trainer.args.eval_on_start = True
+        if spec.start is not None:
+            trainer.begin_with(recorder.run_dir / spec.start)
     _log(f"set up in {time.perf_counter() - began:.1f} s")
-    recorder.writer.event("started", _start_text(spec, trainer, resume))
+    recorder.writer.event("resumed" if resume else "started", _start_text(spec, trainer, resume))
+    _tell_history(spec, recorder)
     if resume is None:
         for choice in spec.choices:
             if choice.chosen_by == "engine":
@@ -103,10 +108,24 @@ def _train(spec: Spec, recorder: Recorder, control: Control) -> str:
     gc.collect()
     gc.freeze()
     trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
-    done = trainer.state.global_step >= trainer.state.max_steps
-    ending = "finished" if done else control.ending or "stopped"
-    recorder.writer.event(ending, f"{ending} at step {trainer.state.global_step}")
-    return ending
+    step = trainer.state.global_step
+    reason = trainer.ours.schedule.reason
+    if reason is not None:
+        recorder.writer.event("finished", f"finished at step {step:,}: {reason}", step=step)
+        return "finished", reason
+    ending = control.ending or "stopped"
+    recorder.writer.event(ending, f"{ending} at step {step:,}", step=step)
+    return ending, None
+
+
+def _tell_history(spec: Spec, recorder: Recorder) -> None:
+    """Make events of what was done to the run from outside since its process was last here."""
+    kinds = {told.kind for told in spec.history}
+    with recorder.reader() as run_db:
+        known = {event.text for event in run_db.events() if event.kind in kinds}
+    for told in spec.history:
+        if told.text not in known:
+            recorder.writer.event(told.kind, told.text)
 
 
 def _same_base(spec: Spec) -> None:
@@ -152,24 +171,9 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
         BadInput: no row teaches anything.
         Unsupported: the device that the run was made for is not there.
     """
-    from engine.data.split import snapshot as snapshots
-    from engine.train.examples import encode
-
     recipe = spec.settings
     renderer = Renderer.load(Path(spec.base))
-    train, held = (snapshots.load(spec.snapshot, part) for part in ("train", "eval"))
-    examples, held_examples = (encode(r, renderer, recipe.max_length) for r in (train, held))
-    meta = snapshots.read_meta(spec.snapshot)
-    listed = (*meta.excluded, *meta.eval_excluded)
-    notes = [item.reason for item in listed]
-    notes += [note for _, note in (*examples.notes, *held_examples.notes)]
-    unlisted = max((meta.left_out or 0) - len(listed), 0)
-    rendered = len(examples.examples) + len(held_examples.examples)
-    left_out = len(listed) + unlisted + len(train) + len(held) - rendered
-    _list_notes(recorder.writer, notes, left_out, len(notes) + unlisted)
-    _say_split(recorder.writer, spec)
-    if not examples.examples:
-        raise BadInput("no training row has a token to train on", "Look at the rows' mask.")
+    rows = prepare(spec, renderer, recorder.writer)
     control.check()
     # Its remark at import is about kernels that would corrupt training (see `guard_quantised`).
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -187,9 +191,13 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
 
     pad = renderer.pad_id or 0
     built = trainer.build(spec, pad, recorder.run_dir)
-    loader, held_out = trainer.loaders(recipe, examples.examples, held_examples.examples, pad)
-    schedule = Schedule(recipe, recorder, control)
-    prompts = probes.choose(recipe.probes, held, train)
+    loader, held_out = trainer.loaders(recipe, rows.examples, rows.held_examples, pad)
+    if recipe.max_tokens:
+        # Laid out for as many steps as it takes, and a few in case the last rows are short.
+        passes = recipe.max_tokens / rows.tokens + _SPARE_STEPS / len(loader)
+        built.args.num_train_epochs = passes
+    schedule = Schedule(recipe, recorder, control, spec.patience_from)
+    prompts = probes.choose(recipe.probes, rows.held, rows.train)
     built.add_callback(schedule)
     built.ours = trainer.TrainingParts(
         recipe=recipe,
@@ -202,34 +210,6 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
         schedule=schedule,
     )
     return built
-
-
-def _list_notes(writer: RunWriter, notes: list[str], left_out: int, count: int) -> None:
-    """Say of each row that was left out or cut what happened to it, before step 1.
-
-    Args:
-        notes: what is known word for word; count: of how many rows there is something to say,
-            of which `left_out` are not trained on and the others are cut.
-    """
-    for note in notes[:_NOTES_LISTED]:
-        writer.event("row", note, level="warn")
-    if count > _NOTES_LISTED:
-        more = f"{count - _NOTES_LISTED:,} more rows were left out or cut"
-        writer.event("row", more, level="warn")
-    if count > 1:
-        counted = f"{left_out:,} rows left out, {count - left_out:,} cut at max_length"
-        writer.event("rows", counted, level="warn")
-
-
-def _say_split(writer: RunWriter, spec: Spec) -> None:
-    """Say where the dataset's recorded split was followed, and not the recipe's share."""
-    snapshot = spec.snapshot
-    if snapshot.split.get("by") == "recorded":
-        writer.event(
-            "split",
-            f"the recorded split was followed, not test_size: {snapshot.train_rows:,} rows to "
-            f"train on, {snapshot.eval_rows:,} held out, {snapshot.test_rows:,} kept for the end",
-        )
 
 
 def _start_text(

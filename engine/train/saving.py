@@ -1,0 +1,182 @@
+"""Saving a trainer and taking it up again (heavy): a mixin for every trainer of ours.
+
+Checkpoints are whole or absent, wait for room on a full disk, and hold no weights that are not
+numbers. A resume takes state from the checkpoint and settings from the recipe, so that a run may
+go on longer, or a fork with another rate. Knows torch's state and transformers' file names. Does
+not know when to save (see `schedule`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+
+from engine.train import checkpoints
+from engine.train.control import POLL_S
+from engine.train.failures import Diverged, is_disk_full
+from store.errors import BadInput
+
+if TYPE_CHECKING:
+    from engine.train.trainer import TrainingParts
+
+_RETRY_S = 2.0
+_OPTIMIZER, _SCHEDULER = "optimizer.pt", "scheduler.pt"
+
+
+class Saving:
+    """What saves and loads, for a class that is also a `transformers.Trainer`."""
+
+    ours: TrainingParts
+    model: Any
+    optimizer: Any
+    lr_scheduler: Any
+    state: Any
+    args: Any
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002 - the hook's signature
+        """Write the checkpoint whole, waiting for room on a full disk."""
+        parts, step = self.ours, self.state.global_step
+        waiting = False
+        while True:
+            try:
+                checkpoints.need_room(parts.recorder.run_dir)
+                saved = checkpoints.write(
+                    parts.recorder.run_dir,
+                    step,
+                    self._files(),
+                    parts.versions,
+                    parts.recorder.eval_loss_at(step),
+                )
+                break
+            except OSError as error:
+                if not is_disk_full(error):
+                    raise
+                self._wait_for_room(step, announce=not waiting)
+                waiting = True
+        if waiting:
+            parts.recorder.writer.event("disk", f"saved step {step}: there is room again", "warn")
+            parts.recorder.writer.state("running", step=step)
+        parts.recorder.saved(saved, parts.recipe)
+        parts.recorder.mark()
+
+    def _wait_for_room(self, step: int, *, announce: bool) -> None:
+        """Say once that the disk is full, and wait; a stop ends the run without this checkpoint."""
+        parts = self.ours
+        if announce:
+            reason = f"The disk is full: cannot save step {step}. Make room and training goes on."
+            parts.recorder.writer.event("disk_full", reason, level="error", step=step)
+            parts.recorder.writer.state("paused", step=step, reason=reason)
+        waited = 0.0
+        while waited < _RETRY_S:
+            parts.control.check()
+            time.sleep(POLL_S)
+            waited += POLL_S
+        if parts.control.heartbeat_due():
+            parts.recorder.writer.heartbeat()
+
+    def _files(self) -> Iterator[tuple[str, bytes]]:
+        """The files of a checkpoint, under the names that transformers resumes from.
+
+        `training_args.bin` is left out: nothing needs it, and it can hold tokens.
+
+        Raises:
+            Diverged: a weight is not a number.
+        """
+        model: PeftModel = self.model
+        config = model.peft_config["default"].to_dict() | {"inference_mode": True}
+        weights = get_peft_model_state_dict(model, save_embedding_layers=False)
+        tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+        self._all_numbers(tensors)
+        yield "adapter_model.safetensors", safetensors.torch.save(tensors, {"format": "pt"})
+        yield "adapter_config.json", _json(config)
+        yield _OPTIMIZER, _saved(self.optimizer.state_dict())
+        yield _SCHEDULER, _saved(self.lr_scheduler.state_dict())
+        yield "rng_state.pth", _saved(_random_state())
+        yield "trainer_state.json", _json(dataclasses.asdict(self.state))
+        if tokens := self.ours.recipe.add_tokens:
+            ids = config["trainable_token_indices"]["embed_tokens"]
+            yield "added_tokens.json", _json(dict(zip(tokens, ids, strict=True)))
+
+    def _all_numbers(self, tensors: dict[str, torch.Tensor]) -> None:
+        for name, value in tensors.items():
+            if not bool(torch.isfinite(value).all()):
+                step = self.state.global_step
+                raise Diverged(
+                    f"{name} is not a number after step {step}, so that step is not saved",
+                    self.ours.recorder.way_out(),
+                )
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Moments and position from the checkpoint, rates and decay from the recipe.
+
+        Loading alone would bring the old settings back with the state: a longer run would take
+        one step at the old schedule's last rate, and a fork would never see its own.
+        """
+        if checkpoint is None:
+            return
+        fresh = [
+            {key: value for key, value in group.items() if key != "params"}
+            for group in self.optimizer.param_groups
+        ]
+        if (Path(checkpoint) / _OPTIMIZER).is_file():
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        else:
+            state = torch.load(Path(checkpoint) / _SCHEDULER, weights_only=True)
+            self.lr_scheduler.load_state_dict(state)
+        schedule = self.lr_scheduler
+        schedule.base_lrs = [group["initial_lr"] for group in fresh]
+        rates = [
+            base * factor(schedule.last_epoch)
+            for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+        ]
+        for group, settings, rate in zip(self.optimizer.param_groups, fresh, rates, strict=True):
+            group.update(settings | {"lr": rate})
+        schedule._last_lr = rates
+
+    def begin_with(self, folder: Path) -> None:
+        """Take over the weights of an adapter of the same shape."""
+        weights = safetensors.torch.load_file(folder / "adapter_model.safetensors")
+        found = set_peft_model_state_dict(self.model, weights)
+        if found.unexpected_keys:
+            name = found.unexpected_keys[0]
+            raise BadInput(
+                f"{folder}: {name} has no place in this run's adapter", "Use its recipe."
+            )
+
+
+def _random_state() -> dict[str, Any]:
+    """As transformers reads it back from `rng_state.pth`."""
+    state: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "cpu": torch.random.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.random.get_rng_state()
+    return state
+
+
+def _saved(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True, default=_plain) + "\n").encode()
+
+
+def _plain(value: object) -> object:
+    """Sets, enums and the like of library configurations."""
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
