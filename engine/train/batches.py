@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from engine.train.examples import IGNORED, Example
+from engine.train.order import epoch_batches
 
 Batch = dict[str, torch.Tensor]
 
@@ -36,25 +37,9 @@ class EpochSampler(Sampler[list[int]]):
         return -(-len(self._lengths) // self._size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        random = np.random.default_rng((self._seed, self._epoch))
-        order = random.permutation(len(self._lengths))
-        if self._grouped:
-            order = self._sorted_in_pools(order)
-        cut = range(0, len(order), self._size)
-        batches = [order[start : start + self._size].tolist() for start in cut]
-        if self._grouped:
-            random.shuffle(batches)
-        yield from batches
-
-    def _sorted_in_pools(self, order: np.ndarray) -> np.ndarray:
-        """Sort by length within pools, so that batches are even and still differ each epoch.
-
-        Method and pool size: `LengthGroupedSampler` of transformers, with the batches shuffled
-        afterwards so that length does not follow the step.
-        """
-        pool = self._size * max(1, min(len(order) // (self._size * 4), 50))
-        pools = [order[start : start + pool] for start in range(0, len(order), pool)]
-        return np.concatenate([p[np.argsort(-self._lengths[p], kind="stable")] for p in pools])
+        yield from epoch_batches(
+            self._lengths, self._size, self._seed, self._epoch, grouped=self._grouped
+        )
 
 
 class EpochLoader(DataLoader[Example]):
