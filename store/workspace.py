@@ -33,6 +33,11 @@ class Workspace:
         return self.root / "exports"
 
     @property
+    def bases(self) -> Path:
+        """Bases with tokens added: made anew where they are gone."""
+        return self.root / "bases"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import assets
+from engine.models.grown import grow
 from engine.train import checkpoints
 from store import runs
 from store.catalogue import Catalogue
@@ -125,6 +126,16 @@ def resolve(cat: Catalogue | None, text: str) -> Model:
             return _resolve_run(cat, ref)
 
 
+def base_of(cat: Catalogue, run: runs.Run) -> Path | None:
+    """The base of a run, with the tokens that its recipe adds.
+
+    Raises:
+        BadInput, NotFound: the base is gone.
+    """
+    base = resolve(cat, run.model).base
+    return base and grow(cat.workspace, base, run.recipe.get("add_tokens") or ())
+
+
 def hub_folder(name: str) -> Path:
     """The newest downloaded snapshot of `org/name` in the local Hugging Face cache.
 
@@ -172,11 +183,12 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
         raise NotFound(f"run:{run.id}@{step}: no such checkpoint", f"There are: {listed}.")
     base = resolve(cat, run.model)
     recipe = run.recipe
+    folder = base_of(cat, run)
     return Model(
         ref=f"run:{run.id}@{step}",
         label=f"{run.name} @{step}",
-        base=base.base,
-        base_ref=base.ref,
+        base=folder,
+        base_ref=base.ref if folder == base.base else str(folder),
         adapter=checkpoints.folder(cat.workspace.run_dir(run.id), step),
         run_id=run.id,
         step=step,

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from engine.machine.facts import Machine
 from engine.models.folder import ModelFolder
-from engine.train.memory import adapter_parameters, budget, fits, gigabytes, peak_bytes
+from engine.train.fit.estimate import memory_parts, trained_parameters
+from engine.train.fit.shape import shape_of
 from engine.train.recipe import AUTO, LOSSES, PREFERENCE, Recipe, Value, validate
 from engine.train.recipe.fitting import (
     BF16_CAPABILITY,
@@ -39,6 +40,8 @@ _TIMED_SAVE_STEPS = 100
 _EIGHT_BIT_STATE = 1 << 30
 """Bytes of Adam's moments from which on a quarter of them is worth an 8-bit optimizer."""
 _LONGEST = 1_000_000
+_GPU_SHARE, _CPU_SHARE = 0.95, 0.8
+"""Of all memory, what a run may plan with: other programs and fragments need theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,18 @@ class DataFacts:
     mean_length: float
     trained_tokens: int
     held_out: int = 0
+
+
+def budget(machine: Machine) -> int:
+    """Bytes that a run may plan with on its device."""
+    if machine.device == "cuda":
+        return int(machine.gpus[0].memory * _GPU_SHARE)
+    return int(machine.memory * _CPU_SHARE)
+
+
+def gigabytes(size: int) -> str:
+    """`9.4 GB`, or MB below one."""
+    return f"{size / 2**30:,.1f} GB" if size >= 2**30 else f"{size / 2**20:,.0f} MB"
 
 
 def value_words(value: Value) -> str:
@@ -142,7 +157,7 @@ class _Making:
         self._asked = asdict(recipe)
         self._model, self._machine, self._data = model, machine, data
         self._on_gpu = machine.device == "cuda"
-        self._layers = linear_layers(model.path)
+        self._shape = shape_of(model.path)
 
     def _open(self, key: str) -> bool:
         value = self._asked[key]
@@ -232,11 +247,11 @@ class _Making:
                 packing=False if self._open("packing") else self.recipe.packing,
             )
             sizes[in_4bit, recomputed] = size = self._peak(tried)
-            if fits(size, room):
+            if size <= room:
                 break
         in_4bit, recomputed = next(reversed(sizes))
         need, have = gigabytes(sizes[in_4bit, recomputed]), gigabytes(room)
-        over = "" if fits(sizes[in_4bit, recomputed], room) else (
+        over = "" if sizes[in_4bit, recomputed] <= room else (
             "; even so it may not fit: lower per_device_train_batch_size or max_length"
         )  # fmt: skip
         plain = gigabytes(sizes[next(iter(sizes))])
@@ -252,7 +267,7 @@ class _Making:
         self._settle("gradient_checkpointing", recomputed, reason + over)
 
     def _peak(self, recipe: Recipe) -> int:
-        return peak_bytes(recipe, self._model, self._machine, self._data)
+        return sum(memory_parts(recipe, self._shape, self._machine, self._data).values())
 
     def order(self) -> None:
         """Pack where attention can skip between rows; else keep rows of one length together."""
@@ -280,7 +295,7 @@ class _Making:
             self._settle("train_sampling_strategy", "group_by_length", reason)
 
     def optimizer(self) -> None:
-        trained = adapter_parameters(self.recipe, self._layers)
+        trained = trained_parameters(self.recipe, self._shape)
         state = 8 * trained
         if self._on_gpu and state >= _EIGHT_BIT_STATE:
             reason = f"Adam's moments would take {gigabytes(state)} in 32 bits"

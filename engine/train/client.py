@@ -15,12 +15,14 @@ from engine.jobs import process
 from engine.machine.facts import this_machine, versions
 from engine.models import refs
 from engine.models.folder import ModelFolder, describe, file_sha256
+from engine.models.grown import grow
 from engine.models.hashes import known_weights_sha256
 from engine.render import Renderer
 from engine.train import spec as specs
 from engine.train import turn
 from engine.train.choosing import choose, readable, refuse
 from engine.train.launching import alone, found_again, job_environment, launch
+from engine.train.preparing import source_mark
 from engine.train.progress import Progress, follow
 from engine.train.queue import Waiting, cancel, queue, reorder, start_again
 from engine.train.recipe import Recipe, as_dict
@@ -84,9 +86,10 @@ def start(
         _refuse_to_wait(cat)
     base = _base(cat, model)
     assert base.base is not None
-    described = describe(base.base)
-    renderer = Renderer.load(base.base)
-    refuse(recipe, described, this_machine())
+    refuse(recipe, describe(base.base), this_machine())
+    folder = grow(cat.workspace, base.base, recipe.add_tokens)
+    described = describe(folder)
+    renderer = Renderer.load(folder)
     snapshot = take(cat, Path(file), eval_fraction=recipe.test_size, seed=recipe.seed)
     try:
         facts = refuse_what_teaches_nothing(file, snapshot, renderer, readable(recipe, described))
@@ -96,7 +99,7 @@ def start(
     except WorkbenchError:
         drop_unused(cat, snapshot)
         raise
-    base_sha256 = known_weights_sha256(cat.workspace, base.base)
+    base_sha256 = known_weights_sha256(cat.workspace, folder)
     run = runs.create(
         cat,
         model=base.ref,
@@ -120,7 +123,7 @@ def start(
         Spec(
             run_id=run.id,
             workspace=str(cat.workspace.root.resolve()),
-            base=str(base.base),
+            base=str(folder),
             base_sha256=base_sha256,
             snapshot=snapshot,
             recipe=as_dict(resolved),
@@ -128,7 +131,8 @@ def start(
             choices=chosen.choices,
             versions=versions(),
             template_sha256=renderer.template_sha256,
-            tokenizer_sha256=file_sha256(base.base / "tokenizer.json"),
+            tokenizer_sha256=file_sha256(folder / "tokenizer.json"),
+            source_mark=source_mark(Path(snapshot.source)),
         ),
     )
     return launch(cat, run.id, resolved.threads)

@@ -111,7 +111,7 @@ def found_again(cat: Catalogue, run: Run, spec: Spec) -> Spec:
         snapshot = replace(snapshot, path=str(root / "snapshots" / snapshot.sha256))
     base = spec.base
     if not Path(base).is_dir():
-        found = refs.resolve(cat, run.model).base
+        found = refs.base_of(cat, run)
         if found is None:
             raise NotFound(f"{base}: the base of run {run.id} is gone", "Put the folder back.")
         base = str(found)

@@ -11,15 +11,18 @@ import torch
 import transformers
 from bitsandbytes.nn import Linear4bit
 from peft import LoraConfig
+from peft.utils.other import TrainableTokensWrapper
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from engine.train.recipe import Recipe
+from engine.models.grown import token_ids
+from engine.train.recipe import Recipe, patterned
 from store.errors import BadInput
 
 
@@ -76,8 +79,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def lora(recipe: Recipe) -> LoraConfig:
-    """The adapter's shape."""
+def lora(recipe: Recipe, folder: Path | None = None) -> LoraConfig:
+    """The adapter's shape: LoRA, DoRA or rsLoRA, with ranks by pattern and trained token rows.
+
+    Args:
+        folder: the base, grown by the recipe's `add_tokens` where it has any.
+    Raises:
+        BadInput: the base has not the tokens.
+    """
     targets = list(recipe.target_modules)
     return LoraConfig(
         r=recipe.r,
@@ -85,8 +94,36 @@ def lora(recipe: Recipe) -> LoraConfig:
         lora_dropout=recipe.lora_dropout,
         target_modules="all-linear" if targets == ["all-linear"] else targets,
         use_rslora=recipe.use_rslora,
+        use_dora=recipe.use_dora,
+        rank_pattern={name: int(rank) for name, rank in patterned(recipe.rank_pattern).items()},
+        alpha_pattern=patterned(recipe.alpha_pattern),
+        trainable_token_indices=_trained_tokens(recipe, folder),
         task_type="CAUSAL_LM",
     )
+
+
+def _trained_tokens(recipe: Recipe, folder: Path | None) -> dict[str, list[int]] | None:
+    """Rows of the embedding that are trained, and of the head where it has its own."""
+    if not recipe.add_tokens:
+        return None
+    assert folder is not None
+    ids = token_ids(folder, recipe.add_tokens)
+    tied = AutoConfig.from_pretrained(folder, local_files_only=True).tie_word_embeddings
+    return {
+        name: list(ids) for name in (("embed_tokens",) if tied else ("embed_tokens", "lm_head"))
+    }
+
+
+def ready(model: torch.nn.Module) -> int:
+    """Make a fresh adapter fit to train, and to resume exactly; returns its elements.
+
+    TRL computes the loss from the head's `weight` and `bias`; PEFT's wrapper of a head with trained
+    rows gives the first and has not the second.
+    """
+    for module in model.modules():
+        if isinstance(module, TrainableTokensWrapper):
+            module.register_parameter("bias", None)
+    return adapters_to_float32(model)
 
 
 def guard_quantised(model: torch.nn.Module) -> int:

@@ -5,7 +5,9 @@ not know the data: a sweep of three rates around the prior finds more than any f
 
 Source: `get_lr` of tinker-cookbook (Apache-2.0), after "LoRA Without Regret" (Thinking Machines,
 2025): 5e-5 * 10 * (2000 / hidden) ** e, where 10 is what LoRA wants above a full fine-tune and e
-was fitted per family. It holds for every rank at lora_alpha 32 with the scale alpha / r.
+was fitted per family. It holds for every rank at lora_alpha 32 with the scale alpha / r. For the
+starter, far narrower than any model of that fit, it says 2.5e-3; of 3e-4, 1e-3, 3e-3, 1e-2 and
+3e-2 the third ended lowest on both shipped training sets (rank 16, 100 steps of 8 rows).
 """
 
 from __future__ import annotations
@@ -22,8 +24,6 @@ _MIDDLE = 3e-4
 nine of ten."""
 
 _ALPHA = 32
-_TINY = 512
-"""Models narrower than this lie far outside of what the formula was fitted to."""
 
 
 @dataclass(frozen=True, slots=True)
