@@ -33,6 +33,7 @@ COMMANDS = {
     "pause": ("train.control", "Let a run save a checkpoint and let go of the device."),
     "checkpoint": ("train.control", "Let a run save a checkpoint now and go on."),
     "resume": ("train.control", "Go on with a run that ended early."),
+    "diagnose": ("diagnose", "What a run's curves mean, and the knob to turn."),
     "chat": ("chat", "Ask one or more models a question."),
     "check": ("check", "Count the answers that pass a suite."),
     "export": ("export", "Write a model as one file or folder, and prove it."),

@@ -70,4 +70,11 @@ def runs() -> list[Planned]:
         found += [Planned(data, "overfit", 1.0, 3, steps=120, rows=24)]
         found += [Planned(data, "leak", 2.0, 3, steps=100, rows=40)]
         found += [Planned(data, "plain", 1.0, 5, steps=60), Planned(data, "plain", 0.5, 6, 100)]
+    for seed in range(7, 13):
+        for data in DATASETS:
+            found += [Planned(data, "plain", 1.0 + (seed % 2), seed, steps=70)]
+    # Many passes over few rows and yet no leak: what a rule that cries leak must not cry at.
+    found += [
+        Planned(data, "plain", 1.0, s, steps=160, rows=120) for s in (1, 2) for data in DATASETS
+    ]
     return found

@@ -46,6 +46,19 @@ def ema(values: Floats, window: float) -> Floats:
     return out
 
 
+def despiked(values: Floats, reach: int = 2) -> Floats:
+    """The running median of each point and `reach` neighbours on either side, (n,) to (n,).
+
+    Source: Tukey 1977. What lasts no longer than `reach` points is gone.
+    """
+    if len(values) <= 2 * reach:
+        return values
+    padded = np.pad(values, reach, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
+    middle: Floats = np.median(windows, axis=1)
+    return middle
+
+
 def noise(values: Floats) -> float:
     """Standard deviation of the scatter about a slow trend, from differences of neighbours.
 

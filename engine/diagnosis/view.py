@@ -36,8 +36,8 @@ class View:
 
     @cached_property
     def smooth(self) -> Floats:
-        """The training loss without most of its noise, (n,)."""
-        return robust.ema(self.loss.values, max(5.0, _SMOOTH * len(self.loss)))
+        """The training loss without spikes and most of its noise, (n,)."""
+        return robust.ema(robust.despiked(self.loss.values), max(5.0, _SMOOTH * len(self.loss)))
 
     @cached_property
     def noise(self) -> float:

@@ -21,6 +21,8 @@ _KNOWN_BY_HEART = 0.08
 
 _GAP = 3.0
 _LEAK_SHARE = 0.03
+_BY_HEART = 5.0
+"""Passes after which rows can be known by heart."""
 
 
 def no_held_out(view: View) -> Verdict | None:
@@ -129,34 +131,52 @@ def leak(view: View) -> Verdict | None:
             "Split anew: a recorded split keeps equal rows in one part.",
             "test_size",
         )
+    found = _too_good(view) or _below(view)
+    if found is None:
+        return None
+    text, evidence = found
+    known = "no exact copy was found, but near ones may be" if copies == 0 else "copies unknown"
+    dropout = view.facts.lora_dropout
+    advice = (
+        "Rows that follow one rule, or are easier, do the same. Look for near-duplicates between "
+        "the parts, and split by group."
+    )
+    if dropout:
+        advice = f"lora_dropout={dropout:g} raises the training loss and explains a part. {advice}"
+    evidence |= {"duplicates": copies, "lora_dropout": dropout, "epochs": view.epochs}
+    text = f"{text}: held-out rows may be among the training rows ({known})"
+    return Verdict("leak", "info" if copies == 0 else "warn", text, evidence, advice, "test_size")
+
+
+def _too_good(view: View) -> tuple[str, dict[str, object]] | None:
+    """The training rows are known by heart after many passes, and the held-out rows as well."""
+    held, epochs, start = view.held, view.epochs, view.start
+    if len(held) < EVALUATIONS or len(view.loss) < 20 or epochs is None or epochs < _BY_HEART:
+        return None
+    trained, error = view.now
+    value = float(held.values[-1])
+    nothing = value < 0.01 * float(held.values[0])
+    if trained > _KNOWN_BY_HEART * start or not (nothing or value < 1.25 * (trained + error)):
+        return None
+    text = (
+        f"after {epochs:.0f} passes the training rows are known by heart "
+        f"({words.loss(trained)}), and the held-out rows just as well ({words.loss(value)})"
+    )
+    return text, {"shape": "too good", "training_loss": trained, "eval_loss": value}
+
+
+def _below(view: View) -> tuple[str, dict[str, object]] | None:
+    """The held-out loss lies below the training loss, evaluation after evaluation."""
     gaps = _gaps(view)
     if gaps is None:
         return None
     below, n, middle, chance = gaps
-    epochs = view.epochs
-    passes = f" after {epochs:.1f} passes" if epochs else ""
-    dropout = view.facts.lora_dropout
-    known = "no exact copy was found, but near ones may be" if copies == 0 else "copies unknown"
     text = (
-        f"held-out loss lies {words.loss(-middle)} below training loss{passes} ({below} of {n} "
-        f"evaluations, p = {chance:.2g}): held-out rows may be among the training rows ({known})"
+        f"held-out loss lies {words.loss(-middle)} below training loss after "
+        f"{view.epochs or 0:.1f} passes ({below} of {n} evaluations, p = {chance:.2g})"
     )
-    why = (
-        "Rows that are easier or more alike would do the same. Look for near-duplicates between "
-        "the parts, and split by group."
-    )
-    if dropout:
-        why = f"lora_dropout={dropout:g} raises the training loss alone and explains a part. {why}"
-    evidence = {
-        "below": below,
-        "evaluations": n,
-        "median_gap": middle,
-        "p": chance,
-        "duplicates": copies,
-        "lora_dropout": dropout,
-        "epochs": epochs,
-    }
-    return Verdict("leak", "warn", text, evidence, why, "test_size")
+    evidence = {"shape": "below", "below": below, "evaluations": n, "median_gap": middle}
+    return text, {**evidence, "p": chance}
 
 
 def best_checkpoint(view: View) -> int | None:

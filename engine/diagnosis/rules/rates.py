@@ -26,7 +26,17 @@ _ROOM = 0.1
 taken for one."""
 
 UNDER = 3.0
-"""A rate is suspected below a third of the rates that suit the model."""
+"""Below a third of the rates that suit the model a small fall is enough; above it, the descent must
+be straight as well."""
+
+JUMP = 1.25
+"""A loss so many times its first value has jumped."""
+
+ZIGZAG = 0.25
+"""Of its level a held-out loss may go up and down again in all, before it is said to zigzag."""
+
+FAR_OVER = 10.0
+"""A rate so many times over what suits the base is no help to a loss that stands."""
 
 FAR_UNDER = 10.0
 """So far under, even a handful of steps is enough to say so."""
@@ -35,7 +45,7 @@ _STRAIGHT = 0.35
 """Of a descent that bends, less than this share lies in the second half of the steps."""
 
 _SMALL_FALL = 0.3
-_FALL = 0.6
+_FALL = 0.7
 
 
 def diverging(view: View) -> Verdict | None:
@@ -46,7 +56,8 @@ def diverging(view: View) -> Verdict | None:
     best_step, best, now, z = rise
     trend = view.trend
     rising = trend is not None and trend.low > 0
-    worse = now >= 0.9 * view.start
+    held = view.held.values
+    worse = now >= 0.9 * view.start or (len(held) > 1 and float(held[-1]) > float(held[0]))
     if not (rising or worse):
         return None
     since = _since(view, best_step)
@@ -74,34 +85,12 @@ def diverging(view: View) -> Verdict | None:
 
 
 def too_high(view: View) -> Verdict | None:
-    """The loss jumped when the rate peaked, or wobbles far above its own best."""
-    if len(view.loss) < FEW:
-        return None
-    jump = _jump(view)
-    rise = _rise(view)
-    if rise is not None:
-        best_step, best, now, z = rise
-        text = (
-            f"training loss {words.loss(now)} stays above the {words.loss(best)} it had at step "
-            f"{best_step}: steps are too long to settle"
-        )
-        evidence = {"best_loss": best, "best_step": best_step, "loss": now, "deviations": z}
-        return Verdict(
-            "rate-too-high", "warn", text, evidence, _lower(view, "3 times"), "learning_rate",
-            step=best_step,
-        )  # fmt: skip
-    if jump is None:
-        return None
-    step, top, z = jump
-    text = (
-        f"training loss rose from {words.loss(view.start)} to {words.loss(top)} by step {step} "
-        "before it fell: the first steps were too long"
-    )
-    evidence = {"first_loss": view.start, "top_loss": top, "top_step": step, "deviations": z}
-    return Verdict(
-        "rate-too-high", "warn", text, evidence, _lower(view, "3 times"), "learning_rate",
-        step=step,
-    )  # fmt: skip
+    """The loss stays above its best, jumped when the rate peaked, zigzags, or stalled at once."""
+    for shape in (_stays_above, _jumped, _zigzags, _stalled):
+        found = shape(view)
+        if found is not None:
+            return found
+    return None
 
 
 def too_low(view: View) -> Verdict | None:
@@ -111,10 +100,12 @@ def too_low(view: View) -> Verdict | None:
         return None
     low = view.facts.suited_rates[0]
     far = rate < low / FAR_UNDER
-    if rate >= low / UNDER or (n < FEW and not (far and view.over)):
+    if rate >= low or (n < FEW and not (far and view.over)):
         return None
     fell, bent, source = _descent(view)
-    if fell >= _FALL or not (fell < _SMALL_FALL or bent is None or bent >= _STRAIGHT):
+    straight = bent is not None and bent >= _STRAIGHT
+    small = (fell < _SMALL_FALL or bent is None) and rate < low / UNDER
+    if fell >= _FALL or not (small or straight):
         return None
     text = f"{words.fall(view)}, at a rate of {words.rate(rate)}"
     if rate < 1e-4:
@@ -122,7 +113,7 @@ def too_low(view: View) -> Verdict | None:
     if view.facts.hidden and low > 1.2e-4:
         text += f" ({low / rate:.3g}× under what suits a base {view.facts.hidden} wide)"
     text += ". The rate is probably too low"
-    if bent is not None and bent >= _STRAIGHT:
+    if straight and bent is not None:
         text += f": {bent * 100:.0f} % of the fall came in the second half, so it never bent"
     if view.now[0] > 1.0:
         text += "; above 1.0 the answers still surprise the model"
@@ -166,21 +157,102 @@ def _rise(view: View) -> tuple[int, float, float, float] | None:
     error = _smooth_noise(view)
     z = (now - best) / max(error, 1e-9)
     far = now > RISE * best and now - best > _ROOM * abs(view.start)
-    if not far or z < OUT or n - place < 5:
+    first, doubt = _first(view)
+    lost = now > JUMP * first and now - first > OUT / 2 * doubt
+    if not (far or lost) or z < OUT or n - place < 5:
         return None
     return int(view.loss.steps[place]), best, now, z
 
 
-def _jump(view: View) -> tuple[int, float, float] | None:
-    """(step, loss, deviations) of a loss that went up before it came down."""
-    early = slice(2, max(len(view.loss) // 2, FEW))
+def _stays_above(view: View) -> Verdict | None:
+    """The loss left its best for good without rising further."""
+    rise = _rise(view)
+    if rise is None:
+        return None
+    step, best, now, z = rise
+    text = (
+        f"training loss {words.loss(now)} stays above the {words.loss(best)} it had at step "
+        f"{step}: the steps are too long to settle"
+    )
+    evidence = {"shape": "stays above", "best_loss": best, "best_step": step, "loss": now}
+    return _too_high(view, text, {**evidence, "deviations": z}, step)
+
+
+def _jumped(view: View) -> Verdict | None:
+    """The loss went up before it came down."""
+    if len(view.loss) < FEW:
+        return None
+    early = slice(5, max(len(view.loss) // 2, FEW))
     smooth = view.smooth[early]
     place = int(np.argmax(smooth))
-    top = float(smooth[place])
-    z = (top - view.start) / max(_smooth_noise(view), 1e-9)
-    if top < 1.25 * view.start or z < OUT:
+    top, step = float(smooth[place]), int(view.loss.steps[early][place])
+    first, error = _first(view)
+    z = (top - first) / max(error, 1e-9)
+    if top < JUMP * first or z < OUT / 2:
         return None
-    return int(view.loss.steps[early][place]), top, z
+    text = (
+        f"training loss rose from {words.loss(first)} to {words.loss(top)} by step {step} "
+        "before it fell: the first steps were too long"
+    )
+    evidence = {"shape": "jumped", "first_loss": first, "top_loss": top, "top_step": step}
+    return _too_high(view, text, {**evidence, "deviations": z}, step)
+
+
+def _zigzags(view: View) -> Verdict | None:
+    """The held-out loss goes up and down: the same rows each time, so it is no noise of batches.
+
+    Half of what the curve travels beyond its net change, against its own level. Overfitting
+    travels one way.
+    """
+    values = view.held.values[1:]
+    if len(values) < EVALUATIONS:
+        return None
+    moves = np.diff(values)
+    back = (float(np.abs(moves).sum()) - abs(float(moves.sum()))) / 2
+    scale = max(float(np.median(values)), 0.05 * float(view.held.values[0]))
+    turns = int((np.diff(np.sign(moves)) != 0).sum())
+    if scale <= 0 or back < ZIGZAG * scale or turns < 2:
+        return None
+    text = (
+        f"held-out loss zigzags between {words.loss(float(values.min()))} and "
+        f"{words.loss(float(values.max()))} ({turns} turns in {len(values)} evaluations): the "
+        "steps are too long to settle"
+    )
+    evidence = {"shape": "zigzags", "travelled_back": back, "share": back / scale, "turns": turns}
+    return _too_high(view, text, evidence, int(view.held.steps[1]))
+
+
+def _stalled(view: View) -> Verdict | None:
+    """At a rate far over what suits the base, the loss fell at once and then stood, still high."""
+    rate, high, n = view.rate, view.facts.suited_rates[1], len(view.loss)
+    if rate is None or n < 2 * FEW or rate < FAR_OVER * high or view.fell > 0.75:
+        return None
+    half = float(view.smooth[n // 2])
+    now = view.now[0]
+    if half - now > 0.15 * half:
+        return None
+    text = (
+        f"training loss stands at {words.loss(now)} since half way, at a rate of "
+        f"{words.rate(rate)}, {rate / high:.3g}× over what suits this base"
+    )
+    evidence = {"shape": "stalled", "learning_rate": rate, "suited_high": high, "loss": now}
+    return _too_high(view, text, {**evidence, "loss_half_way": half}, int(view.loss.steps[n // 2]))
+
+
+def _too_high(view: View, text: str, evidence: dict[str, object], step: int) -> Verdict:
+    return Verdict(
+        "rate-too-high", "warn", text, evidence, _lower(view, "3 times"), "learning_rate",
+        step=step,
+    )  # fmt: skip
+
+
+def _first(view: View) -> tuple[float, float]:
+    """The greatest of the first three losses, and the standard deviation of one loss that early.
+
+    A few batches say little of where a run began: what is above all of them is above.
+    """
+    early = view.loss.values[: max(len(view.loss) // 4, FEW)]
+    return float(view.loss.values[:3].max()), robust.noise(early)
 
 
 def _smooth_noise(view: View) -> float:

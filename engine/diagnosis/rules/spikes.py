@@ -10,17 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 from engine.diagnosis import robust
-from engine.diagnosis.curves import Points
 from engine.diagnosis.rules import words
 from engine.diagnosis.verdict import Verdict
 from engine.diagnosis.view import View
 
 OUT = 6.0
 WINDOW = 50
-JUMP = 1.35
+JUMP = 1.75
 """A spike is so many times what was expected of its step."""
 
-ALONE = 1.6
+ALONE = 1.8
 """And stands out so many times as far as the loudest hundredth of the other steps."""
 
 _MANY = 0.03
@@ -29,7 +28,7 @@ _TOLD = 3
 
 def spikes(view: View) -> Verdict | None:
     """Steps whose loss stands out, the loudest first, with the lines of their rows."""
-    found = _spikes(view.loss)
+    found = _spikes(view)
     if not found:
         return None
     # Of a whole stretch that is loud, the rate is to blame and not a row.
@@ -66,28 +65,45 @@ def spikes(view: View) -> Verdict | None:
     return Verdict("spike", "warn", text, evidence, advice, knob, step=step)
 
 
-def _spikes(points: Points) -> list[tuple[int, float, float, float]]:
+def _spikes(view: View) -> list[tuple[int, float, float, float]]:
     """(step, loss, expected loss, deviations) of each spike, the farthest out first."""
-    highs = points.highs
-    n = len(highs)
+    points, n = view.loss, len(view.loss)
     if n < 20:
         return []
-    floor = max(float(np.median(highs)) * 1e-3, 1e-9)
-    logs = np.log(np.maximum(highs, floor))
-    z = robust.outlyingness(logs, WINDOW)
-    # The loss falls, so what was expected of a step is told by its neighbours on both sides.
-    expected = _neighbours(highs)
-    far = (highs - expected) / max(robust.noise(highs), 1e-9)
-    usual = float(np.quantile(far, 0.99)) if n >= 100 else float(np.sort(far)[-min(3, n)])
-    rest = np.sort(far)[: -max(2, n // 50)]
-    loudest = max(float(rest[-1]), 1.0)
-    hit = (z > OUT / 2) & (far > OUT) & (highs > JUMP * expected) & (far > ALONE * loudest)
-    del usual
-    places = [int(place) for place in np.flatnonzero(hit)]
+    over, expected = _above(points.highs)
+    far = over / max(robust.noise(np.log(_floored(points.highs))), 0.01)
+    norms = view.curves["grad_norm"]
+    if len(norms) == n and np.array_equal(norms.steps, points.steps):
+        above, _ = _above(norms.highs)
+        loud = above / max(robust.noise(np.log(_floored(norms.highs))), 0.01)
+        # Two witnesses: each may be less sure than one alone would have to be.
+        both = np.where(np.minimum(far, loud) > OUT / 2, (far + loud) / np.sqrt(2.0), 0.0)
+        far = np.maximum(far, both)
+    # The loudest of n draws from a heavy tail grows as a root of n; a spike must outgrow that.
+    others = np.sort(far)[: -max(2, n // 100)]
+    tail = ALONE * float(others[-1]) * max(n / 100, 1.0) ** 0.25
+    late = robust.outlyingness(over, WINDOW)
+    hit = (far > OUT) & (far > tail) & (over > np.log(JUMP)) & (late > OUT / 2)
     found = [
-        (int(points.peaks[i]), float(highs[i]), float(expected[i]), float(far[i])) for i in places
+        (int(points.peaks[i]), float(points.highs[i]), float(expected[i]), float(far[i]))
+        for i in np.flatnonzero(hit).tolist()
     ]
     return sorted(found, key=lambda item: -item[3])
+
+
+def _above(highs: robust.Floats) -> tuple[robust.Floats, robust.Floats]:
+    """How far each log lies above its neighbours' median, and what they expect of it, (n,) both.
+
+    The loss falls, so what was expected of a step is told by both sides.
+    """
+    logs = np.log(_floored(highs))
+    expected = _neighbours(logs)
+    return logs - expected, np.exp(expected)
+
+
+def _floored(highs: robust.Floats) -> robust.Floats:
+    """Not below a thousandth of the usual, so that a loss of nothing has a logarithm."""
+    return np.maximum(highs, max(float(np.median(highs)) * 1e-3, 1e-9))
 
 
 def _neighbours(values: robust.Floats) -> robust.Floats:

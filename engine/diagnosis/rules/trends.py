@@ -44,17 +44,28 @@ def plateau(view: View) -> Verdict | None:
     span = float(recent[-1] - recent[0])
     could = -trend.low * span / now
     flat = trend.low <= 0 <= trend.high and could < FLAT
+    witness = "training loss"
     held = view.held_trend
-    if held is not None and len(view.held):
-        ahead = -held.value * span / float(view.held.values[-1])
-        flat = flat and abs(ahead) < FLAT
+    if held is not None and float(view.held.values[-1]) > 0:
+        # The held-out loss has no noise of batches: it decides where the training loss cannot.
+        least, most = (-s * span / float(view.held.values[-1]) for s in (held.high, held.low))
+        still = least > -FLAT and most < FLAT
+        if still and trend.low <= 0 <= trend.high:
+            flat, witness, could = True, "held-out loss", most
+        flat = flat and abs(held.value * span / float(view.held.values[-1])) < FLAT
     if not flat:
         return None
     since = int(recent[0])
     text = (
         f"training loss has stood at {words.loss(now)} since step {since}: {_change(trend, span)}"
     )
-    evidence = {"since_step": since, "loss": now, "could_fall": could, **_slope(trend, span)}
+    evidence = {
+        "since_step": since,
+        "loss": now,
+        "could_fall": could,
+        "judged_by": witness,
+        **_slope(trend, span),
+    }
     if view.fell < 0.05:
         text += "; it has hardly moved since the start"
         advice = "Look at the rows and their mask first, then raise learning_rate 3 to 10 times."
@@ -78,7 +89,7 @@ def heading(view: View) -> Verdict | None:
     ahead = view.ahead
     if now <= 0 or trend.high >= 0:
         return None
-    gain = -trend.value * ahead
+    gain = min(-trend.value, _late(view, by_held)) * ahead
     evidence = {"by": name, "loss": now, "fall_ahead": gain, **_slope(trend, ahead)}
     moves = f"{name} loss still falling ({_change(trend, ahead)})"
     if gain < FALLING * now or -trend.high * ahead < 0.25 * FALLING * now:
@@ -93,6 +104,18 @@ def heading(view: View) -> Verdict | None:
         else f", for example {ahead} steps more, or raise learning_rate 2 times."
     )
     return Verdict("underfit", "warn", text, evidence, advice, "max_steps")
+
+
+def _late(view: View, by_held: bool) -> float:
+    """What a step of late took off: under a rate that decays, less than the slope before it."""
+    if by_held:
+        steps, values = view.held.steps[-2:], view.held.values[-2:]
+    else:
+        n = len(view.loss)
+        steps, values = robust.blocks(
+            view.loss.steps[n // 2 :], robust.despiked(view.loss.values[n // 2 :]), 4
+        )
+    return -float(values[-1] - values[-2]) / float(steps[-1] - steps[-2])
 
 
 def calibration(view: View) -> Verdict | None:

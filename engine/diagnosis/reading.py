@@ -1,0 +1,125 @@
+"""The facts of a run of this workspace, and which rows were in the batch of a step.
+
+Knows the catalogue, the run's folder and its snapshot. Does not judge. What cannot be read is "not
+known": a run whose base or rows are gone can still be diagnosed from its curves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from engine.data.split import snapshot as parts
+from engine.diagnosis import facts as known
+from engine.diagnosis.curves import Curves
+from engine.diagnosis.facts import Facts, number
+from engine.diagnosis.judge import diagnose
+from engine.diagnosis.preset import Preset
+from engine.diagnosis.verdict import Verdict
+from engine.models.folder import describe
+from engine.render import Renderer
+from engine.train import spec as specs
+from engine.train.examples import encode
+from engine.train.order import epoch_batches
+from engine.train.status import reader
+from store import snapshots
+from store.catalogue import Catalogue
+from store.errors import WorkbenchError
+from store.runrecords import Checkpoint
+from store.runs import Run
+from store.snapshots import Snapshot
+
+_APART = ("hash", "recorded", "file")
+"""Ways of splitting that never leave equal rows on both sides."""
+
+
+def diagnosis(cat: Catalogue, run: Run, preset: Preset | None = None) -> list[Verdict]:
+    """What the curves of a run mean; a spike names its rows."""
+    with reader(cat, run.id) as run_db:
+        curves, saved = Curves.from_reader(run_db), run_db.checkpoints()
+    return diagnose(curves, facts_of(cat, run, saved, rows_at=StepRows(cat, run)), preset)
+
+
+def facts_of(
+    cat: Catalogue,
+    run: Run,
+    checkpoints: Sequence[Checkpoint] = (),
+    *,
+    rows_at: Callable[[int], Sequence[int]] | None = None,
+) -> Facts:
+    """Everything that is known of a run without its curves: milliseconds, and worth keeping."""
+    taken = _snapshot(cat, run)
+    found: dict[str, object] = {
+        "hidden": _hidden(cat, run),
+        "total_steps": run.total_steps,
+        "ended": run.status == "finished",
+        "checkpoints": tuple((saved.step, saved.eval_loss) for saved in checkpoints),
+        "rows_at": rows_at,
+    }
+    if taken is not None:
+        found |= {"rows": taken.train_rows, "held_out": taken.eval_rows}
+        found["duplicates"] = 0 if taken.split.get("by") in _APART else None
+    return known.of(run.recipe, **found)
+
+
+class StepRows:
+    """The lines of the rows of an optimizer step; rendered at the first question, then kept.
+
+    Nothing is known of packed batches, of preferences, and of rows that are gone.
+    """
+
+    def __init__(self, cat: Catalogue, run: Run) -> None:
+        self._taken = _snapshot(cat, run)
+        self._run_dir = cat.workspace.run_dir(run.id)
+        self._recipe = run.recipe
+        self._lines: list[int] | None = None
+        self._lengths: list[int] = []
+
+    def __call__(self, step: int) -> tuple[int, ...]:
+        recipe = self._recipe
+        packed = recipe.get("packing", False) is not False
+        if packed or recipe.get("method", "sft") not in ("sft", "text") or step < 1:
+            return ()
+        lines = self._load()
+        size = int(number(recipe.get("per_device_train_batch_size")) or 0)
+        if not lines or not size:
+            return ()
+        times = int(number(recipe.get("gradient_accumulation_steps")) or 1)
+        of_epoch = math.ceil(math.ceil(len(lines) / size) / times)
+        epoch, place = divmod(step - 1, of_epoch)
+        grouped = recipe.get("train_sampling_strategy") == "group_by_length"
+        seed = int(number(recipe.get("seed")) or 0)
+        batches = epoch_batches(self._lengths, size, seed, epoch, grouped=grouped)
+        chosen = batches[place * times : (place + 1) * times]
+        return tuple(sorted(lines[row] for batch in chosen for row in batch))
+
+    def _load(self) -> list[int]:
+        """Lines and lengths of the examples, as the training process had them."""
+        if self._lines is None:
+            self._lines = []
+            try:
+                spec = specs.read(self._run_dir)
+                rows = parts.load(self._taken or spec.snapshot, "train")
+                longest = int(number(self._recipe.get("max_length")) or 0)
+                encoded = encode(rows, Renderer.load(Path(spec.base)), longest or 1 << 30)
+            except (WorkbenchError, OSError):
+                return self._lines
+            self._lines = [example.row for example in encoded.examples]
+            self._lengths = [len(example.ids) for example in encoded.examples]
+        return self._lines
+
+
+def _snapshot(cat: Catalogue, run: Run) -> Snapshot | None:
+    try:
+        return snapshots.get(cat, run.snapshot) if run.snapshot else None
+    except WorkbenchError:
+        return None
+
+
+def _hidden(cat: Catalogue, run: Run) -> int | None:
+    try:
+        folder = Path(specs.read(cat.workspace.run_dir(run.id)).base)
+        return describe(folder).hidden or None
+    except WorkbenchError:
+        return None
