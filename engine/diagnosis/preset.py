@@ -19,6 +19,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -111,7 +112,9 @@ def judge(view: View, preset: Preset) -> list[Verdict]:
     now = _numbers(view)
     said = [_zone(preset, zone, now) for zone in preset.zone]
     said += [_limit(preset, limit, now) for limit in preset.limit]
-    return [verdict for verdict in said if verdict is not None]
+    told = [verdict for verdict in said if verdict is not None]
+    # What is known against them is said once.
+    return [replace(told[0], advice=preset.caution), *told[1:]] if told else []
 
 
 def _zone(preset: Preset, zone: Zone, now: Mapping[str, float]) -> Verdict | None:
@@ -126,7 +129,7 @@ def _zone(preset: Preset, zone: Zone, now: Mapping[str, float]) -> Verdict | Non
     )
     text = f"{LABEL} ({preset.name}): {len(inside)} of {len(known)} in '{zone.name}': {numbers}"
     evidence = {"preset": preset.name, "zone": zone.name, **{name: now[name] for name in known}}
-    return Verdict("rule-of-thumb", "info", text, evidence, preset.caution)
+    return Verdict("rule-of-thumb", "info", text, evidence)
 
 
 def _limit(preset: Preset, limit: Limit, now: Mapping[str, float]) -> Verdict | None:
@@ -141,7 +144,7 @@ def _limit(preset: Preset, limit: Limit, now: Mapping[str, float]) -> Verdict | 
     bound = limit.above if over else limit.below
     text = f"{LABEL} ({preset.name}): {_word(limit.metric)} {shown}: {limit.text}"
     evidence = {"preset": preset.name, limit.metric: value, "limit": bound}
-    return Verdict("rule-of-thumb", "info", text, evidence, preset.caution, limit.knob)
+    return Verdict("rule-of-thumb", "info", text, evidence, "", limit.knob)
 
 
 def _numbers(view: View) -> dict[str, float]:

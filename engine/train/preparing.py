@@ -12,9 +12,10 @@ from pathlib import Path
 
 from engine.data.rows import Row
 from engine.data.split import snapshot as snapshots
+from engine.diagnosis import before, facts
 from engine.models.folder import describe, file_sha256
 from engine.render import Renderer
-from engine.train.examples import Example, encode
+from engine.train.examples import IGNORED, Example, encode
 from engine.train.spec import Spec
 from store.errors import BadInput, Conflict
 from store.rundb import RunWriter
@@ -61,7 +62,9 @@ def prepare(spec: Spec, renderer: Renderer, writer: RunWriter) -> Rows:
     if not examples.examples:
         raise BadInput("no training row has a token to train on", "Look at the rows' mask.")
     refuse_strange_ids(Path(spec.base), (*examples.examples, *held_examples.examples), renderer)
-    return Rows(train, held, examples.examples, held_examples.examples)
+    rows = Rows(train, held, examples.examples, held_examples.examples)
+    _say_doubts(spec, rows, writer)
+    return rows
 
 
 def refuse_strange_ids(base: Path, examples: Sequence[Example], renderer: Renderer) -> None:
@@ -131,6 +134,22 @@ def _list_notes(writer: RunWriter, notes: list[str], left_out: int, count: int) 
     if count > 1:
         counted = f"{left_out:,} rows left out, {count - left_out:,} cut at max_length"
         writer.event("rows", counted, level="warn")
+
+
+def _say_doubts(spec: Spec, rows: Rows, writer: RunWriter) -> None:
+    """Say what is doubtful about the settings for these rows: a rate far off, few rows, none held
+    out."""
+    known = facts.of(
+        spec.recipe,
+        rows=len(rows.examples),
+        held_out=len(rows.held_examples),
+        trained_tokens=sum(int((e.labels != IGNORED).sum()) for e in rows.examples),
+        tokens=rows.tokens,
+        hidden=describe(Path(spec.base)).hidden or None,
+    )
+    for verdict in before(known):
+        if verdict.alarm:
+            writer.event("warning", f"{verdict.text}. {verdict.advice}", level="warn")
 
 
 def _say_split(writer: RunWriter, spec: Spec) -> None:

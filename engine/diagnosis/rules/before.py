@@ -38,13 +38,13 @@ def rate(facts: Facts) -> Verdict | None:
                 f"{words.usual()}{narrow}"
             )
         else:
-            text = f"learning rate {words.rate(value)} is {low / value:.3g}× low{narrow}"
+            text = f"learning rate {words.rate(value)} is {words.count(low / value)}× low{narrow}"
         advice = f"Start at {words.rate(low)} to {words.rate(high)}."
         return Verdict("rate-too-low", "warn", text, evidence, advice, "learning_rate")
     if value > high * _FAR_OVER:
         text = (
-            f"learning rate {words.rate(value)} is {value / high:.3g}× over the upper end of what "
-            f"suits this base, {words.rate(low)}–{words.rate(high)}"
+            f"learning rate {words.rate(value)} is {words.count(value / high)}× over the upper end "
+            f"of what suits this base, {words.rate(low)}–{words.rate(high)}"
         )
         advice = f"Start at {words.rate(low)} to {words.rate(high)}."
         return Verdict("rate-too-high", "warn", text, evidence, advice, "learning_rate")

@@ -36,7 +36,7 @@ def no_held_out(view: View) -> Verdict | None:
         "warn",
         "no row is held out: nothing tells learning from learning by heart",
         {"held_out": 0},
-        "Hold out a tenth, at least 50 rows better 100: test_size=0.1, or split the dataset.",
+        "Hold out a tenth, better 50 to 100 rows: test_size=0.1, or split the dataset.",
         "test_size",
     )
 

@@ -107,11 +107,11 @@ def too_low(view: View) -> Verdict | None:
     small = (fell < _SMALL_FALL or bent is None) and rate < low / UNDER
     if fell >= _FALL or not (small or straight):
         return None
-    text = f"{words.fall(view)}, at a rate of {words.rate(rate)}"
+    text = f"{words.went(view)}, at a rate of {words.rate(rate)}"
     if rate < 1e-4:
         text += f", {words.under_usual(rate)} under the usual {words.usual()}"
     if view.facts.hidden and low > 1.2e-4:
-        text += f" ({low / rate:.3g}× under what suits a base {view.facts.hidden} wide)"
+        text += f" ({words.count(low / rate)}× under what suits a base {view.facts.hidden} wide)"
     text += ". The rate is probably too low"
     if straight and bent is not None:
         text += f": {bent * 100:.0f} % of the fall came in the second half, so it never bent"
@@ -131,8 +131,8 @@ def too_low(view: View) -> Verdict | None:
     }
     times = low / rate
     advice = (
-        f"Raise learning_rate to {words.rate(low)} or so ({times:.3g}×) and start again; a low "
-        "final loss alone would not prove it, a second run does."
+        f"Raise learning_rate to {words.rate(low)} or so ({words.count(times)}×) and start again; "
+        "a low final loss alone would not prove it, a second run does."
     )
     return Verdict("rate-too-low", "warn", text, evidence, advice, "learning_rate")
 
@@ -233,7 +233,7 @@ def _stalled(view: View) -> Verdict | None:
         return None
     text = (
         f"training loss stands at {words.loss(now)} since half way, at a rate of "
-        f"{words.rate(rate)}, {rate / high:.3g}× over what suits this base"
+        f"{words.rate(rate)}, {words.count(rate / high)}× over what suits this base"
     )
     evidence = {"shape": "stalled", "learning_rate": rate, "suited_high": high, "loss": now}
     return _too_high(view, text, {**evidence, "loss_half_way": half}, int(view.loss.steps[n // 2]))

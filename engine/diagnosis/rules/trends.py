@@ -134,11 +134,11 @@ def calibration(view: View) -> Verdict | None:
         gaps = loss.values[ours][late] - entropy.values[theirs][late]
         gap, error = robust.level(gaps)
         level = float(np.median(loss.values[ours][late]))
-        return _calibration(name, level, gap, error)
+        return _calibration(name, level, gap, error, learned=view.fell >= 0.3)
     return None
 
 
-def _calibration(name: str, level: float, gap: float, error: float) -> Verdict:
+def _calibration(name: str, level: float, gap: float, error: float, *, learned: bool) -> Verdict:
     greater = max(level, level - gap, 1e-9)
     share = gap / greater
     evidence = {
@@ -154,6 +154,9 @@ def _calibration(name: str, level: float, gap: float, error: float) -> Verdict:
         return Verdict("calibration", "good", f"as sure as it is right: {numbers}", evidence)
     if gap > 0:
         text = f"surer than it is right by {words.loss(gap)} nats a token: {numbers}"
+        if not learned:
+            advice = "It has its own idea of these rows and has not learned theirs yet."
+            return Verdict("calibration", "info", text, evidence, advice, "learning_rate")
         advice = "Fewer epochs or more rows; sample at a higher temperature until then."
         return Verdict("calibration", "info", text, evidence, advice, "num_train_epochs")
     text = f"less sure than it is right by {words.loss(-gap)} nats a token: {numbers}"

@@ -31,14 +31,31 @@ def percent(share: float) -> str:
     return f"{share * 100:+.0f} %"
 
 
-def fall(view: View) -> str:
-    """What the training loss did, and what that means."""
+def went(view: View) -> str:
+    """What the training loss did, without what it means."""
     start, (now, error) = view.start, view.now
     change = percent(now / start - 1) if start > 0 else "no share of it"
+    return f"training loss {loss(start)} → {loss(now)} ± {loss(error)} ({change})"
+
+
+def fall(view: View) -> str:
+    """What the training loss did, and what that means."""
+    start, now = view.start, view.now[0]
     return (
-        f"training loss {loss(start)} → {loss(now)} ± {loss(error)} ({change}): the model first "
-        f"hesitated among {choices(start):,.3g} tokens, now among {choices(now):,.3g}"
+        f"{went(view)}: the model hesitated as among {among(start)} equally likely tokens, now as "
+        f"among {among(now)}"
     )
+
+
+def among(value: float) -> str:
+    """The perplexity of a loss, in two or three digits: `9.6`, `19`, `8,300`."""
+    return count(choices(value))
+
+
+def count(value: float) -> str:
+    """A number in two digits, never in powers of ten: `9.6`, `100`, `8,300`."""
+    number = float(f"{value:.2g}")
+    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
 
 
 def usual() -> str:
@@ -48,7 +65,8 @@ def usual() -> str:
 
 def under_usual(value: float) -> str:
     """How many times a rate is under the usual ones: `20–60×`."""
-    return f"{USUAL_RATES[0] / value:.3g}–{USUAL_RATES[1] / value:.3g}×"
+    low, high = (bound / value for bound in USUAL_RATES)
+    return f"{count(low)}–{count(high)}×"
 
 
 def lines(numbers: Sequence[int]) -> str:
