@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 0.15
 """Rest of the cursor after which tokens are counted: scrolling costs no rendering."""
 
-REST_SECONDS = 0.03
-"""Rest of the cursor after which the row under it is shown: a key held down shows few rows."""
-LATEST_SECONDS = 0.1
+REST_SECONDS = 0.06
+"""Rest of the cursor after which the row under it is shown. Longer than a held key's pause (30 to 40 ms): it
+shows few rows, and what is painted beside the list does not make the list wait for its frame."""
+LATEST_SECONDS = 0.15
 """How long a cursor that never rests may leave an older row on screen."""
 
 SHORT = 4 * 1024

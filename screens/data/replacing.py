@@ -1,7 +1,7 @@
 """The part of the Data room that finds and replaces, and that divides the rows into parts.
 
-Knows what is asked of a person and what is shown before anything is changed. Planning is done in a
-worker, dividing in another process.
+Knows what is asked of a person and what is shown before anything is changed. Planning
+and dividing are done in another process.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from textual import work
 from textual.content import Content
-from textual.worker import get_current_worker
 
-from screens.data.checking import BATCH, Checking
-from screens.data.messages import Differed
+from screens.data.checking import Checking
 from screens.safe import line
-from store.errors import BadInput, WorkbenchError
+from store.errors import BadInput
 
 if TYPE_CHECKING:
     from engine.data.background.client import AnyEvent
@@ -64,6 +61,7 @@ class Replacing(Checking):
         )
 
     def _review_replace(self, pattern: Pattern, by: str | None) -> None:
+        from engine.data.background.client import Planning
         from screens.data.review import Review
 
         if by is None:
@@ -72,36 +70,28 @@ class Replacing(Checking):
         title = Content(" replace ") + line(pattern.text, "bold") + Content(" by ")
         window = Review(title + line(by, "bold") + Content(" "), [], offer="change")
         window.complete = False
+        window.stopped = lambda: self.stop_scan("plan")
         self.review(window, f"replace {pattern.text[:40]}")
-        wanted = None if rows is None else {int(row) for row in rows}
-        self._plan_replace(str(self.open_document.path), window, pattern, by, wanted)
+        wanted = None if rows is None else rows.astype("uint64").tobytes()
+        request = Planning(pattern.text, by, pattern.regex, rows=wanted)
+        self.scan("plan", request, lambda events: self._hear_plan(window, events), "planning")
 
-    @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
-    def _plan_replace(
-        self, path: str, window: Review, pattern: Pattern, by: str, rows: set[int] | None
-    ) -> None:
-        from engine.data.dataset import open_dataset
-        from engine.data.find.replace import Skipped, plan
+    def _hear_plan(self, window: Review, events: list[AnyEvent]) -> None:
+        """More changes are planned; what a row is now is read when it is looked at."""
+        from engine.data.background.client import Done, Failed, Report
         from screens.data.review import Proposal
 
-        worker = get_current_worker()
+        raw = self.open_document.raw
         found: list[Proposal] = []
-        skipped: list[Skipped] = []
-        try:
-            with self.open_catalogue() as cat, open_dataset(cat, path) as document:
-                for planned in plan(document, pattern, by, rows, skipped=skipped):
-                    if worker.is_cancelled:
-                        return
-                    raw = document.raw(planned.row)
-                    found.append(Proposal(planned.row, raw, planned.raw))
-                    if len(found) >= BATCH:
-                        self.post_message(Differed(window, found, complete=False))
-                        found = []
-        except WorkbenchError as error:
-            self.post_message(Differed(window, [], complete=True, note=error.message))
-            return
-        said = f"{len(skipped):,} rows have it and cannot be changed" if skipped else ""
-        self.post_message(Differed(window, found, complete=True, note=said))
+        for event in events:
+            if isinstance(event, Failed):
+                window.complaint = event.error().message
+            elif isinstance(event, Report) and event.kind == "plan":
+                found += [Proposal(row, b"", new, read=raw) for row, new in event.body]
+            elif isinstance(event, Report) and event.kind == "skipped" and event.body:
+                window.complaint = f"{len(event.body):,} rows have it and cannot be changed"
+        if window.is_attached:
+            window.add(found, complete=isinstance(events[-1], Done | Failed))
 
     # Parts
 

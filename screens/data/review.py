@@ -25,12 +25,23 @@ from screens.widgets.linelist import Cells, LineList
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One row before and after. `row` is its number in the document, else `line` in the file."""
+    """One row before and after. `row` is its number in the document, else `line` in the file.
+
+    `read` gives what row `row` is where that is not kept in `before`: rows may be many.
+    """
 
     row: int | None
     before: bytes | None
     after: bytes | None
     line: int | None = None
+    read: Callable[[int], bytes] | None = None
+
+    @property
+    def was(self) -> bytes | None:
+        """The row as it is before the change."""
+        if self.read is not None and self.row is not None:
+            return self.read(self.row)
+        return self.before
 
     @property
     def sign(self) -> tuple[str, str]:
@@ -126,7 +137,7 @@ class Review(TableModal[tuple[str, list[Proposal]]]):
         for detail in self.query("#detail Static").results(Static):
             if self.changes:
                 change = self.changes[self.table.cursor]
-                detail.update(difference(change.before, change.after))
+                detail.update(difference(change.was, change.after))
             else:
                 detail.update(Content(""))
         for scroller in self.query("#detail").results(VerticalScroll):

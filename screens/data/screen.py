@@ -45,6 +45,7 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
 
     def compose_room(self) -> ComposeResult:
         with Pane(id="list"):
+            yield Static(id="trouble")
             yield Static(id="head")
             yield RowList()
             yield AskLine("f", "an expression; ⏎ lists the rows that fit", "filter")
@@ -107,9 +108,17 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
         if document.unsaved:
             title += Content.styled(f" · {document.unsaved:,} unsaved ✎", "$accent")
         self.query_one("#list", Pane).title_is(title)
+        self._tell_trouble(document.trouble)
         self.query_one("#head", Static).update(Content(self.rows.head))
         self.tell_status()
         self.refresh_bindings()
+
+    def _tell_trouble(self, trouble: str | None) -> None:
+        """Say above the rows what is wrong with the file as a whole."""
+        shown = self.query_one("#trouble", Static)
+        shown.display = trouble is not None
+        if trouble is not None:
+            shown.update(Content.styled("✗ ", "$text-error bold") + line(trouble, limit=300))
 
     def tell_status(self) -> None:
         """The status line alone."""
