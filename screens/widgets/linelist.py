@@ -62,7 +62,8 @@ class LineList(ScrollView, can_focus=True):
         Binding("end", "bottom", show=False),
     ]
 
-    cursor: reactive[int] = reactive(0)
+    cursor: reactive[int] = reactive(0, repaint=False)
+    """Only the line it leaves and the line it comes to are painted again."""
     count: reactive[int] = reactive(0)
 
     class Moved(Message):
@@ -134,8 +135,8 @@ class LineList(ScrollView, can_focus=True):
         return max(0, min(cursor, self.count - 1))
 
     def watch_cursor(self, before: int, cursor: int) -> None:
-        self.refresh_line(before - self.scroll_offset.y)
-        self.refresh_line(cursor - self.scroll_offset.y)
+        self.refresh_line(before)
+        self.refresh_line(cursor)
         self._reveal()
         self.post_message(self.Moved(self, cursor))
 
