@@ -159,13 +159,16 @@ class ChatTemplate:
         tracker = _Tracker()
         _rendering.tracker = tracker
         try:
-            for piece in self._template.generate(
-                messages=list(messages),
-                add_generation_prompt=generation_prompt,
-                tools=list(tools) or None,
-                documents=None,
+            names = {
+                "messages": list(messages),
+                "add_generation_prompt": generation_prompt,
+                "tools": list(tools) or None,
+                "documents": None,
                 **self._special_tokens,
-            ):
+            }
+            # As `Template.generate` does, but for its tracebacks, which cost a layer a piece.
+            context = self._template.new_context(names)
+            for piece in self._template.root_render_func(context):
                 tracker.add(piece)
         except _Raised as error:
             raise TemplateRefused(str(error) or "no reason given", on_purpose=True) from error

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 
 from tokenizers import Encoding
 
+_FEW = 256
+"""Tokens up to which it is quicker to take all their starts at once than to ask for each."""
+
 _NEAR = 32
 """Characters without a token (trimmed blanks) that are stepped over before looking at all."""
 
@@ -29,6 +32,8 @@ class Places:
             return 0
         if position >= self._length:
             return self._count
+        if self._count <= _FEW:
+            return self._exact(position)
         encoding = self._encoding
         token: int | None
         for near in range(position, min(position + _NEAR, self._length)):

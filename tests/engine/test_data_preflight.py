@@ -18,6 +18,7 @@ import pytest
 from engine.data.background import parallel
 from engine.data.background.client import Done, Report, Scan
 from engine.data.dataset import Dataset, open_dataset
+from engine.data.findings import duplicates
 from engine.data.findings import preflight as looking
 from engine.data.findings.checking import Duplicates
 from engine.data.findings.checking import Preflight as Asked
@@ -25,7 +26,7 @@ from engine.data.findings.duplicates import Keys, content_key
 from engine.data.findings.kinds import DROPPED, KINDS, Finding
 from engine.data.findings.packing import bins
 from engine.data.findings.preflight import Preflight, Progress, preflight
-from engine.data.findings.recorded import rows_with, run_preflight, shown
+from engine.data.findings.recorded import rows_with, run_duplicates, run_preflight, shown
 from engine.data.rows import parse_row
 from engine.render import Renderer
 from store import findings
@@ -243,3 +244,14 @@ def test_memory_stays_flat(cat: Catalogue, tmp_path: Path, starter: Path) -> Non
         ahead = (parallel.DEPTH * 2 + 1) * looking.SHARE_ROWS
         assert len(taken) - rows <= ahead
     assert rows == 40_000
+
+
+def test_a_file_of_copies_is_listed_some_at_a_time(cat: Catalogue, tmp_path: Path) -> None:
+    file = tmp_path / "copies.jsonl"
+    file.write_bytes((chat(*GOOD) + b"\n") * 2501)
+    with open_dataset(cat, file) as data:
+        batches = [seen for seen in duplicates.find(data) if isinstance(seen, list)]
+        assert [len(batch) for batch in batches] == [1000, 1000, 500]
+        *_, counts = run_duplicates(cat, data)
+        assert counts == {"rows": 2500}
+        assert list(rows_with(cat, data, "duplicate")) == list(range(2, 2502))

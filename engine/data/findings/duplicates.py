@@ -7,6 +7,7 @@ another check.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 KEY_BYTES = 16
 NO_KEY = bytes(KEY_BYTES)
 """Stands for a row that cannot be read: nobody's copy."""
+
+_AT_ONCE = 1000
+"""Findings that are made at a time: a file may be a million copies."""
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -97,7 +101,7 @@ class Keys:
 
 
 def find(data: Dataset) -> Iterator[float | list[Finding]]:
-    """Look at every row; yields the share done, and the findings at the end."""
+    """Look at every row; yields the share done, and at the end the findings, some at a time."""
     keys = Keys()
     total = max(data.count, 1)
     for number, raw in data.iter_raw():
@@ -105,4 +109,6 @@ def find(data: Dataset) -> Iterator[float | list[Finding]]:
         if number % 10_000 == 0:
             total = max(data.count, total)
             yield min(number / total, 1.0)
-    yield list(keys.findings())
+    found = keys.findings()
+    while batch := list(itertools.islice(found, _AT_ONCE)):
+        yield batch

@@ -235,9 +235,9 @@ class _Sums:
         Args:
             numbers: the lines of the rows, where they are not 1, 2, 3 …
         """
+        places = None if numbers is None else {line: place for place, line in enumerate(numbers)}
         for found in self._keys.findings(numbers):
-            place = found.line - 1 if numbers is None else numbers.index(found.line)
-            self._sum.fine -= self._good[place]
+            self._sum.fine -= self._good[found.line - 1 if places is None else places[found.line]]
             self._keep_some([found])
             yield found
 

@@ -13,6 +13,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engine.data.findings import duplicates
 from engine.data.findings.kinds import KINDS, Finding
 from engine.data.findings.preflight import Preflight, Progress, preflight
@@ -86,12 +88,14 @@ def run_preflight(
 def run_duplicates(cat: Catalogue, data: Dataset) -> Iterator[float | dict[str, int]]:
     """Look for exact duplicates alone, and keep them; yields the share done, then the counts."""
     with findings.Recording(cat, data.dataset_id, DUPLICATES, "", data.moment) as out:
+        copies = 0
         for seen in duplicates.find(data):
             if isinstance(seen, float):
                 yield seen
             else:
                 out.add(_new(found) for found in seen)
-                out.summary = {"rows": len(seen)}
+                copies += len(seen)
+        out.summary = {"rows": copies}
     yield dict(out.summary)
 
 
@@ -157,8 +161,8 @@ def shown(
 
 def rows_with(cat: Catalogue, data: Dataset, kind: str | None = None) -> array[int]:
     """The rows that have a finding (of a kind), each once, in order, as they are now."""
-    rows = {item.line for item in shown(cat, data, kind=kind)}
-    return array("Q", sorted(rows))
+    rows = array("Q", (item.line for item in shown(cat, data, kind=kind)))
+    return array("Q", np.unique(np.frombuffer(rows, np.uint64)).tobytes())
 
 
 def _new(found: Finding) -> findings.New:
