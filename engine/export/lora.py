@@ -1,8 +1,9 @@
 """(heavy) A PEFT LoRA adapter as differences to weights, in 32-bit arithmetic.
 
 Knows adapter_config.json and adapter_model.safetensors: plain LoRA, rsLoRA, rank and alpha
-patterns, DoRA (arXiv 2402.09353), LoRA on embeddings, whole modules trained beside. Does not know
-models or files to write. What it does not know it refuses: an ignored part would be a silent loss.
+patterns, DoRA (arXiv 2402.09353), LoRA on embeddings, trained rows of tokens, whole modules
+trained beside. Does not know models or files to write. What it does not know it refuses: an
+ignored part would be a silent loss.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "use_bdlora": (None, False),
     "layer_replication": (None,),
     "target_parameters": (None, []),
-    "trainable_token_indices": (None,),
     "alora_invocation_tokens": (None,),
     "arrow_config": (None,),
     "kasa_config": (None,),
@@ -56,6 +56,8 @@ class _Part:
     magnitude: torch.Tensor | None = None
     replacement: torch.Tensor | None = None
     base: torch.Tensor | None = None
+    rows: torch.Tensor | None = None
+    numbers: tuple[int, ...] = ()
     embedding: bool = False
 
 
@@ -95,6 +97,7 @@ class Adapter:
         parts: dict[str, _Part] = {}
         for name, tensor in stored.items():
             _place(parts, name, tensor.float(), folder / WEIGHTS)
+        _number_rows(parts, config, folder / CONFIG)
         for module, part in parts.items():
             _check_part(module, part, config, folder / WEIGHTS)
         return cls(config, parts)
@@ -103,6 +106,11 @@ class Adapter:
     def modules(self) -> frozenset[str]:
         """Names of the modules that the adapter changes."""
         return frozenset(self._parts)
+
+    @property
+    def rewritten(self) -> frozenset[str]:
+        """Modules that change otherwise than by rows of tokens, which a tied head shares."""
+        return frozenset(name for name, part in self._parts.items() if part.rows is None)
 
     @property
     def unconsumed(self) -> list[str]:
@@ -117,6 +125,8 @@ class Adapter:
         self.consumed.add(module)
         if part.replacement is not None:
             return _same_shape(part.replacement, weight, module)
+        if part.rows is not None:
+            return _with_rows(part, weight, module)
         assert part.up is not None and part.down is not None
         if part.base is not None:
             weight = _same_shape(part.base, weight, module)
@@ -165,6 +175,7 @@ _SUFFIXES = {
     ".lora_embedding_B": "up",
     ".lora_magnitude_vector": "magnitude",
     ".lora_magnitude_vector.weight": "magnitude",
+    ".token_adapter.trainable_tokens_delta": "rows",
     ".base_layer.weight": "base",  # PEFT saves an adapted embedding beside its adapter
 }
 
@@ -184,8 +195,43 @@ def _place(parts: dict[str, _Part], name: str, tensor: torch.Tensor, path: Path)
     raise Unsupported(f"{path}: tensor {name} is not known to the merge.", _HINT)
 
 
+def _number_rows(parts: dict[str, _Part], config: Mapping[str, Any], path: Path) -> None:
+    """Say of trained rows which they are.
+
+    Raises:
+        BadInput: the config names others, or none.
+    """
+    named = config.get("trainable_token_indices")
+    if isinstance(named, list):  # PEFT's short form for the embedding
+        named = {"embed_tokens": named}
+    for module, part in parts.items():
+        if part.rows is None:
+            continue
+        key = module.rpartition(".")[2]
+        numbers = (named or {}).get(key)
+        if not isinstance(numbers, list) or len(numbers) != part.rows.shape[0]:
+            raise BadInput(
+                f"{path}: key trainable_token_indices: {key}: expected {part.rows.shape[0]} ids.",
+                "Restore the adapter folder as training wrote it.",
+            )
+        part.numbers = tuple(map(int, numbers))
+
+
+def _with_rows(part: _Part, weight: torch.Tensor, module: str) -> torch.Tensor:
+    assert part.rows is not None
+    numbers = torch.tensor(part.numbers, device=weight.device)
+    if part.rows.shape[1] != weight.shape[1] or max(part.numbers) >= weight.shape[0]:
+        raise BadInput(
+            f"adapter: module {module}: rows up to {max(part.numbers)}, the base has "
+            f"{tuple(weight.shape)}.",
+            "Use the base that the adapter was trained on, its added tokens included.",
+        )
+    return weight.index_copy(0, numbers, part.rows.to(weight.device))
+
+
 def _check_part(module: str, part: _Part, config: Mapping[str, Any], path: Path) -> None:
-    if part.replacement is not None and part.up is None and part.down is None:
+    alone = part.replacement is not None or part.rows is not None
+    if alone and part.up is None and part.down is None:
         return
     if part.up is None or part.down is None or part.replacement is not None:
         raise BadInput(

@@ -165,7 +165,7 @@ class Merged:
         if said and self._own_head and entries[HEAD].shape == entries[EMBEDDING].shape:
             head, embedding = self._weights.read(HEAD), self._weights.read(EMBEDDING)
             self._own_head = not torch.equal(head, embedding)
-        changed = self._adapter.modules if self._adapter else frozenset()
+        changed = self._adapter.rewritten if self._adapter else frozenset()
         touched = {HEAD.removesuffix(".weight"), EMBEDDING.removesuffix(".weight")} & changed
         return not self._own_head and not touched
 

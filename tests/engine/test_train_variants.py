@@ -21,6 +21,7 @@ from store import runs
 from store.catalogue import Catalogue
 from store.runs import Run
 from store.workspace import Workspace
+from tests.engine.export_models import tiny_llama
 from tests.engine.train_fixtures import losses, small_data
 
 STEPS, SAVED = 4, 2
@@ -60,7 +61,7 @@ def cat(tmp_path: Path) -> Iterator[Catalogue]:
 
 
 @pytest.fixture
-def job(cat: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Callable[[Recipe, Path], Run]:
+def job(cat: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """Start a run as ever, but do its job in this process."""
 
     def here(catalogue: Catalogue, run_id: int, *_: Any, **__: Any) -> Run:
@@ -68,8 +69,8 @@ def job(cat: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Callable[[Recipe, Pa
 
     monkeypatch.setattr(client, "launch", here)
 
-    def do(recipe: Recipe, data: Path) -> Run:
-        run = client.start(cat, data, "starter", recipe)
+    def do(recipe: Recipe, data: Path, model: str = "starter") -> Run:
+        run = client.start(cat, data, model, recipe)
         again(cat, run.id)
         return client.refresh(cat, run.id)
 
@@ -89,7 +90,7 @@ def recipe(*sets: str) -> Recipe:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_learns_and_resumes_bit_for_bit(
-    cat: Catalogue, job: Callable[[Recipe, Path], Run], tmp_path: Path, name: str
+    cat: Catalogue, job: Callable[..., Run], tmp_path: Path, name: str
 ) -> None:
     run = job(recipe(*VARIANTS[name]), small_data(tmp_path))
     assert run.status == "finished"
@@ -109,6 +110,31 @@ def test_a_variant_learns_and_resumes_bit_for_bit(
     assert weights.keys() == repeated.keys()
     assert all((weights[key] == repeated[key]).all() for key in weights)
     _looks_like(name, end, weights)
+    assert merged_is_trained(cat, run.id) < 1e-4
+
+
+def merged_is_trained(cat: Catalogue, run_id: int) -> float:
+    """How far the merged weights' logits are from those of PEFT's own forward pass."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from engine.export.merge import Merged
+    from engine.export.plan import source_of
+    from engine.export.reference import Reference
+
+    source = source_of(cat, refs.resolve(cat, f"run:{run_id}"))
+    merged = Merged(source)
+    config = AutoConfig.from_pretrained(source.base)
+    config.tie_word_embeddings = merged.tied
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    tensors = {item.name: merged.tensor(item) for item in merged.plan()}
+    merged.finish()
+    model.load_state_dict(tensors, strict=not merged.tied)
+    last = config.vocab_size - 1
+    ids = [1, 5, 7, 300, last, 12, last]
+    with torch.no_grad():
+        ours = model(input_ids=torch.tensor([ids])).logits[0].numpy()
+    return float(abs(ours - Reference(source).logits(ids)).max())
 
 
 def _looks_like(name: str, folder: Path, weights: dict[str, Any]) -> None:
@@ -137,7 +163,7 @@ def _looks_like(name: str, folder: Path, weights: dict[str, Any]) -> None:
 
 
 def test_added_tokens_belong_to_the_run_and_are_trained(
-    cat: Catalogue, job: Callable[[Recipe, Path], Run], tmp_path: Path
+    cat: Catalogue, job: Callable[..., Run], tmp_path: Path
 ) -> None:
     from engine.render import Renderer
 
@@ -158,6 +184,18 @@ def test_added_tokens_belong_to_the_run_and_are_trained(
     assert abs(rows[0] - started).max() > 1e-3, "the row was trained"
     shutil.rmtree(model.base)
     assert refs.resolve(cat, f"run:{run.id}").base == model.base and model.base.is_dir()
+
+
+def test_a_head_of_its_own_learns_the_tokens_too(
+    cat: Catalogue, job: Callable[..., Run], tmp_path: Path
+) -> None:
+    folder = tiny_llama(tmp_path / "untied", num_hidden_layers=1)
+    run = job(recipe("add_tokens=<tool>"), small_data(tmp_path), str(folder))
+    assert run.status == "finished"
+    end = checkpoints.folder(cat.workspace.run_dir(run.id), STEPS)
+    trained = [k for k in load_file(end / "adapter_model.safetensors") if "trainable" in k]
+    assert len(trained) == 2
+    assert merged_is_trained(cat, run.id) < 1e-4
 
 
 def grown_row(folder: Path, number: int) -> Any:
