@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from store import metrics as lod
+from store import pins
 from store.errors import BadInput
 from store.metrics import Series, Trace
 from store.runrecords import Checkpoint, Event, Fit, News, RunState, Sample, Seen
@@ -144,12 +145,11 @@ class RunReader:
         samples = connection.execute(_SAMPLES, [seen.sample]).fetchall()
         events = connection.execute(_EVENTS, [seen.event]).fetchall()
         kept = connection.execute(_CHECKPOINTS).fetchall()
-        folder = self.path.parent
         return (
             RunState(*state[0]) if state else None,
             [Sample(*row) for row in samples],
             [Event(*row) for row in events],
-            [Checkpoint(row[0], str(folder / row[1]), *row[2:]) for row in kept],
+            self._saved(kept),
         )
 
     def exact(self, name: str, limit: int | None = None) -> list[tuple[int, float | None]]:
@@ -174,9 +174,15 @@ class RunReader:
 
     def checkpoints(self) -> list[Checkpoint]:
         """Checkpoints that are whole, in order of steps."""
+        return self._saved(self._rows(_CHECKPOINTS))
+
+    def _saved(self, rows: list[tuple]) -> list[Checkpoint]:  # type: ignore[type-arg]
         folder = self.path.parent
-        rows = self._rows(_CHECKPOINTS)
-        return [Checkpoint(row[0], str(folder / row[1]), *row[2:]) for row in rows]
+        kept = pins.pinned(folder)
+        return [
+            Checkpoint(row[0], str(folder / row[1]), *row[2:], pinned=row[0] in kept)
+            for row in rows
+        ]
 
     def events(self, after_id: int = 0) -> list[Event]:
         """Events in order, those after `after_id` only."""

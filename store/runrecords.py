@@ -27,7 +27,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A complete checkpoint; `path` is absolute, also after the run's folder was moved."""
+    """A complete checkpoint; `path` is absolute, also after the run's folder was moved.
+
+    A `pinned` one is never deleted (see `store.pins`).
+    """
 
     step: int
     path: str
@@ -35,6 +38,7 @@ class Checkpoint:
     manifest_sha256: str
     eval_loss: float | None
     created: float
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ _THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 COMMANDS = {
     "data": ("data", "Look at a dataset, edit it, check it, save it."),
     "train": ("train.start", "Train an adapter on a file."),
+    "recipe": ("recipe", "The settings of a run: what each does, and what it takes."),
     "runs": ("train.look", "List the runs, newest first."),
     "show": ("train.look", "Everything about one run."),
     "log": ("train.look", "What a run wrote."),
@@ -32,6 +33,10 @@ COMMANDS = {
     "stop": ("train.control", "Let a run save a checkpoint and end."),
     "pause": ("train.control", "Let a run save a checkpoint and let go of the device."),
     "checkpoint": ("train.control", "Let a run save a checkpoint now and go on."),
+    "extend": ("train.further", "Let a run go on for longer."),
+    "fork": ("train.further", "A new run from a checkpoint, with other settings."),
+    "checkpoints": ("train.keeping", "What a run has saved; pin one."),
+    "watch": ("train.watch", "A run as plain lines, until it ends."),
     "resume": ("train.control", "Go on with a run that ended early."),
     "diagnose": ("diagnose", "What a run's curves mean, and the knob to turn."),
     "chat": ("chat", "Ask one or more models a question."),

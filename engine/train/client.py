@@ -21,6 +21,8 @@ from engine.render import Renderer
 from engine.train import spec as specs
 from engine.train import turn
 from engine.train.choosing import choose, readable, refuse
+from engine.train.extending import extend
+from engine.train.forking import fork, intact, on_top, take_along
 from engine.train.launching import alone, found_again, job_environment, launch
 from engine.train.preparing import source_mark
 from engine.train.progress import Progress, follow
@@ -29,7 +31,7 @@ from engine.train.recipe import Recipe, as_dict
 from engine.train.spec import Spec
 from engine.train.status import LIVE, is_alive, log_path, reader, refresh
 from engine.train.teaching import refuse_what_teaches_nothing
-from store import runs
+from store import pins, runs
 from store.catalogue import Catalogue
 from store.errors import Conflict, NoSpace, Unsupported, WorkbenchError
 from store.runs import Run
@@ -40,11 +42,14 @@ __all__ = [
     "Waiting",
     "cancel",
     "checkpoint_now",
+    "extend",
     "follow",
+    "fork",
     "is_alive",
     "job_environment",
     "log_path",
     "pause",
+    "pin",
     "queue",
     "reader",
     "refresh",
@@ -53,6 +58,7 @@ __all__ = [
     "start",
     "start_again",
     "stop",
+    "unpin",
 ]
 
 _SPARE_BYTES = 64 << 20
@@ -86,6 +92,7 @@ def start(
         _refuse_to_wait(cat)
     base = _base(cat, model)
     assert base.base is not None
+    recipe = on_top(cat, base, recipe)
     refuse(recipe, describe(base.base), this_machine())
     folder = grow(cat.workspace, base.base, recipe.add_tokens)
     described = describe(folder)
@@ -102,7 +109,7 @@ def start(
     base_sha256 = known_weights_sha256(cat.workspace, folder)
     run = runs.create(
         cat,
-        model=base.ref,
+        model=base.base_ref,
         dataset=str(Path(file).resolve()),
         recipe=as_dict(resolved),
         seed=resolved.seed,
@@ -114,7 +121,9 @@ def start(
         versions=versions(),
         machine=this_machine().as_dict(),
         split=snapshot.split,
-        parent=parent,
+        parent=base.run_id if parent is None else parent,
+        forked_step=base.step,
+        method=resolved.method,
     )
     run_dir = cat.workspace.run_dir(run.id)
     run_dir.mkdir(mode=0o700, parents=True)
@@ -133,6 +142,7 @@ def start(
             template_sha256=renderer.template_sha256,
             tokenizer_sha256=file_sha256(folder / "tokenizer.json"),
             source_mark=source_mark(Path(snapshot.source)),
+            start=take_along(base.adapter, run_dir) if base.adapter else None,
         ),
     )
     return launch(cat, run.id, resolved.threads)
@@ -168,6 +178,24 @@ def checkpoint_now(cat: Catalogue, run_id: int) -> Run:
     return _ask(cat, run_id, "checkpoint")
 
 
+def pin(cat: Catalogue, run_id: int, step: int) -> None:
+    """Keep a checkpoint for good, whatever `save_total_limit` says.
+
+    Raises:
+        NotFound: there is no such checkpoint. BadInput: it is damaged.
+    """
+    runs.get(cat, run_id)
+    run_dir = cat.workspace.run_dir(run_id)
+    intact(run_dir, run_id, step)
+    pins.pin(run_dir, step)
+
+
+def unpin(cat: Catalogue, run_id: int, step: int) -> None:
+    """Let a checkpoint be deleted when its time comes."""
+    runs.get(cat, run_id)
+    pins.unpin(cat.workspace.run_dir(run_id), step)
+
+
 def resume(cat: Catalogue, run_id: int) -> Run:
     """Go on from the newest intact checkpoint, or from the start where there is none.
 
@@ -185,8 +213,8 @@ def resume(cat: Catalogue, run_id: int) -> Run:
             )
         if run.status == "finished":
             raise Conflict(
-                f"run {run_id} has finished all its {run.total_steps} steps",
-                "Start a new run with more steps: workbench train FILE --set max_steps=N.",
+                f"run {run_id} has finished: {run.reason or f'all its {run.total_steps} steps'}",
+                f"Let it go on for longer: workbench extend {run_id} --steps 200.",
             )
         spec = found_again(cat, run, specs.read(run_dir))
         return launch(cat, run_id, spec.settings.threads)
@@ -198,11 +226,6 @@ def _base(cat: Catalogue, text: str) -> refs.Model:
         raise Unsupported(
             f"model '{text}': a GGUF file cannot be trained",
             "Train its original: starter, hub:org/name or a folder with safetensors.",
-        )
-    if model.adapter is not None:
-        raise Unsupported(
-            f"model '{text}': training on top of an adapter is not possible yet",
-            f"Train from its base ({model.base_ref}), or `workbench resume` that run.",
         )
     return model
 

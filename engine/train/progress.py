@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from engine.train.pace import Pace
 from engine.train.status import LIVE, is_alive, reader, refresh
 from store.catalogue import Catalogue
-from store.rundb import RunReader
+from store.rundb import Event, RunReader
 from store.runs import Run
 
 _POLL_S = 0.2
+_EVALUATIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Progress:
         loss: at this very step; None before the first.
         eval_loss: the newest.
         seconds_left: at the speed so far; None while unknown.
-        news: texts of events since the record before.
+        events: what happened since the record before.
     """
 
     status: str
@@ -35,7 +37,24 @@ class Progress:
     eval_loss: float | None
     tokens_per_second: float | None
     seconds_left: float | None
-    news: tuple[str, ...]
+    events: tuple[Event, ...]
+
+    @property
+    def news(self) -> tuple[str, ...]:
+        """Texts of the events that are more than information."""
+        return tuple(event.text for event in self.events if event.level != "info")
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain JSON values, without the events."""
+        return {
+            "status": self.status,
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "loss": self.loss,
+            "eval_loss": self.eval_loss,
+            "tokens_per_second": self.tokens_per_second,
+            "seconds_left": self.seconds_left,
+        }
 
     def __str__(self) -> str:
         parts = [f"step {self.step}/{self.total_steps or '?'}"]
@@ -74,30 +93,42 @@ class _Follower:
         self._step = 0
         self._status = ""
         self._event = 0
+        self._pace = Pace()
+        self._left: float | None = None
 
     def news(self, run: Run, run_db: RunReader) -> Iterator[Progress]:
         """Records of what is new in the database."""
-        events = run_db.events(self._event)
-        texts = tuple(event.text for event in events if event.level != "info")
-        self._event = events[-1].id if events else self._event
+        state, events = run_db.state(), tuple(run_db.events())
+        if state is not None:
+            evaluated = [step for step, _ in run_db.exact("eval_loss", _EVALUATIONS)]
+            self._pace.look(state, events, (), run_db.checkpoints(), evaluated)
+        self._left = None
+        if run.status == "running":
+            self._left = self._pace.remaining(run.total_steps, time.time())
+        new = tuple(event for event in events if event.id > self._event)
+        self._event = new[-1].id if new else self._event
         last = run_db.last()
         newest = last["loss"][0] if "loss" in last else 0
-        points = run_db.exact("loss", max(newest - self._step, 0)) if newest > self._step else []
+        # A run that was resumed takes back the steps that it repeats.
+        self._step = min(self._step, newest)
+        points = run_db.exact("loss", newest - self._step) if newest > self._step else []
         speed = last["tokens_per_second"][1] if "tokens_per_second" in last else None
         for step, loss in points:
             if step > self._step:
-                yield self._record(run, step, loss, speed, texts)
-                texts = ()
+                yield self._record(run, step, loss, speed, new)
+                new = ()
                 self._step = step
-        if texts or run.status != self._status:
-            yield self._record(run, run.step, run.loss, speed, texts)
+        if new or run.status != self._status:
+            yield self._record(run, run.step, run.loss, speed, new)
         self._status = run.status
 
     def _record(
-        self, run: Run, step: int, loss: float | None, speed: float | None, news: tuple[str, ...]
+        self,
+        run: Run,
+        step: int,
+        loss: float | None,
+        speed: float | None,
+        events: tuple[Event, ...],
     ) -> Progress:
-        left = None
-        if run.total_steps and run.started and step:
-            pace = (time.time() - run.started) / step
-            left = max(run.total_steps - step, 0) * pace if run.status == "running" else None
-        return Progress(run.status, step, run.total_steps, loss, run.eval_loss, speed, left, news)
+        total, left = run.total_steps, self._left
+        return Progress(run.status, step, total, loss, run.eval_loss, speed, left, events)

@@ -104,6 +104,13 @@ class Recorder:
 
     def saved(self, checkpoint: checkpoints.Checkpoint, recipe: Recipe) -> None:
         """Record a complete checkpoint, then delete what is over the limit."""
+        self.listed(checkpoint)
+        spared = pins.pinned(self.run_dir) | self._best(recipe.keep_best)
+        for step in checkpoints.prune(self.run_dir, recipe.save_total_limit, spared):
+            self.writer.drop_checkpoint(step)
+
+    def listed(self, checkpoint: checkpoints.Checkpoint) -> None:
+        """Record a complete checkpoint."""
         self.writer.checkpoint(
             checkpoint.step,
             str(checkpoint.path),
@@ -111,9 +118,6 @@ class Recorder:
             checkpoint.manifest_sha256,
             checkpoint.eval_loss,
         )
-        spared = pins.pinned(self.run_dir) | self._best(recipe.keep_best)
-        for step in checkpoints.prune(self.run_dir, recipe.save_total_limit, spared):
-            self.writer.drop_checkpoint(step)
 
     def evaluations(self, metric: str) -> list[tuple[int, float]]:
         """Every evaluation of `eval_loss` or `suite:NAME` so far."""

@@ -98,7 +98,8 @@ def _train(spec: Spec, recorder: Recorder, control: Control) -> tuple[str, str |
         if spec.start is not None:
             trainer.begin_with(recorder.run_dir / spec.start)
     _log(f"set up in {time.perf_counter() - began:.1f} s")
-    recorder.writer.event("resumed" if resume else "started", _start_text(spec, trainer, resume))
+    kind, step = ("resumed", resume.step) if resume else ("started", 0)
+    recorder.writer.event(kind, _start_text(spec, trainer, resume), step=step)
     _tell_history(spec, recorder)
     if resume is None:
         for choice in spec.choices:
@@ -155,13 +156,20 @@ def _find_start(recorder: Recorder) -> checkpoints.Checkpoint | None:
         recorder.writer.event("checkpoint_damaged", problem, level="warn")
     step = start.step if start else -1
     recorder.writer.rewind(step)
-    kept = {checkpoint.step for checkpoint in checkpoints.complete(recorder.run_dir)}
-    known = recorder.writer.db.execute("SELECT step FROM checkpoints").fetchall()
-    for (recorded,) in known:
-        if recorded not in kept:
-            recorder.writer.drop_checkpoint(recorded)
+    _list_checkpoints(recorder)
     recorder.writer.state("running", step=max(step, 0))
     return start
+
+
+def _list_checkpoints(recorder: Recorder) -> None:
+    """Bring the list of checkpoints in line with the folders: a kill may come between the two."""
+    kept = {saved.step: saved for saved in checkpoints.complete(recorder.run_dir)}
+    known = recorder.writer.db.execute("SELECT step FROM checkpoints").fetchall()
+    listed = {step for (step,) in known}
+    for step in listed - kept.keys():
+        recorder.writer.drop_checkpoint(step)
+    for step in kept.keys() - listed:
+        recorder.listed(kept[step])
 
 
 def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTrainer:

@@ -44,7 +44,7 @@ def train(
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Train an adapter on a file. Recipe keys: max_steps, learning_rate, r, seed, save_steps …"""
+    """Train an adapter on a file. Every recipe key, for --set: workbench recipe."""
     from engine.train import client
     from engine.train.recipe import load, with_sets
     from store.catalogue import Catalogue
