@@ -23,7 +23,8 @@ HIDDEN = 256
 
 SCORED = (
     "not-a-number", "gradient-zero", "mask-empty", "diverging", "rate-too-high", "rate-too-low",
-    "leak", "overfitting", "memorised", "no-held-out", "few-rows", "spike", "plateau", "underfit",
+    "leak", "overfitting", "no-transfer", "memorised", "no-held-out", "few-rows", "spike",
+    "plateau", "underfit",
 )  # fmt: skip
 """The rules that say that something is so; those that only describe are not scored."""
 
@@ -124,6 +125,7 @@ def _truth(run: Mapping[str, Any], runs: Mapping[str, Any], steps: int) -> tuple
         # Whatever else may be said of such a run, these are not what is wrong with it.
         silent = ("rate-too-low", "leak", "gradient-zero", "not-a-number", "mask-empty", "spike")
         truth = {rule: truth[rule] if rule in silent else None for rule in truth}
+        truth["no-transfer"] = True
     elif fault == "tiny":
         truth = {**dict.fromkeys(SCORED), "rate-too-low": True, "few-rows": True, "leak": False}
     elif fault in ("frozen", "nan", "masked"):

@@ -41,10 +41,11 @@ class Shape:
 
 def cases(seed: int, each: int, *, tuning: bool = False) -> list[Case]:
     """`each` curves of every fault, and six times as many without."""
-    random = np.random.default_rng(seed)
     found = []
     for name, plant in _FAULTS.items():
         for number in range(each * (6 if name == "healthy" else 1)):
+            # Each curve has a generator of its own: a fault that is added changes no other.
+            random = np.random.default_rng([seed, number, *name.encode()])
             found.append(_case(f"{name}/{seed}/{number}", random, plant, name, tuning))
     return found
 
@@ -204,6 +205,14 @@ def _overfit(shape: Shape) -> Truth:
     return {"overfitting": seen, "underfit": None, "plateau": None, "memorised": None}
 
 
+def _no_transfer(shape: Shape) -> Truth:
+    """The held-out rows gain next to nothing of what the training rows gain."""
+    share = shape.random.uniform(-0.2, 0.15)
+    fall = (shape.loss[0] - np.interp(shape.at, np.arange(shape.n), shape.loss)) * share
+    shape.held = float(shape.loss[0]) - fall
+    return {"no-transfer": True, "overfitting": None, "underfit": None, "plateau": None}
+
+
 def _leak(shape: Shape) -> Truth:
     """Held-out rows are trained on: their loss is the training loss after the step."""
     shape.rows = max(shape.n * shape.batch // int(shape.random.integers(4, 12)), 80)
@@ -263,6 +272,7 @@ _FAULTS: dict[str, Callable[[Shape], Truth]] = {
     "diverging": _diverging,
     "too-high": _too_high,
     "overfit": _overfit,
+    "no-transfer": _no_transfer,
     "leak": _leak,
     "spike": _spike,
     "nan": _nan,

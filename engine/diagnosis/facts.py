@@ -32,6 +32,7 @@ class Facts:
 
     Attributes:
         batch: rows of one optimizer step, accumulation included.
+        accumulation: forward passes of one optimizer step.
         total_steps: planned optimizer steps; ended: whether no further step will come.
         hidden: width of the base, in features.
         held_out: rows that are evaluated on; 0 where there are none.
@@ -50,6 +51,7 @@ class Facts:
     weight_decay: float | None = None
     num_train_epochs: float | None = None
     batch: int | None = None
+    accumulation: int = 1
     method: str = "sft"
     hidden: int | None = None
     rows: int | None = None
@@ -96,6 +98,7 @@ def of(recipe: Mapping[str, object], **known: object) -> Facts:
     size = number(recipe.get("per_device_train_batch_size"))
     times = number(recipe.get("gradient_accumulation_steps")) or 1
     found |= {"batch": max(int(size * times), 1)} if size else {}
+    found["accumulation"] = max(int(times), 1)
     return Facts(**{**found, **known})  # type: ignore[arg-type]
 
 

@@ -5,6 +5,7 @@ Knows how verdicts are ordered and written as JSON. Does not know any rule.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -58,12 +59,17 @@ class Verdict:
             "rule": self.rule,
             "severity": self.severity,
             "text": self.text,
-            "evidence": dict(self.evidence),
+            "evidence": {name: _plain(value) for name, value in self.evidence.items()},
             "advice": self.advice,
             "knob": self.knob,
             "known": self.known,
             "step": self.step,
         }
+
+
+def _plain(value: object) -> object:
+    """A number that JSON has no name for becomes null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def unknown(rule: str, why: str, advice: str = "", knob: str = "") -> Verdict:

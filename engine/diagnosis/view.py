@@ -47,7 +47,8 @@ class View:
     @cached_property
     def start(self) -> float:
         """The training loss before anything was learned: the median of the first points."""
-        return float(np.median(self.loss.values[: max(3, len(self.loss) // 50)]))
+        first = self.loss.values[: max(3, len(self.loss) // 50)]
+        return float(np.median(first)) if len(first) else math.nan
 
     @cached_property
     def now(self) -> tuple[float, float]:

@@ -21,6 +21,9 @@ _KNOWN_BY_HEART = 0.08
 
 _GAP = 3.0
 _LEAK_SHARE = 0.03
+_LEARNED = 0.25
+_SHARED = 1 / 3
+"""Held-out rows of the same kind gain at least this share of what the training rows gain."""
 _BY_HEART = 5.0
 """Passes after which rows can be known by heart."""
 
@@ -72,7 +75,7 @@ def overfitting(view: View) -> Verdict | None:
     saved = best_checkpoint(view)
     text = (
         f"overfitting after step {step}: held-out loss {words.loss(best)} there, "
-        f"{words.loss(now)} now ({words.percent(now / best - 1)}), above its best in "
+        f"{words.loss(now)} now ({words.risen(now, best)}), above its best in "
         f"{int((after > need).sum())} of {len(after)} evaluations since"
     )
     if then is not None:
@@ -91,6 +94,29 @@ def overfitting(view: View) -> Verdict | None:
     severity = "bad" if now > 1.1 * best else "warn"
     knob = "num_train_epochs"
     return Verdict("overfitting", severity, text, evidence, advice, knob, step=step)  # type: ignore[arg-type]
+
+
+def no_transfer(view: View) -> Verdict | None:
+    """The training loss fell a good deal and the held-out loss hardly."""
+    held, fell = view.held, view.fell
+    if len(held) < EVALUATIONS or len(view.loss) < 2 * EVALUATIONS or fell < _LEARNED:
+        return None
+    first, now, best = (float(v) for v in (held.values[0], held.values[-1], held.values.min()))
+    if first <= 0 or held.steps[0] > 0.1 * held.steps[-1]:
+        return None  # What it was before training is not known.
+    gained, most = 1 - now / first, 1 - best / first
+    if gained > _SHARED * fell or most > _SHARED * fell:
+        return None
+    text = (
+        f"training loss fell by {fell * 100:.0f} %, held-out loss by {gained * 100:.0f} %: what is "
+        "learned does not help the held-out rows"
+    )
+    evidence = {"fell": fell, "eval_fell": gained, "first_eval_loss": first, "eval_loss": now}
+    advice = (
+        "They are of another kind, or the answers of the training rows are wrong: look at both, "
+        "and split the dataset anew so that each part has every kind."
+    )
+    return Verdict("no-transfer", "warn", text, evidence, advice, "test_size")
 
 
 def memorised(view: View) -> Verdict | None:
@@ -131,6 +157,9 @@ def leak(view: View) -> Verdict | None:
             "Split anew: a recorded split keeps equal rows in one part.",
             "test_size",
         )
+    if _summed(view):
+        why = f"training loss is logged as a sum over {view.facts.accumulation} accumulated batches"
+        return unknown("leak", why, "Compare runs made with transformers 4.46 or later.")
     found = _too_good(view) or _below(view)
     if found is None:
         return None
@@ -146,6 +175,18 @@ def leak(view: View) -> Verdict | None:
     evidence |= {"duplicates": copies, "lora_dropout": dropout, "epochs": view.epochs}
     text = f"{text}: held-out rows may be among the training rows ({known})"
     return Verdict("leak", "info" if copies == 0 else "warn", text, evidence, advice, "test_size")
+
+
+def _summed(view: View) -> bool:
+    """Whether training loss is some accumulated losses' sum, as old trainers logged it.
+
+    Source: the gradient accumulation fault of transformers before 4.46. Told by its first value:
+    that many times the held-out loss before anything was learned.
+    """
+    times, held = view.facts.accumulation, view.held
+    if times < 2 or not len(held) or not len(view.loss) or held.values[0] <= 0:
+        return False
+    return bool(0.8 < view.start / (times * float(held.values[0])) < 1.2)
 
 
 def _too_good(view: View) -> tuple[str, dict[str, object]] | None:

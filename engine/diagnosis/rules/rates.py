@@ -159,6 +159,8 @@ def _rise(view: View) -> tuple[int, float, float, float] | None:
     far = now > RISE * best and now - best > _ROOM * abs(view.start)
     first, doubt = _first(view)
     lost = now > JUMP * first and now - first > OUT / 2 * doubt
+    held = view.held.values
+    lost |= len(held) > 1 and float(held[-1]) > JUMP * float(held[0]) and now > first
     if not (far or lost) or z < OUT or n - place < 5:
         return None
     return int(view.loss.steps[place]), best, now, z

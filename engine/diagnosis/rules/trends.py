@@ -38,7 +38,7 @@ def plateau(view: View) -> Verdict | None:
     if view.rate_now is not None and view.rate_now < _RATE_LEFT:
         return None
     trend, (now, _) = view.trend, view.now
-    if trend is None or now < 0.02 * view.start:
+    if trend is None or now <= max(0.02 * view.start, 0.0):
         return None
     recent = view.loss.steps[view.recent]
     span = float(recent[-1] - recent[0])

@@ -31,11 +31,15 @@ def percent(share: float) -> str:
     return f"{share * 100:+.0f} %"
 
 
+def risen(now: float, before: float) -> str:
+    """How much a loss changed, as a share where there is one: `+31 %`, `+0.4`."""
+    return percent(now / before - 1) if before > 0 else f"{now - before:+.2g}"
+
+
 def went(view: View) -> str:
     """What the training loss did, without what it means."""
     start, (now, error) = view.start, view.now
-    change = percent(now / start - 1) if start > 0 else "no share of it"
-    return f"training loss {loss(start)} → {loss(now)} ± {loss(error)} ({change})"
+    return f"training loss {loss(start)} → {loss(now)} ± {loss(error)} ({risen(now, start)})"
 
 
 def fall(view: View) -> str:
