@@ -128,3 +128,21 @@ def test_a_line_of_many_megabytes_is_searched_to_its_end(cat: Catalogue, tmp_pat
         assert rows_of(data, Pattern.compile("needle")) == [2, 3]
         assert rows_of(data, Pattern.compile("ne+dle", regex=True)) == [2, 3]
         assert rows_of(data, Pattern.compile("nowhere")) == []
+
+
+@pytest.mark.parametrize("case", (True, False))
+def test_one_of_several_words_is_found_by_the_words_as_by_the_whole(case: bool) -> None:
+    rng = random.Random(5)
+    words = ["abc", "Abd", "foo", "BAR", "sky", "kxk", "é1z", "zap.", "qu*x"]
+    parts = ["abc", "foo b", "bar", "zap", "abd.", "sky", "a.c", "[ab]c", "abc abc"]
+    looked = 0
+    for _ in range(300):
+        lines = (" ".join(rng.choices(words, k=rng.randint(0, 5))) for _ in range(12))
+        buffer = "".join(f"{line}\n" for line in lines).encode()
+        pattern = Pattern.compile("|".join(rng.choices(parts, k=3)), regex=True, case=case)
+        folded = bytearray(byte | 0x20 for byte in buffer) if pattern.folds else None
+        found = pattern.through_needle(buffer, len(buffer), folded)
+        if found is not None:
+            looked += 1
+            assert found == pattern.lines(buffer, len(buffer))
+    assert looked > 50

@@ -171,8 +171,13 @@ def _words(node: Node) -> Words | None:
     if isinstance(node.pattern, Pattern):
         text, pattern = node.pattern.text, node.pattern
         widen = spelling.expression if pattern.regex else spelling.literal
-        needle = widen(text, ignore_case=pattern.ignore_case)[1]
-        return Words(needle, pattern.ignore_case or (pattern.regex and spelling.has_flags(text)))
+        needles = widen(text, ignore_case=pattern.ignore_case)[1]
+        return _one(needles, pattern.ignore_case or (pattern.regex and spelling.has_flags(text)))
     if node.operator in ("=", "startswith", "endswith") and isinstance(node.values[0], str):
-        return Words(spelling.literal(node.values[0], ignore_case=False)[1], False)
+        return _one(spelling.literal(node.values[0], ignore_case=False)[1], False)
     return None
+
+
+def _one(needles: tuple[str, ...], any_case: bool) -> Words:
+    """The text that every match has; an empty one, where it has one of several."""
+    return Words(needles[0] if len(needles) == 1 else "", any_case)

@@ -22,6 +22,8 @@ Buffer = bytes | bytearray
 MANY = 2000
 """Matches that are marked in one row at most."""
 _MIN_NEEDLE = 3
+_MOST_NEEDLES = 4
+"""A pattern of more branches is looked for at once: each text is a pass of its own."""
 _OFTEN = b" etaoinshrdlcumwfgypbvkjxqz"
 """From the most to the least frequent of English; what is not there counts as more frequent."""
 _MISSES = 200
@@ -31,22 +33,31 @@ _MISSES = 200
 class Pattern:
     """Use `Pattern.compile`. Nothing here changes: a pattern may be used by several scans."""
 
-    def __init__(self, text: str, regex: bool, ignore_case: bool, wide: str, needle: str) -> None:
+    def __init__(
+        self, text: str, regex: bool, ignore_case: bool, wide: str, needles: tuple[str, ...]
+    ) -> None:
         self.text = text
         self.regex = regex
         self.ignore_case = ignore_case
         self._match = _search(_compiled(wide, text, ignore_case, regex))
-        spelled = "".join(spelling.spelled(char, ignore_case=False) for char in needle)
-        whole = wide == spelled
-        self._plain = needle.encode() if whole else None
-        self._needle: Callable[[Buffer, int, int], tuple[int, int]] | None = None
+        plain = needles[0] if len(needles) == 1 else ""
+        spelled = "".join(spelling.spelled(char, ignore_case=False) for char in plain)
+        whole = bool(plain) and wide == spelled
+        self._plain = plain.encode() if whole else None
+        self._needles: list[Callable[[Buffer, int, int], tuple[int, int]]] = []
+        if len(needles) > _MOST_NEEDLES:
+            needles = ()
         loose = ignore_case or (regex and spelling.has_flags(text))
-        folded = _foldable(needle) if loose else ""
-        self.folds = bool(folded)
-        if folded:
-            self._needle = _search(_compiled(re2.escape(folded), folded, False, False))
-        elif not whole and len(needle) >= _MIN_NEEDLE:
-            self._needle = _search(_compiled(re2.escape(needle), needle, loose, False))
+        folded = [_foldable(needle) if loose else "" for needle in needles]
+        self.folds = bool(folded) and all(folded)
+        if self.folds:
+            self._needles = [
+                _search(_compiled(re2.escape(part), part, False, False)) for part in folded
+            ]
+        elif not whole and min(map(len, needles), default=0) >= _MIN_NEEDLE:
+            self._needles = [
+                _search(_compiled(re2.escape(part), part, loose, False)) for part in needles
+            ]
 
     @classmethod
     def compile(cls, text: str, regex: bool = False, case: bool | None = None) -> Pattern:
@@ -69,11 +80,11 @@ class Pattern:
         capitals = spelling.has_capitals(text) if regex else any(c.isupper() for c in text)
         ignore = not capitals if case is None else not case
         widen = spelling.expression if regex else spelling.literal
-        wide, needle = widen(text, ignore_case=ignore)
+        wide, needles = widen(text, ignore_case=ignore)
         if regex:
             # What was typed is checked as it was typed, so that a complaint names its own parts.
             _compiled(text, text, ignore, True)
-        return cls(text, regex, ignore, wide, needle)
+        return cls(text, regex, ignore, wide, needles)
 
     def found(self, raw: Buffer) -> bool:
         """Is it in this line (without its ending)?"""
@@ -153,7 +164,7 @@ class Pattern:
     def through_needle(
         self, buffer: Buffer, end: int, folded: Buffer | None = None
     ) -> list[int] | None:
-        """As `lines`, looking only at lines that have what every match has.
+        """As `lines`, looking only at lines that have one of the texts that a match must have.
 
         Args:
             folded: where the pattern `folds`, the buffer with bit 0x20 set in every byte: letters
@@ -161,22 +172,28 @@ class Pattern:
 
         None where there is no such thing, or too many lines have it: `lines` is quicker then.
         """
-        needle, match = self._needle, self._match
-        if needle is None or (self.folds and folded is None):
+        needles, match = self._needles, self._match
+        if not needles or (self.folds and folded is None):
             return None
         looked = buffer if folded is None else folded
         found: list[int] = []
+        nowhere = (end, end)
+        hits = [(-1, -1)] * len(needles)
         at, misses = 0, 0
         while at < end:
-            start, stop = needle(looked, at, end)
-            if start < 0:
+            for i, needle in enumerate(needles):
+                if hits[i][0] < at:
+                    hit = needle(looked, at, end)
+                    hits[i] = hit if hit[0] >= 0 else nowhere
+            start, stop = min(hits)
+            if start == end:
                 break
             begin = buffer.rfind(b"\n", at, start) + 1 or at
             close = buffer.find(b"\n", stop, end)
             close = end if close < 0 else close
-            hit = match(buffer, begin, close)[0]
-            if hit >= 0:
-                found.append(hit)
+            place = match(buffer, begin, close)[0]
+            if place >= 0:
+                found.append(place)
             else:
                 misses += 1
                 if misses > _MISSES:

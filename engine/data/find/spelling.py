@@ -53,31 +53,34 @@ def spelled(char: str, *, ignore_case: bool) -> str:
     return f"(?:{'|'.join(found)})"
 
 
-def literal(text: str, *, ignore_case: bool) -> tuple[str, str]:
+def literal(text: str, *, ignore_case: bool) -> tuple[str, tuple[str, ...]]:
     """A regular expression for a text in every spelling, and its longest run of plain characters.
 
-    The expression equals the run where the text has one spelling only.
+    The expression equals the run where the text has one spelling only; no run, where none is plain.
     """
     runs = re.split(
         "|".join(re.escape(c) for c in sorted({c for c in text if not is_plain(c)})) or "(?!)", text
     )
     pattern = "".join(spelled(char, ignore_case=ignore_case) for char in text)
-    return pattern, max(runs, key=len, default="")
+    longest = max(runs, key=len, default="")
+    return pattern, (longest,) if longest else ()
 
 
-def expression(regex: str, *, ignore_case: bool) -> tuple[str, str]:
-    """A user's regular expression made to see JSON's spellings; and a text it cannot do without.
+def expression(regex: str, *, ignore_case: bool) -> tuple[str, tuple[str, ...]]:
+    """A user's regular expression made to see JSON's spellings; and texts it cannot do without.
 
     Only plain characters outside of brackets that are not ASCII, and the escapes `\\n`, `\\r`,
-    `\\t`, are widened: the rest is matched against the line as it is. The text (perhaps empty) is
-    in every match, in some case if the expression has flags of its own.
+    `\\t`, are widened: the rest is matched against the line as it is. One of the texts, of which
+    there may be none, is in every match, in some case if the expression has flags of its own.
     """
     out: list[str] = []
     runs: list[str] = [""]
-    depth, certain = 0, True
+    branches = [runs]
+    depth = 0
     for token in _tokens(regex):
         if token == "|" and depth == 0:
-            certain = False
+            runs = []
+            branches.append(runs)
         if token == "(" or (token.startswith("(?") and not token.endswith(")")):
             depth += 1
         elif token == ")":
@@ -103,7 +106,8 @@ def expression(regex: str, *, ignore_case: bool) -> tuple[str, str]:
         else:
             runs.append("")
             out.append(token)
-    return "".join(out), max(runs, key=_rarity) if certain else ""
+    needles = tuple(max(runs, key=_rarity) for runs in branches)
+    return "".join(out), needles if all(needles) else ()
 
 
 def has_capitals(regex: str) -> bool:
