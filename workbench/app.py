@@ -139,6 +139,9 @@ class WorkbenchApp(Shell):
         from engine.machine.facts import this_machine
 
         self.post_message(DeviceKnown(this_machine().words()))
+        # A package before its parts, as the Data room's worker does: two threads that take the
+        # import locks in unlike orders are given half a module.
+        import_module("engine.render")
         for room, _ in ROOMS:  # the first visit of a room shall not wait for its imports
             import_module(f"screens.{room}.screen")
 

@@ -34,8 +34,9 @@ SETTLE_SECONDS = 0.15
 """Rest of the cursor after which tokens are counted: scrolling costs no rendering."""
 
 REST_SECONDS = 0.06
-"""Rest of the cursor after which the row under it is shown. Longer than a held key's pause (30 to 40 ms): it
-shows few rows, and what is painted beside the list does not make the list wait for its frame."""
+"""Rest of the cursor after which the row under it is shown.
+
+Longer than a held key's pause (30 to 40 ms): few rows are shown beside a list that runs."""
 LATEST_SECONDS = 0.15
 """How long a cursor that never rests may leave an older row on screen."""
 
@@ -92,8 +93,9 @@ class Preview(Room):
 
     @work(thread=True, exclusive=True, group="renderer", exit_on_error=False)
     def _load(self, ref: str) -> None:
+        # The package first: see where the application imports ahead.
+        from engine.render import Renderer  # isort: skip
         from engine.models import refs
-        from engine.render.renderer import Renderer
         from engine.train import recipe
 
         with self.open_catalogue() as cat:

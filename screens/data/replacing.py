@@ -70,11 +70,14 @@ class Replacing(Checking):
         title = Content(" replace ") + line(pattern.text, "bold") + Content(" by ")
         window = Review(title + line(by, "bold") + Content(" "), [], offer="change")
         window.complete = False
-        window.stopped = lambda: self.stop_scan("plan")
+        window.stopped = self._stop_planning
         self.review(window, f"replace {pattern.text[:40]}")
         wanted = None if rows is None else rows.astype("uint64").tobytes()
         request = Planning(pattern.text, by, pattern.regex, rows=wanted)
         self.scan("plan", request, lambda events: self._hear_plan(window, events), "planning")
+
+    def _stop_planning(self) -> None:
+        self.stop_scan("plan")
 
     def _hear_plan(self, window: Review, events: list[AnyEvent]) -> None:
         """More changes are planned; what a row is now is read when it is looked at."""

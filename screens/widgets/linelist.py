@@ -5,6 +5,7 @@ Knows a cursor and how to scroll. Does not know what a line is about: a subclass
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -24,6 +25,8 @@ from screens.safe import visible
 Cells = Sequence[tuple[str, str]]
 """Pieces of a line: (text, tone). Tones are the component classes below, without `line--`."""
 
+TICK = 1 / 60
+"""Seconds between two frames of a screen."""
 TONES = ("plain", "muted", "accent", "good", "warn", "bad", "match")
 
 
@@ -111,6 +114,7 @@ class LineList(ScrollView, can_focus=True):
         super().__init__(id=widget_id, classes=classes)
         self._strips: LRUCache[tuple[int, int, bool, bool], Strip] = LRUCache(512)
         self._styles: dict[str, Style] = {}
+        self._painted = 0.0
 
     def cells(self, index: int, width: int) -> Cells:
         """The pieces of line `index`, together at most `width` cells wide."""
@@ -138,7 +142,21 @@ class LineList(ScrollView, can_focus=True):
         self.refresh_line(before)
         self.refresh_line(cursor)
         self._reveal()
+        self._paint()
         self.post_message(self.Moved(self, cursor))
+
+    def _paint(self) -> None:
+        """Paint now: the screen's own tick may be a sixtieth of a second away, and a key waits.
+
+        Not twice within a tick, so that a burst of keys costs no more frames than the screen gives.
+        """
+        now = time.monotonic()
+        screen = self.screen
+        if now - self._painted < TICK or not screen.is_current or self.app._batch_count:
+            return
+        self._painted = now
+        screen._dirty_widgets.add(self)
+        screen._on_timer_update()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
