@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Input
 
 from screens.data.browsing import Goal
@@ -334,3 +337,35 @@ async def test_values_of_a_field_become_a_filter(make_app: MakeApp, sums: Path) 
         room.filter_by("bad")
         await until(pilot, lambda: bool(room.views) and room.views[0].complete)
         assert "no row fits" in dump(app)
+
+
+async def test_a_key_paints_the_two_lines_that_change(make_app: MakeApp, tmp_path: Path) -> None:
+    path = tmp_path / "many.jsonl"
+    path.write_bytes(b"\n".join(chat(f"Hello {n}", "Hello.") for n in range(60)) + b"\n")
+    app = make_app(path)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        await until(pilot, lambda: bool(room.rows.counts))
+        asked: list[Region] = []
+        refresh = room.rows.refresh
+
+        def told(*regions: Region, **how: bool) -> Widget:
+            asked.extend(regions or [room.rows.size.region])
+            return refresh(*regions, **how)
+
+        room.rows.refresh = told  # type: ignore[method-assign]
+        room.rows.cursor = 5
+        assert [(region.y, region.height) for region in asked] == [(0, 1), (5, 1)]
+
+
+async def test_a_file_that_was_cut_short_says_so_above_its_rows(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    path = tmp_path / "cut.jsonl.gz"
+    rows = b"\n".join(chat(f"Hello {n}", f"{n * n}") for n in range(400))
+    path.write_bytes(gzip.compress(rows)[:-400])
+    app = make_app(path)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        await until(pilot, lambda: room.document is not None and room.document.complete)
+        await until(pilot, lambda: "the file was cut short" in dump(app))
