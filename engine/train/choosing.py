@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from engine.machine.facts import Machine
 from engine.models.folder import ModelFolder
+from engine.train.blocks import BLOCK
 from engine.train.fit.estimate import memory_parts, trained_parameters
 from engine.train.fit.shape import shape_of
 from engine.train.recipe import AUTO, LOSSES, PREFERENCE, Recipe, Value, validate
@@ -108,7 +109,7 @@ def value_words(value: Value) -> str:
 
 def readable(recipe: Recipe, model: ModelFolder) -> Recipe:
     """The recipe with the longest row that the model can hold, for looking at the rows."""
-    length = recipe.max_length or _LONGEST
+    length = recipe.max_length or (BLOCK if recipe.method == "text" else _LONGEST)
     return replace(recipe, max_length=min(length, model.context) if model.context else length)
 
 
@@ -189,6 +190,8 @@ class _Making:
                 if cut
                 else "the longest row; nothing is cut"
             )
+            if self.recipe.method == "text":
+                reason = "documents are cut into blocks of so many tokens, and none is lost"
             self._settle("max_length", value, reason)
             return
         reason = "set in the recipe"

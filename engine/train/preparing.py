@@ -9,13 +9,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from engine.data.rows import Row
 from engine.data.split import snapshot as snapshots
 from engine.diagnosis import before, facts
 from engine.models.folder import describe, file_sha256
 from engine.render import Renderer
-from engine.train.examples import IGNORED, Example, encode
+from engine.render.purposes import Method
+from engine.train.examples import IGNORED, Encoded, Example, encode
 from engine.train.spec import Spec
 from store.errors import BadInput, Conflict
 from store.rundb import RunWriter
@@ -35,7 +37,7 @@ class Rows:
     @property
     def tokens(self) -> int:
         """Tokens of one pass over the rows to train on, prompts included."""
-        return sum(len(example.ids) for example in self.examples)
+        return sum(example.tokens for example in self.examples)
 
 
 def prepare(spec: Spec, renderer: Renderer, writer: RunWriter) -> Rows:
@@ -47,24 +49,38 @@ def prepare(spec: Spec, renderer: Renderer, writer: RunWriter) -> Rows:
     """
     _same_rows(spec)
     _say_changed(spec, writer)
-    length = spec.settings.max_length
+    recipe = spec.settings
+    length, method = recipe.max_length, cast("Method", recipe.method)
     train, held = (snapshots.load(spec.snapshot, part) for part in ("train", "eval"))
-    examples, held_examples = (encode(rows, renderer, length) for rows in (train, held))
+    examples, held_examples = (encode(rows, renderer, length, method) for rows in (train, held))
     meta = snapshots.read_meta(spec.snapshot)
     listed = (*meta.excluded, *meta.eval_excluded)
     notes = [item.reason for item in listed]
     notes += [note for _, note in (*examples.notes, *held_examples.notes)]
     unlisted = max((meta.left_out or 0) - len(listed), 0)
-    rendered = len(examples.examples) + len(held_examples.examples)
+    rendered = examples.rows + held_examples.rows
     left_out = len(listed) + unlisted + len(train) + len(held) - rendered
     _list_notes(writer, notes, left_out, len(notes) + unlisted)
     _say_split(writer, spec)
+    if method == "text":
+        writer.event("rows", _blocks(examples, held_examples, length))
     if not examples.examples:
         raise BadInput("no training row has a token to train on", "Look at the rows' mask.")
     refuse_strange_ids(Path(spec.base), (*examples.examples, *held_examples.examples), renderer)
     rows = Rows(train, held, examples.examples, held_examples.examples)
     _say_doubts(spec, rows, writer)
     return rows
+
+
+def _blocks(train: Encoded, held: Encoded, length: int) -> str:
+    """How the documents of a text run became what it trains on."""
+    tokens = sum(example.tokens for example in train.examples)
+    return (
+        f"{train.rows:,} documents lie end to end in the order of the file, each with its "
+        f"end-of-text, cut into {len(train.examples):,} blocks of {length:,} tokens "
+        f"({tokens:,} in all; each begins with the last token of the one before, so that every "
+        f"token is trained once); {held.rows:,} held-out documents in {len(held.examples):,} blocks"
+    )
 
 
 def refuse_strange_ids(base: Path, examples: Sequence[Example], renderer: Renderer) -> None:
@@ -75,7 +91,7 @@ def refuse_strange_ids(base: Path, examples: Sequence[Example], renderer: Render
     """
     vocabulary = describe(base).vocabulary
     for example in examples:
-        worst = int(example.ids.max())
+        worst = max(int(sequence.ids.max()) for sequence in example.sequences)
         if 0 < vocabulary <= worst:
             raise BadInput(
                 f"{base}: line {example.row} has token {worst} ({renderer.decode([worst])!r}), but "

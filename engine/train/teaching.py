@@ -18,6 +18,8 @@ from engine.data.findings.kinds import DROPPED, KINDS, Finding
 from engine.data.findings.preflight import Preflight, preflight
 from engine.data.split.snapshot import PartRows, excluded
 from engine.render import Renderer
+from engine.render.purposes import Method, way_out
+from engine.train import blocks
 from engine.train.choosing import DataFacts
 from engine.train.recipe import Recipe
 from store.errors import BadInput
@@ -50,9 +52,10 @@ def refuse_what_teaches_nothing(
     """Look at every row of a run through the renderer, before anything is started.
 
     Args:
-        recipe: a `max_length` of 0 cuts nothing.
+        recipe: its method decides what can be learned from; a `max_length` of 0 cuts nothing.
     Returns:
-        what the rows to train on amount to.
+        what the rows to train on amount to; with method=text, what the blocks do. Of a preference
+        both answers count as tokens, and the mean is that of a sequence.
     Raises:
         BadInput: some rows would teach nothing and `leave_out` is not set; or nothing at all
             would be trained.
@@ -61,30 +64,38 @@ def refuse_what_teaches_nothing(
     for item in excluded(snapshot):
         if item.kind == "bad_row":
             found.setdefault("bad_row", _Nothing()).add(item.reason)
-    trained, held = 0, 0
+    trained, held, method = 0, 0, cast("Method", recipe.method)
+    length, way = recipe.max_length or None, ""
     facts = DataFacts(0, 0, 0, 0.0, 0)
     for part in ("eval", "train"):
         rows = PartRows(snapshot, part)
-        for seen in preflight(cast("Dataset", rows), renderer, recipe.max_length or None):
+        for seen in preflight(cast("Dataset", rows), renderer, length, method=method):
             if isinstance(seen, Preflight):
-                facts = _facts(seen, held)
+                facts = _facts(seen, held, recipe)
                 held = seen.rows - seen.dropped if part == "eval" else 0
                 trained = seen.trained_tokens if part == "train" else 0
                 break
             for finding in _dropped(seen.findings):
+                if finding.kind == "unsupported" and not way:
+                    way = way_out(rows.row(finding.line), method).replace("FILE", str(file))
                 text = f"line {rows.numbers[finding.line - 1]}: {finding.detail}"
                 found.setdefault(finding.kind, _Nothing()).add(text)
     if found and not (recipe.leave_out and trained):
-        _refuse(file, snapshot, found, trained)
+        _refuse(file, snapshot, found, trained, way)
     if not trained:
         raise BadInput(f"{file}: no token would be trained: there is no row to train on", _SEE)
     return facts
 
 
-def _facts(seen: Preflight, held_out: int) -> DataFacts:
-    rows = seen.rows - seen.dropped
-    mean = seen.total_tokens / rows if rows else 0.0
-    return DataFacts(rows, seen.total_tokens, seen.longest, mean, seen.trained_tokens, held_out)
+def _facts(seen: Preflight, held_out: int, recipe: Recipe) -> DataFacts:
+    rows, longest, tokens = seen.rows - seen.dropped, seen.longest, seen.total_tokens
+    if recipe.method == "text" and recipe.max_length:
+        longest = min(recipe.max_length, tokens)
+        rows = blocks.count(tokens, recipe.max_length)
+    mean = tokens / rows if rows else 0.0
+    if recipe.method == "dpo":
+        mean /= 2
+    return DataFacts(rows, tokens, longest, mean, seen.trained_tokens, held_out)
 
 
 def _dropped(findings: tuple[Finding, ...]) -> Iterator[Finding]:
@@ -96,7 +107,13 @@ def _dropped(findings: tuple[Finding, ...]) -> Iterator[Finding]:
             yield finding
 
 
-def _refuse(file: Path | str, snapshot: Snapshot, found: dict[str, _Nothing], trained: int) -> None:
+def _refuse(
+    file: Path | str,
+    snapshot: Snapshot,
+    found: dict[str, _Nothing],
+    trained: int,
+    way: str,
+) -> None:
     count = sum(kind.count for kind in found.values())
     words = []
     by_count = sorted(found.items(), key=lambda item: -item[1].count)
@@ -105,11 +122,13 @@ def _refuse(file: Path | str, snapshot: Snapshot, found: dict[str, _Nothing], tr
         words.append(f"{kind.count:,} {_title(name)} ({'; '.join([*kind.first, *more])})")
     what = f"{count:,} of {snapshot.rows:,} rows would teach nothing: {'; '.join(words)}"
     if not trained:
-        raise BadInput(f"{file}: no token would be trained: {what}", KINDS[by_count[0][0]].advice)
+        advice = way or KINDS[by_count[0][0]].advice
+        raise BadInput(f"{file}: no token would be trained: {what}", advice)
     line = min((kind.first[0] for kind in found.values()), key=_line).partition(":")[0]
     raise BadInput(
         f"{file}: {what}",
-        f"Repair or delete them, beginning with {line} (`workbench data preflight FILE` lists "
+        (way and f"{way} ")
+        + f"Repair or delete them, beginning with {line} (`workbench data preflight FILE` lists "
         "all), or train without them: --set leave_out=true.",
     )
 

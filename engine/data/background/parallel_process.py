@@ -10,6 +10,7 @@ import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -23,10 +24,11 @@ _OBJECTS = 50_000
 
 
 class Judging(msgspec.Struct, frozen=True):
-    """The setting of `judge`: a model's folder and how many ids of a row are kept."""
+    """The setting of `judge`: a model's folder, how many ids of a row are kept, and the method."""
 
     folder: str
     max_length: int | None
+    method: Literal["sft", "text", "dpo", "kto"] = "sft"
 
 
 class Lines(msgspec.Struct, frozen=True, array_like=True):
@@ -47,7 +49,7 @@ def judge(setting: bytes) -> Work:
 
     told = msgspec.msgpack.decode(setting, type=Judging)
     decoder = msgspec.msgpack.Decoder(Lines)
-    judge = Judge(Renderer.load(Path(told.folder)), told.max_length)
+    judge = Judge(Renderer.load(Path(told.folder)), told.max_length, told.method)
 
     def work(share: bytes) -> object:
         lines = decoder.decode(share)

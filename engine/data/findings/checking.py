@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from engine.data.background.client import Report, Request
 from store.errors import Unsupported
 
 if TYPE_CHECKING:
     from engine.data.dataset import Dataset
+    from engine.render.purposes import Method
     from engine.render.renderer import Renderer
     from store.catalogue import Catalogue
 
@@ -47,12 +48,14 @@ class Asked:
         label: short words for the model.
         max_length: ids of a row that training would keep: the recipe's or the model's limit.
         batch_size: rows of one optimizer step.
+        method: how the recipe learns from rows.
     """
 
     renderer: Renderer
     label: str
     max_length: int
     batch_size: int
+    method: Method = "sft"
 
 
 def renderer_of(cat: Catalogue, model: str) -> tuple[Renderer, str, int]:
@@ -89,7 +92,8 @@ def prepare(cat: Catalogue, model: str, recipe: str, max_length: int | None = No
     renderer, label, context = renderer_of(cat, model)
     wanted = max_length or settings.max_length or context or LONGEST_ROW
     batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
-    return Asked(renderer, label, min(wanted, context) if context else wanted, batch)
+    length = min(wanted, context) if context else wanted
+    return Asked(renderer, label, length, batch, cast("Method", settings.method))
 
 
 def answer_preflight(cat: Catalogue, data: Dataset, asked: Preflight) -> Iterator[Report]:
@@ -100,7 +104,13 @@ def answer_preflight(cat: Catalogue, data: Dataset, asked: Preflight) -> Iterato
     made = prepare(cat, asked.model, asked.recipe, asked.max_length)
     data.grow()
     for seen in run_preflight(
-        cat, data, made.renderer, made.max_length, model=asked.model, batch_size=made.batch_size
+        cat,
+        data,
+        made.renderer,
+        made.max_length,
+        model=asked.model,
+        batch_size=made.batch_size,
+        method=made.method,
     ):
         if isinstance(seen, preflight.Preflight):
             yield Report(kind="preflight", progress=1.0, body=as_dict(seen))

@@ -16,6 +16,7 @@ from engine.data.findings.duplicates import content_key
 from engine.data.findings.kinds import DROPPED, KINDS, Finding
 from engine.data.rows import Row, parse_row
 from engine.render.messages import Refused
+from engine.render.purposes import Drawn, Method, draw, wrong_shape
 from engine.render.rendered import Compact
 from engine.render.renderer import Renderer
 from store.errors import BadInput
@@ -27,8 +28,9 @@ _REMEMBERED = 4096
 _NO_TURNS = re.compile(rb'"(?:messages|conversations?)"\s*:\s*\[\s*\]')
 _LONG = re.compile(r"bytes long; expected at most")
 
-Looked = tuple[int, int, int, tuple[tuple[str, int], ...], tuple[tuple[str, str], ...]]
-"""(ids, ids kept, ids trained, tokens of each turn, findings as (kind, detail)) of one row."""
+Looked = tuple[int, int, int, int, tuple[tuple[str, int], ...], tuple[tuple[str, str], ...]]
+"""(ids of the longest sequence, ids, ids kept, ids trained, tokens of each turn, findings as (kind,
+detail)) of one row."""
 
 
 class Tally(msgspec.Struct, array_like=True):
@@ -37,7 +39,8 @@ class Tally(msgspec.Struct, array_like=True):
     Attributes:
         rows, fine, dropped: rows seen, with nothing worse than `info`, and left out by training.
         tokens, trained, cut: ids kept, ids with loss, ids cut.
-        lengths: ids of each row that is trained on before cutting; uint32, in order.
+        lengths: ids of each row that is trained on (of a preference, of its longer sequence) before
+            cutting; uint32, in order.
         good: one byte a row: 1 where it is fine.
         keys: 16 bytes a row, see `duplicates`.
         roles: role -> counts of turns by tokens, `BUCKETS` entries.
@@ -62,11 +65,13 @@ class Judge:
 
     Args:
         max_length: how many ids of a row are kept; None keeps all.
+        method: how rows are learned from; plain text is never cut, for it becomes blocks.
     """
 
-    def __init__(self, renderer: Renderer, max_length: int | None) -> None:
+    def __init__(self, renderer: Renderer, max_length: int | None, method: Method = "sft") -> None:
         self._renderer = renderer
-        self._max_length = max_length
+        self._max_length = None if method == "text" else max_length
+        self._method = method
         self._known: dict[bytes, Looked] = {}
 
     def look_at_raw(self, first: int, lines: Sequence[bytes], errors: Mapping[int, str]) -> Tally:
@@ -94,19 +99,31 @@ class Judge:
         new = {name: row for name, row in zip(names, rows, strict=True) if name not in self._known}
         if len(self._known) + len(new) > _REMEMBERED:
             self._known = {name: self._known[name] for name in names if name in self._known}
-        drawn = self._renderer.render_rows(list(new.values()), details=True)
+        drawn = draw(self._renderer, list(new.values()), self._method, details=True)
         for (name, row), rendered in zip(new.items(), drawn, strict=True):
             self._known[name] = self._judged(row, rendered)
         return _summed(rows, keys, [self._known[name] for name in names])
 
-    def _judged(self, row: Row, rendered: Compact | BadInput) -> Looked:
-        if isinstance(rendered, BadInput):
-            return 0, 0, 0, (), (_refused(row, rendered),)
-        count = len(rendered.ids)
+    def _judged(self, row: Row, drawn: Drawn | BadInput) -> Looked:
+        if isinstance(drawn, BadInput):
+            if wrong_shape(row, self._method) is not None:
+                detail = drawn.message.removeprefix(f"line {row.number}: ")
+                return 0, 0, 0, 0, (), (("unsupported", detail),)
+            return 0, 0, 0, 0, (), (_refused(row, drawn),)
+        count, kept, trained, found = self._counted(row, drawn.sequence)
+        if (worse := drawn.rejected) is None:
+            return count, count, kept, trained, drawn.sequence.parts, tuple(found)
+        more = self._counted(row, worse)
+        told = [*found, *_of_rejected(found, more[3]), *_of_pair(drawn)]
+        parts = drawn.sequence.parts + worse.parts
+        longest = max(count, more[0])
+        return longest, count + more[0], kept + more[1], trained + more[2], parts, tuple(told)
+
+    def _counted(self, row: Row, seen: Compact) -> tuple[int, int, int, list[tuple[str, str]]]:
+        count = len(seen.ids)
         kept = count if self._max_length is None else min(self._max_length, count)
-        trained = rendered.trained(kept)
-        found = tuple(_found(row, rendered, kept, trained))
-        return count, kept, trained, rendered.parts, found
+        trained = seen.trained(kept)
+        return count, kept, trained, list(_found(row, seen, kept, trained))
 
 
 def _train_name(row: Row, key: bytes) -> bytes:
@@ -160,6 +177,25 @@ def _found(row: Row, seen: Compact, kept: int, trained: int) -> Iterator[tuple[s
     yield from _turns(row)
 
 
+def _of_rejected(
+    of_chosen: Sequence[tuple[str, str]], found: Sequence[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
+    """What is to be said of the rejected answer alone."""
+    for kind, detail in found:
+        if (kind, detail) not in of_chosen:
+            yield kind, f"the rejected answer: {detail}"
+
+
+def _of_pair(drawn: Drawn) -> Iterator[tuple[str, str]]:
+    if drawn.same:
+        yield "same_answers", "the chosen and the rejected answer are the same"
+    elif drawn.prompts_differ:
+        yield (
+            "prompts_differ",
+            "the template renders the prompt otherwise before the rejected answer",
+        )
+
+
 def _says_nothing(row: Row) -> bool:
     if row.purpose == "text":
         return not row.text.strip()
@@ -179,7 +215,7 @@ def _summed(rows: Sequence[Row], keys: Sequence[bytes], looked: Sequence[Looked]
     tally = Tally(rows=len(rows), keys=b"".join(keys))
     lengths: list[int] = []
     good = bytearray(len(rows))
-    for place, (row, (count, kept, trained, parts, found)) in enumerate(
+    for place, (row, (longest, count, kept, trained, parts, found)) in enumerate(
         zip(rows, looked, strict=True)
     ):
         kinds = {kind for kind, _ in found}
@@ -188,7 +224,7 @@ def _summed(rows: Sequence[Row], keys: Sequence[bytes], looked: Sequence[Looked]
         if kinds & DROPPED:
             tally.dropped += 1
         else:
-            lengths.append(count)
+            lengths.append(longest)
             tally.tokens += kept
             tally.trained += trained
             tally.cut += count - kept

@@ -87,6 +87,12 @@ KINDS: dict[str, Kind] = {
         "Add an answer, train a turn, or raise max_length.",
         "delete",
     ),
+    "same_answers": Kind(
+        "prefer an answer to itself",
+        "error",
+        "Write another rejected answer, or delete the row.",
+        "delete",
+    ),
     "cut": Kind(
         "are cut at max_length", "warn", "Raise max_length, or shorten or split the row.", "delete"
     ),
@@ -121,6 +127,11 @@ KINDS: dict[str, Kind] = {
         "have a turn whose mask cannot be told exactly",
         "warn",
         "It is not trained. Split the row so that the turn comes last, or choose another model.",
+    ),
+    "prompts_differ": Kind(
+        "show their two answers after different prompts",
+        "warn",
+        "The answers are compared as if in one place: look at the template, or choose another.",
     ),
     "empty_turn": Kind("have a turn without text", "warn", "Fill the turn, or delete it."),
     "duplicate": Kind("say the same as an earlier row", "warn", "Delete the copies.", "delete"),

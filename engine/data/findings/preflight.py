@@ -23,6 +23,7 @@ from engine.data.findings.duplicates import Keys
 from engine.data.findings.judge import BUCKETS, Judge, Tally
 from engine.data.findings.kinds import KINDS, Finding
 from engine.data.rows import HEAD_BYTES, Row, parse_row
+from engine.render.purposes import Method
 from engine.render.renderer import Renderer
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def preflight(
     batch_size: int = 1,
     processes: int | None = None,
     keep: int = 1000,
+    method: Method = "sft",
 ) -> Generator[Progress | Preflight, None, None]:
     """Render every row as training would; what is found comes with each `Progress`.
 
@@ -123,13 +125,14 @@ def preflight(
         batch_size: rows of one optimizer step.
         processes: workers; None takes one a core, and none for a small dataset.
         keep: findings that the report itself holds.
+        method: how rows are learned from: rows of another shape are findings.
     Raises:
         Unsupported: the model has no chat template. Conflict: the file was cut short.
     """
     sums = _Sums(max_length, keep)
     if processes is None:
         processes = 0 if data.complete and data.size <= ALONE_BYTES else cores()
-    for tally in _tallies(data, renderer, max_length, processes):
+    for tally in _tallies(data, renderer, max_length, processes, method):
         sums.add(tally)
         total = max(data.count, sums.rows)
         # Duplicates are known at the very end.
@@ -141,9 +144,14 @@ def preflight(
     yield sums.report(batch_size)
 
 
-def look(rows: Iterable[Row], renderer: Renderer, max_length: int | None = None) -> Preflight:
+def look(
+    rows: Iterable[Row],
+    renderer: Renderer,
+    max_length: int | None = None,
+    method: Method = "sft",
+) -> Preflight:
     """The same for rows at hand, in this process; all findings, in the order of the rows."""
-    sums, judge = _Sums(max_length, 1 << 62), Judge(renderer, max_length)
+    sums, judge = _Sums(max_length, 1 << 62), Judge(renderer, max_length, method)
     numbers: list[int] = []
     remaining = iter(rows)
     while batch := list(itertools.islice(remaining, SHARE_ROWS)):
@@ -156,15 +164,19 @@ def look(rows: Iterable[Row], renderer: Renderer, max_length: int | None = None)
 
 
 def _tallies(
-    data: Dataset, renderer: Renderer, max_length: int | None, processes: int
+    data: Dataset,
+    renderer: Renderer,
+    max_length: int | None,
+    processes: int,
+    method: Method,
 ) -> Iterator[Tally]:
     shares = _shares(data)
     if processes == 0 or renderer.folder is None:
-        judge = Judge(renderer, max_length)
+        judge = Judge(renderer, max_length, method)
         for share in shares:
             yield judge.look_at_raw(share.first, share.lines, share.errors)
         return
-    setting = Judging(str(renderer.folder), max_length)
+    setting = Judging(str(renderer.folder), max_length, method)
     decoder = msgspec.msgpack.Decoder(Tally)
     for answer in spread("judge", setting, shares, processes):
         yield decoder.decode(answer)

@@ -19,6 +19,7 @@ from engine.data.findings import duplicates
 from engine.data.findings.kinds import KINDS, Finding
 from engine.data.findings.preflight import Preflight, Progress, preflight
 from engine.data.journal.shift import Shift
+from engine.render.purposes import Method
 from engine.render.renderer import Renderer
 from store import findings
 from store.catalogue import Catalogue
@@ -55,6 +56,7 @@ def run_preflight(
     batch_size: int = 1,
     processes: int | None = None,
     keep: int = 1000,
+    method: Method = "sft",
 ) -> Generator[Progress | Preflight, None, None]:
     """A preflight whose findings are kept, in place of those of the last one.
 
@@ -65,13 +67,19 @@ def run_preflight(
     Raises:
         as `preflight`; NoSpace: the catalogue cannot hold them.
     """
-    key = key_of(renderer, max_length)
+    key = key_of(renderer, max_length, method)
     with (
         findings.Recording(cat, data.dataset_id, PREFLIGHT, key, data.moment) as out,
         findings.Recording(cat, data.dataset_id, DUPLICATES, "", data.moment) as copies,
     ):
         looking = preflight(
-            data, renderer, max_length, batch_size=batch_size, processes=processes, keep=keep
+            data,
+            renderer,
+            max_length,
+            batch_size=batch_size,
+            processes=processes,
+            keep=keep,
+            method=method,
         )
         with contextlib.closing(looking):
             for seen in looking:
@@ -99,9 +107,10 @@ def run_duplicates(cat: Catalogue, data: Dataset) -> Iterator[float | dict[str, 
     yield dict(out.summary)
 
 
-def key_of(renderer: Renderer, max_length: int | None) -> str:
-    """What findings of a preflight hold for: a template, a vocabulary and a length."""
-    said = [renderer.template_sha256, renderer.vocabulary_size, list(renderer.stop_ids), max_length]
+def key_of(renderer: Renderer, max_length: int | None, method: Method = "sft") -> str:
+    """What findings of a preflight hold for: a template, a vocabulary, a length and a method."""
+    said: list[object] = [renderer.template_sha256, renderer.vocabulary_size]
+    said += [list(renderer.stop_ids), max_length, *([method] if method != "sft" else [])]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 

@@ -117,6 +117,7 @@ def preflight(
             model=model,
             batch_size=made.batch_size,
             keep=max(limit, _SHOWN),
+            method=made.method,
         )
         report: Preflight | None = None
         for seen in looking:
