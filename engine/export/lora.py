@@ -199,11 +199,16 @@ def _number_rows(parts: dict[str, _Part], config: Mapping[str, Any], path: Path)
     """Say of trained rows which they are.
 
     Raises:
-        BadInput: the config names others, or none.
+        BadInput: the config names others, or none. Unsupported: it names rows that are not there.
     """
     named = config.get("trainable_token_indices")
     if isinstance(named, list):  # PEFT's short form for the embedding
         named = {"embed_tokens": named}
+    stored = {module.rpartition(".")[2] for module, part in parts.items() if part.rows is not None}
+    if absent := sorted(set(named or {}) - stored):
+        raise Unsupported(
+            f"{path}: key trainable_token_indices: {absent[0]}: no such rows in {WEIGHTS}.", _HINT
+        )
     for module, part in parts.items():
         if part.rows is None:
             continue

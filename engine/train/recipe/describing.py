@@ -61,7 +61,13 @@ class RecipeField:
         if self.type == "list":
             return "a list of texts, separated by commas"
         noun = "a whole number" if self.type == "int" else "a number"
-        return f"{noun} from {self.low:g} to {self.high:g}"
+        return f"{noun} from {_bound(self.low)} to {_bound(self.high)}"
+
+
+def _bound(value: float | None) -> str:
+    """Large whole numbers in full: 10000000 is read sooner than 1e+07."""
+    assert value is not None
+    return str(int(value)) if value == int(value) else f"{value:g}"
 
 
 def setting(

@@ -24,7 +24,7 @@ def names() -> list[tuple[str, str]]:
     """The shipped recipes: name and one sentence."""
     paths = sorted(assets.path("recipes").glob("*.toml"))
     found = [(path.stem, str(_read(path).get("description", ""))) for path in paths]
-    return sorted(found, key=lambda item: item[0] != _FIRST)
+    return sorted(found, key=lambda item: (item[0] != _FIRST, item[0]))
 
 
 def path_of(name_or_path: str) -> Path:
