@@ -40,3 +40,46 @@ def _sorted_in_pools(order: Places, lengths: Places, size: int) -> Places:
     pool = size * max(1, min(len(order) // (size * 4), 50))
     pools = [order[start : start + pool] for start in range(0, len(order), pool)]
     return np.concatenate([p[np.argsort(-lengths[p], kind="stable")] for p in pools])
+
+
+def packed_batches(
+    lengths: Sequence[int] | Places, size: int, seed: int, epoch: int, capacity: int
+) -> list[list[list[int]]]:
+    """Batches of sequences of example indices; a sequence holds at most `capacity` tokens.
+
+    Rows of equal length change places each epoch, so that neighbours differ; how many sequences
+    there are does not, for that follows from the lengths alone.
+    """
+    counts = np.asarray(lengths)
+    random = np.random.default_rng((seed, epoch))
+    sequences = _packed(counts, random.permutation(len(counts)), capacity)
+    random.shuffle(sequences)
+    return [sequences[start : start + size] for start in range(0, len(sequences), size)]
+
+
+def _packed(lengths: Places, order: Places, capacity: int) -> list[list[int]]:
+    """Best fit decreasing, as TRL's `bfd`: the longest first, each where least is left over.
+
+    The bits of `open_` say which amounts of free space some sequence has, so that the smallest
+    that is enough is found at once.
+    """
+    sequences: list[list[int]] = []
+    with_space: list[list[int]] = [[] for _ in range(capacity + 1)]
+    open_ = 0
+    for row in order[np.argsort(-lengths[order], kind="stable")].tolist():
+        length = min(int(lengths[row]), capacity)
+        fitting = open_ >> length
+        if fitting:
+            space = length + (fitting & -fitting).bit_length() - 1
+            place = with_space[space].pop()
+            if not with_space[space]:
+                open_ &= ~(1 << space)
+        else:
+            space, place = capacity, len(sequences)
+            sequences.append([])
+        sequences[place].append(row)
+        left = space - length
+        if left:
+            with_space[left].append(place)
+            open_ |= 1 << left
+    return sequences

@@ -17,9 +17,19 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from engine.train.batches import Batch, Collator, EpochLoader, evaluation_batches, training_loader
+from engine.train.batches import (
+    Batch,
+    Collator,
+    EpochLoader,
+    PackedCollator,
+    evaluation_batches,
+    training_loader,
+)
 from engine.train.control import Control
 from engine.train.examples import Example
+from engine.train.fit.estimate import DENSE_MASKS
+from engine.train.fit.halving import Halving
+from engine.train.fit.probing import Fitting, Peak
 from engine.train.loading import (
     assert_unpacked,
     load_base,
@@ -33,12 +43,14 @@ from engine.train.recipe import Recipe
 from engine.train.recording import Recorder
 from engine.train.saving import Saving
 from engine.train.schedule import Schedule
+from engine.train.scoring import Scoring
 from engine.train.spec import Spec
+from engine.train.telling import Telling
 
 _EVAL_BATCH = 8
 
 
-class WorkbenchTrainer(Saving, Optimizing, SFTTrainer):  # type: ignore[misc]
+class WorkbenchTrainer(Saving, Optimizing, Scoring, Halving, Telling, SFTTrainer):  # type: ignore[misc]
     """See the module."""
 
     ours: TrainingParts
@@ -46,23 +58,16 @@ class WorkbenchTrainer(Saving, Optimizing, SFTTrainer):  # type: ignore[misc]
     def get_train_dataloader(self) -> EpochLoader:
         return self.ours.loader
 
-    def floating_point_ops(self, inputs: Batch) -> int:  # noqa: ARG002 - the hook's signature
-        """Not counted: it walks every parameter at every step."""
-        return 0
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:  # noqa: ARG002
-        """Write one step down; keep no history in memory or in checkpoints."""
-        values = {name: sum(v) / len(v) for name, v in self._metrics["train"].items()}
-        self._metrics["train"].clear()
-        if "loss" in logs:
-            memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-            state = self.state
-            self.ours.recorder.step(state.global_step, state.epoch, {**logs, **values}, memory)
-            self.ours.schedule.recorded(state.global_step, self.control)
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.args.bf16 and not self.ours.recipe.use_dora:
+            self.cast_inputs(self.model, on=False)
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Mean loss, entropy and accuracy over every held-out token, then the sample answers."""
         parts, step = self.ours, self.state.global_step
+        self.cast_inputs(self.model, on=True)
         values: dict[str, float] = {}
         if parts.eval_batches and parts.schedule.wants_evaluation(step):
             values = self._measure(parts.eval_batches)
@@ -79,9 +84,7 @@ class WorkbenchTrainer(Saving, Optimizing, SFTTrainer):  # type: ignore[misc]
         with torch.no_grad(), self.compute_loss_context_manager():
             for batch in batches:
                 self.ours.control.poll()
-                out = self.model(**self._prepare_inputs(dict(batch)), fused_lm_head=True)
-                parts = (-out.log_probs, out.entropy, out.is_top1, out.label_mask)
-                sums += torch.stack([part.double().sum().cpu() for part in parts])
+                sums += self.added_up(self.measure, batch)
         self.model.train()
         assert_unpacked(self.model)
         tokens = max(sums[3].item(), 1.0)
@@ -119,6 +122,7 @@ def build(spec: Spec, pad_id: int, output_dir: Path) -> WorkbenchTrainer:
     """
     base = Path(spec.base)
     recipe = spec.settings
+    peak = Peak()
     trainer = WorkbenchTrainer(
         model=load_base(base, recipe, spec.device),
         args=_arguments(recipe, spec.device, output_dir),
@@ -129,6 +133,7 @@ def build(spec: Spec, pad_id: int, output_dir: Path) -> WorkbenchTrainer:
         peft_config=lora(recipe, base),
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Fitting(trainer, spec, peak))
     ready(trainer.model)
     return trainer
 
@@ -137,11 +142,19 @@ def loaders(
     recipe: Recipe, train: list[Example], held_out: list[Example], pad_id: int
 ) -> tuple[EpochLoader, list[Batch]]:
     """Training batches and evaluation batches."""
-    collator = Collator(pad_id)
+    padded = Collator(pad_id)
     size = recipe.per_device_train_batch_size
-    grouped = recipe.train_sampling_strategy == "group_by_length"
-    loader = training_loader(train, size, recipe.seed, collator, grouped=grouped)
-    return loader, evaluation_batches(held_out, max(size, _EVAL_BATCH), collator)
+    skips = recipe.attn_implementation not in DENSE_MASKS
+    loader = training_loader(
+        train,
+        size,
+        recipe.seed,
+        PackedCollator(pad_id, one_line=skips) if recipe.packing else padded,
+        grouped=recipe.train_sampling_strategy == "group_by_length",
+        capacity=recipe.max_length if recipe.packing else 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return loader, evaluation_batches(held_out, max(size, _EVAL_BATCH), padded)
 
 
 def _arguments(recipe: Recipe, device: str, output_dir: Path) -> SFTConfig:
@@ -162,6 +175,7 @@ def _arguments(recipe: Recipe, device: str, output_dir: Path) -> SFTConfig:
         bf16=recipe.dtype == "bfloat16",
         use_cpu=device == "cpu",
         max_length=recipe.max_length,
+        loss_type=recipe.loss_type,
         dataset_kwargs={"skip_prepare_dataset": True},
         logging_strategy="steps",
         logging_steps=1,
@@ -170,5 +184,6 @@ def _arguments(recipe: Recipe, device: str, output_dir: Path) -> SFTConfig:
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
-        dataloader_pin_memory=False,
+        dataloader_pin_memory=False,  # Ours pins where there is a GPU to copy to meanwhile.
+        accelerator_config={"non_blocking": device == "cuda"},
     )

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from engine.train import client
 from engine.train import spec as specs
 from engine.train.control import Control
+from engine.train.fit.probing import Fitting
 from engine.train.recording import Recorder
 from engine.train.worker import _set_up
 from store.catalogue import Catalogue
@@ -110,6 +111,7 @@ def _reached(cat: Catalogue, run_id: int) -> list[tuple[list[int], list[int]]]:
                 reached.append((ids[:n], labels[:n]))
 
         trainer.model.get_base_model().register_forward_pre_hook(watch, with_kwargs=True)
+        trainer.remove_callback(Fitting)  # Its probe would be seen as well.
         trainer.train()
         control.close()
     return reached

@@ -249,6 +249,7 @@ def test_a_manifest_that_names_another_step_is_no_checkpoint(tmp_path: Path) -> 
 
 
 def test_what_reaches_the_model_is_what_the_preview_shows(cat: Catalogue, tmp_path: Path) -> None:
+    from engine.train.fit.probing import Fitting
     from engine.train.recording import Recorder
     from engine.train.worker import _set_up
     from store.rundb import RunWriter
@@ -296,6 +297,7 @@ def test_what_reaches_the_model_is_what_the_preview_shows(cat: Catalogue, tmp_pa
                 reached.append((ids[:n], labels[:n]))
 
         trainer.model.get_base_model().register_forward_pre_hook(watch, with_kwargs=True)
+        trainer.remove_callback(Fitting)  # Its probe would be seen as well.
         trainer.train()
         control.close()
 

@@ -34,11 +34,14 @@ _TILES_GPU, _TILES_CPU = 1.0, 7.0
 """How many such tiles exist at once: one in Triton's kernel, its temporaries too in torch's."""
 _OVERHEAD_GPU = 900 << 20
 """The CUDA context, cuBLAS's workspace and what the allocator cannot reuse."""
-_OVERHEAD_CPU = 720 << 20
+_OVERHEAD_CPU = 500 << 20
 """Python with torch, transformers, PEFT and TRL imported."""
+_TOUCHED_CPU = 48 << 20
+"""Of these libraries, what the first step is the first to touch."""
 _FRAGMENTS = 0.03
 _SURE_GPU, _SURE_CPU = 0.10, 0.20
-_DENSE_MASK = ("sdpa", "flex_attention", "eager")
+DENSE_MASKS = ("sdpa", "flex_attention", "eager")
+"""Attention that sees packed rows through a mask of every pair of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,10 @@ def memory_parts(recipe: Recipe, shape: Shape, machine: Machine, data: DataFacts
         "adapters": 4 * trained,
         "gradients": 4 * trained,
         "optimizer": _optimizer(recipe, trained),
-        "activations": _activations(recipe, shape, ranks, tokens, width),
+        "activations": _activations(recipe, shape, ranks, tokens, width, on_gpu=on_gpu),
         "attention": _workspace(recipe, shape, tokens, width),
         "head": _head(shape, data, tokens, width, on_gpu=on_gpu),
+        "libraries": 0 if on_gpu else _TOUCHED_CPU,
     }
     parts = {name: int(size) for name, size in tensors.items()}
     spare = int(_FRAGMENTS * sum(parts.values()))
@@ -159,10 +163,16 @@ def _optimizer(recipe: Recipe, trained: int) -> float:
 
 
 def _activations(
-    recipe: Recipe, shape: Shape, ranks: dict[str, int], tokens: int, width: int
+    recipe: Recipe,
+    shape: Shape,
+    ranks: dict[str, int],
+    tokens: int,
+    width: int,
+    *,
+    on_gpu: bool,
 ) -> float:
     """What the backward pass keeps, of every layer or of one at a time."""
-    layer = tokens * layer_bytes(recipe, shape, ranks, width)
+    layer = tokens * layer_bytes(recipe, shape, ranks, width, on_gpu=on_gpu)
     copies = 2 * _adapter_share(shape, ranks) if width == 2 else 0.0
     last = tokens * shape.hidden * (2 * width + 4)
     if recipe.gradient_checkpointing is True:
@@ -176,12 +186,15 @@ def _adapter_share(shape: Shape, ranks: dict[str, int]) -> float:
     return float(sum(rank * sum(shape.linear[name]) for name, rank in ranks.items()))
 
 
-def layer_bytes(recipe: Recipe, shape: Shape, ranks: dict[str, int], width: int) -> float:
+def layer_bytes(
+    recipe: Recipe, shape: Shape, ranks: dict[str, int], width: int, *, on_gpu: bool = False
+) -> float:
     """Bytes that one layer keeps for each token of the batch.
 
     Norms keep their input in float32, attention its operands and output, the MLP its two halves
-    and their product's factors. Every adapted layer keeps its own input: in bfloat16 a copy each,
-    in float32 one that those side by side share; with dropout a copy each, and its mask.
+    and their product's factors. Adapted layers keep their input, which those side by side share;
+    with dropout, or where DoRA casts it, each has a copy of its own, and dropout its mask (a byte
+    on a GPU).
     """
     hidden, wide = shape.hidden, shape.intermediate
     queries, keys = shape.queries, shape.keys
@@ -189,14 +202,14 @@ def layer_bytes(recipe: Recipe, shape: Shape, ranks: dict[str, int], width: int)
     inputs: dict[str, int] = {}
     for name, rank in ranks.items():
         columns = shape.linear[name][1]
-        own = width == 2 or recipe.lora_dropout > 0
+        own = recipe.lora_dropout > 0 or (recipe.use_dora and width == 2)
         kept += width * rank / shape.layers
         if own:
             kept += width * columns / shape.layers
         elif not name.endswith("o_proj"):  # That input is attention's output, kept already.
             inputs[_beside(name)] = columns
         if recipe.lora_dropout > 0:
-            kept += columns / shape.layers
+            kept += columns * (1 if on_gpu else width) / shape.layers
         if recipe.use_dora:
             kept += 2 * width * shape.linear[name][0] / shape.layers
     return kept + width * sum(inputs.values()) / shape.layers
@@ -222,7 +235,7 @@ def _workspace(recipe: Recipe, shape: Shape, tokens: int, width: int) -> float:
         layers = 1 if recipe.gradient_checkpointing is True else shape.layers
         # Scores after softmax in float32, and in the width of the model; both are kept.
         scores = rows * shape.heads * length**2 * (4 + width) * layers
-    if recipe.packing is True and recipe.attn_implementation in _DENSE_MASK:
+    if recipe.packing is True and recipe.attn_implementation in DENSE_MASKS:
         scores += length**2 * rows * (1 + width)
     return moving + dense + scores
 
@@ -230,10 +243,10 @@ def _workspace(recipe: Recipe, shape: Shape, tokens: int, width: int) -> float:
 def _head(shape: Shape, data: DataFacts, tokens: int, width: int, *, on_gpu: bool) -> float:
     """Tiles of logits, and the gradient of the last hidden state in float32.
 
-    On a GPU only positions with a label are computed, elsewhere every one.
+    Only positions with a label are computed.
     """
     scored = tokens
-    if on_gpu and data.tokens:
+    if data.tokens:
         scored = max(1, int(tokens * min(data.trained_tokens / data.tokens, 1.0)))
     tile = min(scored, HEAD_TOKENS) * min(shape.vocabulary, HEAD_COLUMNS)
     tiles = tile * (width * _TILES_GPU if on_gpu else width + 4 * _TILES_CPU)

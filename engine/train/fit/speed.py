@@ -87,7 +87,7 @@ def predict(recipe: Recipe, shape: Shape, machine: Machine, data: DataFacts) -> 
         even = batch == 1 or data.longest <= 1.1 * length
         full = 1.0 if even else _GROUPED_FULL if grouped else _RANDOM_FULL
         tokens = batch * again * min(length, recipe.max_length or length)
-    operations = tokens / full * flops_per_token(recipe, shape, machine, data)
+    operations = tokens / full * flops_per_token(recipe, shape, data)
     floor = again * shape.layers * _LAUNCHES_PER_LAYER
     if machine.device == "cuda":
         seconds = max(operations / _gpu_rate(recipe, machine.gpus[0]), floor * _LAUNCH_SECONDS)
@@ -96,7 +96,7 @@ def predict(recipe: Recipe, shape: Shape, machine: Machine, data: DataFacts) -> 
     return Time(steps_of(recipe, data, tokens, seconds), tokens, seconds, 0.5)
 
 
-def flops_per_token(recipe: Recipe, shape: Shape, machine: Machine, data: DataFacts) -> float:
+def flops_per_token(recipe: Recipe, shape: Shape, data: DataFacts) -> float:
     """Floating-point operations for each token of a batch."""
     length = min(data.mean_length or data.longest, recipe.max_length or math.inf)
     attention = 6 * shape.queries * length * shape.layers
@@ -106,7 +106,7 @@ def flops_per_token(recipe: Recipe, shape: Shape, machine: Machine, data: DataFa
     if recipe.gradient_checkpointing is True:
         body *= _RECOMPUTED
     scored = 1.0
-    if machine.device == "cuda" and data.tokens:
+    if data.tokens:
         scored = min(data.trained_tokens / data.tokens, 1.0)
     # Logits, again in the backward pass, and their gradient.
     return body + 6 * shape.vocabulary * shape.hidden * scored
