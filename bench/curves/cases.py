@@ -134,6 +134,8 @@ def _truth(run: Mapping[str, Any], runs: Mapping[str, Any], steps: int) -> tuple
         truth |= {"plateau": None, "underfit": None}
         if fault == "masked":
             truth["gradient-zero"] = None
+    elif fault == "plain" and plan["rows"]:
+        truth["memorised"] = None  # Five passes over few rows.
     elif fault == "spike":
         truth |= {"spike": True, "underfit": None}
     return truth, fault == "plain"

@@ -75,7 +75,7 @@ class View:
     def held_trend(self) -> Slope | None:
         """The slope a step of the recent held-out loss."""
         n = len(self.held)
-        kept = slice(max(n - max(EVALUATIONS + 1, int(0.4 * n)), 0), n)
+        kept = slice(max(n - max(EVALUATIONS, int(0.4 * n)), 0), n)
         return robust.theil_sen(self.held.steps[kept], self.held.values[kept])
 
     @cached_property

@@ -6,6 +6,8 @@ scatter it has is measured from the curve itself.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from engine.diagnosis import robust
@@ -24,6 +26,7 @@ _LEAK_SHARE = 0.03
 _LEARNED = 0.25
 _SHARED = 1 / 3
 """Held-out rows of the same kind gain at least this share of what the training rows gain."""
+_FAR_BELOW = 5.0
 _BY_HEART = 5.0
 """Passes after which rows can be known by heart."""
 
@@ -243,7 +246,7 @@ def _training_fell_since(view: View, step: int) -> bool:
 
 
 def _gaps(view: View) -> tuple[int, int, float, float] | None:
-    """(below, n, median gap, p) of evaluations after the first pass that lie below training.
+    """(below, n, median gap, p of their signs) of evaluations after the first pass below training.
 
     Each evaluation is compared with the training steps around it: half before, half after, so
     that a falling loss favours neither. None where that is no pattern, or dropout explains it.
@@ -254,18 +257,21 @@ def _gaps(view: View) -> tuple[int, int, float, float] | None:
         return None
     first = epoch if epoch is not None else view.curves.last_step / epochs
     reach = max(float(np.median(np.diff(held.steps))) / 2, loss.logged * 2)
-    gaps = []
+    gaps, far = [], 0.0
     for step, value in zip(held.steps.tolist(), held.values.tolist(), strict=True):
         near = loss.values[np.abs(loss.steps - step) <= reach]
         if step > first * 1.5 and len(near) >= 3:
             gaps.append(value - float(np.mean(near)))
-    if len(gaps) < EVALUATIONS:
+            far += gaps[-1] / max(robust.noise(near) / math.sqrt(len(near)), 1e-9)
+    if len(gaps) < EVALUATIONS - 1:
         return None
     scale = max(abs(float(np.median(loss.values[-len(loss) // 3 :]))), 1e-6)
     middle = float(np.median(gaps))
     slack = _LEAK_SHARE * scale * (1.0 + 10.0 * (view.facts.lora_dropout or 0.0))
     below = sum(gap < 0 for gap in gaps)
     chance = robust.sign_test(below, len(gaps) - below)
-    if middle > -slack or chance > 0.05:
+    # Few evaluations cannot reach 5 % by their signs alone; how far they lie below can.
+    sure = chance <= 0.05 or (below == len(gaps) and far / math.sqrt(len(gaps)) < -_FAR_BELOW)
+    if middle > -slack or not sure:
         return None
     return below, len(gaps), middle, chance

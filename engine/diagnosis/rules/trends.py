@@ -50,7 +50,7 @@ def plateau(view: View) -> Verdict | None:
         # The held-out loss has no noise of batches: it decides where the training loss cannot.
         least, most = (-s * span / float(view.held.values[-1]) for s in (held.high, held.low))
         still = least > -FLAT and most < FLAT
-        if still and trend.low <= 0 <= trend.high:
+        if still and -trend.high * span < FLAT * now:
             flat, witness, could = True, "held-out loss", most
         flat = flat and abs(held.value * span / float(view.held.values[-1])) < FLAT
     if not flat:
