@@ -16,6 +16,7 @@ NAMES = (
     "ab",
     "preflight",
     "editor",
+    "kills",
     "frames",
 )
 

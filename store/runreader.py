@@ -180,8 +180,8 @@ class RunReader:
         folder = self.path.parent
         kept = pins.pinned(folder)
         return [
-            Checkpoint(row[0], str(folder / row[1]), *row[2:], pinned=row[0] in kept)
-            for row in rows
+            Checkpoint(step, str(folder / path), *rest, pinned=step in kept)  # type: ignore[misc]
+            for step, path, *rest in rows
         ]
 
     def events(self, after_id: int = 0) -> list[Event]:

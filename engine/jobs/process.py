@@ -54,6 +54,7 @@ _START_TOLERANCE_S = 0.05
 
 # Children of this process, kept so that a finished one can be reaped and told from a living one.
 _children: dict[int, subprocess.Popen[bytes]] = {}
+_exit_codes: dict[int, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def spawn(argv: Sequence[str], log_path: Path, env: Mapping[str, str] | None = N
     finally:
         os.close(log)
     _children[child.pid] = child
+    _exit_codes.pop(child.pid, None)
     started = start_of(child.pid)
     if started is None:
         raise WorkerDied(f"the worker ended at once (log: {log_path})", "Read the log.")
@@ -128,11 +130,17 @@ def alive(pid: int | None, started: float | None) -> bool:
     if pid is None or started is None:
         return False
     child = _children.get(pid)
-    if child is not None and child.poll() is not None:
+    if child is not None and (code := child.poll()) is not None:
+        _exit_codes[pid] = code
         del _children[pid]
         return False
     now = start_of(pid)
     return now is not None and abs(now - started) < _START_TOLERANCE_S
+
+
+def exit_code(pid: int | None) -> int | None:
+    """How a child of this program ended, negative for a signal; None where that is unknown."""
+    return None if pid is None else _exit_codes.get(pid)
 
 
 def terminate(pid: int | None, started: float | None) -> bool:

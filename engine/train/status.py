@@ -6,12 +6,11 @@ without a last word is lost. Does not know how runs are started.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, overload
 
-from engine.jobs import process
+from engine.jobs import death, process
 from engine.train import checkpoints
 from engine.train import spec as specs
 from store import runs
@@ -77,10 +76,10 @@ def _refreshed(cat: Catalogue, run: Run) -> Run:
     elif not alive and changes.get("status", run.status) in ("queued", "running"):
         changes["status"] = "lost"
         known = run.reason if run.status == "lost" else None
-        waited = state is None or state.status == "queued"
-        changes["reason"] = known or _lost_reason(cat, run.id, waited=waited)
+        changes["reason"] = known or _lost_reason(cat, run, state)
     elif not alive and changes.get("status") == "paused" and changes.get("reason"):
-        changes["status"] = "lost"  # It was waiting for room on the disk when it died.
+        changes["status"] = "lost"
+        changes["reason"] = f"The disk was full. {_lost_reason(cat, run, state)}"
     if changes.get("status", run.status) != "queued" and not _lost_its_place(run, state, changes):
         changes["place"] = None
     changed = {name: value for name, value in changes.items() if value != _value(run, name)}
@@ -125,16 +124,23 @@ def _value(run: Run, name: str) -> object:
     return {slot: getattr(run, slot) for slot in Run.__slots__}[name]
 
 
-def _lost_reason(cat: Catalogue, run_id: int, *, waited: bool) -> str:
-    if waited:
+def _lost_reason(cat: Catalogue, run: Run, state: RunState | None) -> str:
+    run_dir = cat.workspace.run_dir(run.id)
+    if state is None or state.status == "queued":
         return (
             "It waited for the device when its process ended: killed, or the machine restarted. "
             "`workbench queue --again` puts it back where it was."
         )
-    saved: Iterable[int] = (c.step for c in checkpoints.complete(cat.workspace.run_dir(run_id)))
-    newest = max(saved, default=None)
-    where = f"step {newest}" if newest is not None else "the start"
-    return (
-        "The training process is gone without a word: killed, out of memory, or the machine "
-        f"restarted. `workbench resume {run_id}` goes on from {where}."
-    )
+    used = 0.0
+    if run.machine.get("device") == "cpu":
+        with reader(cat, run.id) as run_db:
+            used = (run_db.last().get("memory_bytes") or (0, 0.0))[1] or 0.0
+    there = float(run.machine.get("memory") or 0)
+    code = process.exit_code(state.pid)
+    why = death.reason(run_dir, state.pid, code, run_dir / specs.LOG, (used, there))
+    return f"{why} `workbench resume {run.id}` goes on from {_newest(run_dir)}."
+
+
+def _newest(run_dir: Path) -> str:
+    newest = max((saved.step for saved in checkpoints.complete(run_dir)), default=None)
+    return f"step {newest}" if newest is not None else "the start"

@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.jobs import death
 from engine.models.folder import file_sha256
 from engine.models.hashes import known_weights_sha256
 from engine.render import Renderer
@@ -32,7 +33,7 @@ from store.rundb import RunWriter
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
-    from engine.train.trainer import WorkbenchTrainer
+    from engine.train.trainer import Trainer
 
 _SPARE_STEPS = 2
 _RESERVE_BYTES = 1 << 20
@@ -49,6 +50,7 @@ def main(arguments: list[str]) -> int:
     with RunWriter.open(run_dir / specs.DATABASE) as writer:
         writer.state("queued")
         try:
+            death.begin(run_dir, os.getpid())
             _keep_room(run_dir)
             devices = visible_devices(spec.device, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
             with devices_held(workspace, spec.run_id, control, writer.heartbeat, devices) as held:
@@ -172,7 +174,7 @@ def _list_checkpoints(recorder: Recorder) -> None:
         recorder.listed(kept[step])
 
 
-def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTrainer:
+def _set_up(spec: Spec, recorder: Recorder, control: Control) -> Trainer:
     """Render the snapshot, load the base, put the adapter on it.
 
     Raises:
@@ -220,9 +222,7 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> WorkbenchTraine
     return built
 
 
-def _start_text(
-    spec: Spec, trainer: WorkbenchTrainer, resume: checkpoints.Checkpoint | None
-) -> str:
+def _start_text(spec: Spec, trainer: Trainer, resume: checkpoints.Checkpoint | None) -> str:
     trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     base = "NF4" if spec.settings.load_in_4bit else spec.settings.dtype
     where = f"resumed from step {resume.step}" if resume else "started"
