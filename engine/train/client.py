@@ -17,6 +17,8 @@ from engine.models import refs
 from engine.models.folder import ModelFolder, describe, file_sha256
 from engine.models.grown import grow
 from engine.models.hashes import known_weights_sha256
+from engine.records import origin
+from engine.records.tracking import refuse_missing
 from engine.render import Renderer
 from engine.train import spec as specs
 from engine.train import turn
@@ -92,8 +94,10 @@ def start(
         _refuse_to_wait(cat)
     base = _base(cat, model)
     assert base.base is not None
+    asked = recipe
     recipe = on_top(cat, base, recipe)
     refuse(recipe, describe(base.base), this_machine())
+    refuse_missing(recipe.report_to)
     folder = grow(cat.workspace, base.base, recipe.add_tokens)
     described = describe(folder)
     renderer = Renderer.load(folder)
@@ -145,6 +149,7 @@ def start(
             start=take_along(base.adapter, run_dir) if base.adapter else None,
         ),
     )
+    origin.write(run_dir, origin.here(data=file, base=folder, asked=as_dict(asked)))
     return launch(cat, run.id, resolved.threads)
 
 

@@ -17,6 +17,8 @@ import msgspec
 from engine.machine.facts import this_machine, versions
 from engine.models import refs
 from engine.models.hashes import known_weights_sha256
+from engine.records import origin
+from engine.records.tracking import refuse_missing
 from engine.train import checkpoints
 from engine.train import spec as specs
 from engine.train.launching import found_again, launch
@@ -63,6 +65,7 @@ def fork(
     saved = intact(parent_dir, run_id, step)
     recipe = forked_recipe(spec.settings, sets, step)
     same_base(cat, spec)
+    refuse_missing(recipe.report_to)
     changed = _changed(spec.settings, recipe)
     run = runs.create(
         cat,
@@ -102,6 +105,7 @@ def fork(
             choices=(),
         ),
     )
+    origin.write(run_dir, origin.here(base=Path(spec.base)))
     return launch(cat, run.id, recipe.threads)
 
 

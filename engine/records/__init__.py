@@ -1,0 +1,1 @@
+"""Records: what a run came from, runs repeated, compared, reported and brought in from elsewhere."""

@@ -1,0 +1,34 @@
+"""Trackers that may get a run's numbers: which there are, and whether their libraries are here.
+
+Knows names and packages. Does not import them: `engine.train.trackers` does, in the training
+process.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+
+from store.errors import Unsupported
+
+PACKAGES = {
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "wandb": ("wandb",),
+    "trackio": ("trackio",),
+}
+"""Each tracker, and the packages of which one will do, the one to install first."""
+
+
+def refuse_missing(names: Iterable[str]) -> None:
+    """See that each tracker's own library can be imported, before anything is started.
+
+    Raises:
+        Unsupported: with the command that installs it.
+    """
+    for name in names:
+        packages = PACKAGES[name]
+        if not any(importlib.util.find_spec(package) for package in packages):
+            raise Unsupported(
+                f"report_to={name}: the package {packages[0]} is not installed",
+                f"pip install {packages[0]}, or leave {name} out of report_to.",
+            )
