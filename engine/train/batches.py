@@ -189,7 +189,7 @@ def training_loader(
     Args:
         capacity: tokens of a sequence that rows are packed into; 0 packs nothing.
     """
-    lengths = [len(example.ids) for example in examples]
+    lengths = [example.longest for example in examples]
     sampler: EpochSampler | PackedSampler
     if capacity:
         sampler = PackedSampler(lengths, size, seed, capacity)
@@ -200,9 +200,11 @@ def training_loader(
     )
 
 
-def evaluation_batches(examples: list[Example], size: int, collator: Collator) -> list[Batch]:
+def evaluation_batches(
+    examples: list[Example], size: int, collator: Callable[[Sequence[Example]], Batch]
+) -> list[Batch]:
     """All held-out examples, longest first, so that a batch that does not fit fails at once."""
-    ordered = sorted(examples, key=lambda example: -len(example.ids))
+    ordered = sorted(examples, key=lambda example: -example.longest)
     return [collator(ordered[start : start + size]) for start in range(0, len(ordered), size)]
 
 

@@ -25,6 +25,18 @@ _NAMES = {
     "entropy": "entropy",
     "mean_token_accuracy": "token_accuracy",
 }
+_PREFERENCE = frozenset(
+    [
+        "rewards/chosen",
+        "rewards/rejected",
+        "rewards/margins",
+        "rewards/accuracies",
+        "logps/chosen",
+        "logps/rejected",
+        "kl",
+    ]
+)
+"""What TRL's preference trainers measure, under its names."""
 
 
 class Recorder:
@@ -79,6 +91,7 @@ class Recorder:
         """
         now = time.perf_counter()
         values = {ours: float(logs[theirs]) for theirs, ours in _NAMES.items() if theirs in logs}
+        values |= {name: float(value) for name, value in logs.items() if name in _PREFERENCE}
         values["epoch"] = epoch
         values["memory_bytes"] = float(memory or self._process.memory_info().rss)
         tokens = float(logs.get("num_tokens", self._tokens))

@@ -39,24 +39,26 @@ from engine.train.loading import (
 )
 from engine.train.optimizing import Optimizing
 from engine.train.probes import Prober
-from engine.train.recipe import Recipe
+from engine.train.recipe import PREFERENCE, Recipe
 from engine.train.recording import Recorder
 from engine.train.saving import Saving
 from engine.train.schedule import Schedule
 from engine.train.scoring import Scoring
 from engine.train.spec import Spec
 from engine.train.telling import Telling
+from engine.train.watched import Watched
 
 _EVAL_BATCH = 8
 
+Trainer = Any
+"""`WorkbenchTrainer`, or one of `engine.train.methods.preference`: a `transformers.Trainer` with
+`Saving`, `Optimizing`, `Halving`, `Telling` and `Watched`."""
 
-class WorkbenchTrainer(Saving, Optimizing, Scoring, Halving, Telling, SFTTrainer):  # type: ignore[misc]
+
+class WorkbenchTrainer(Saving, Optimizing, Scoring, Halving, Telling, Watched, SFTTrainer):  # type: ignore[misc]
     """See the module."""
 
     ours: TrainingParts
-
-    def get_train_dataloader(self) -> EpochLoader:
-        return self.ours.loader
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         if self.args.bf16 and not self.ours.recipe.use_dora:
@@ -65,18 +67,8 @@ class WorkbenchTrainer(Saving, Optimizing, Scoring, Halving, Telling, SFTTrainer
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Mean loss, entropy and accuracy over every held-out token, then the sample answers."""
-        parts, step = self.ours, self.state.global_step
         self.cast_inputs(self.model, on=True)
-        values: dict[str, float] = {}
-        if parts.eval_batches and parts.schedule.wants_evaluation(step):
-            values = self._measure(parts.eval_batches)
-            parts.recorder.evaluation(step, values)
-        if parts.prober and parts.schedule.wants_probes(step):
-            self._sample(step)
-        parts.schedule.evaluated(step, self.control)
-        parts.recorder.mark()
-        return values
+        return super().evaluate()
 
     def _measure(self, batches: list[Batch]) -> dict[str, float]:
         self.model.eval()
@@ -90,14 +82,6 @@ class WorkbenchTrainer(Saving, Optimizing, Scoring, Halving, Telling, SFTTrainer
         tokens = max(sums[3].item(), 1.0)
         names = ("eval_loss", "eval_entropy", "eval_token_accuracy")
         return {name: sums[i].item() / tokens for i, name in enumerate(names)}
-
-    def _sample(self, step: int) -> None:
-        parts = self.ours
-        for label in ("base", "adapter") if step == 0 else ("adapter",):
-            for answer in parts.prober.answers(self.model, base=label == "base"):
-                parts.recorder.writer.sample(
-                    step, answer.prompt, label, answer.text, answer.tokens, answer.stop
-                )
 
 
 @dataclasses.dataclass(slots=True)
@@ -114,7 +98,7 @@ class TrainingParts:
     schedule: Schedule
 
 
-def build(spec: Spec, pad_id: int, output_dir: Path) -> WorkbenchTrainer:
+def build(spec: Spec, pad_id: int, output_dir: Path) -> Trainer:
     """A trainer with base and adapter, ready but for `ours`.
 
     Raises:
@@ -123,15 +107,29 @@ def build(spec: Spec, pad_id: int, output_dir: Path) -> WorkbenchTrainer:
     base = Path(spec.base)
     recipe = spec.settings
     peak = Peak()
-    trainer = WorkbenchTrainer(
-        model=load_base(base, recipe, spec.device),
-        args=_arguments(recipe, spec.device, output_dir),
-        # TRL wants a dataset at hand; the batches come from `ours.loader`, as they are.
-        train_dataset=Dataset.from_dict({"input_ids": [[pad_id]], "labels": [[pad_id]]}),
-        data_collator=Collator(pad_id),
-        processing_class=load_tokenizer(base),
-        peft_config=lora(recipe, base),
-    )
+    model, tokenizer = load_base(base, recipe, spec.device), load_tokenizer(base)
+    common = _common_arguments(recipe, spec.device, output_dir)
+    adapter = lora(recipe, base)
+    if recipe.method in PREFERENCE:
+        from engine.train.methods import preference
+
+        made = preference.make(recipe, model, common, tokenizer, adapter)
+    else:
+        made = WorkbenchTrainer(
+            model=model,
+            args=SFTConfig(
+                **common,
+                max_length=recipe.max_length,
+                loss_type=recipe.loss_type,
+                dataset_kwargs={"skip_prepare_dataset": True},
+            ),
+            # TRL wants a dataset at hand; the batches come from `ours.loader`, as they are.
+            train_dataset=Dataset.from_dict({"input_ids": [[pad_id]], "labels": [[pad_id]]}),
+            data_collator=Collator(pad_id),
+            processing_class=tokenizer,
+            peft_config=adapter,
+        )
+    trainer: Trainer = made
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Fitting(trainer, spec, peak))
     ready(trainer.model)
@@ -142,6 +140,10 @@ def loaders(
     recipe: Recipe, train: list[Example], held_out: list[Example], pad_id: int
 ) -> tuple[EpochLoader, list[Batch]]:
     """Training batches and evaluation batches."""
+    if recipe.method in PREFERENCE:
+        from engine.train.methods import preference
+
+        return preference.loaders(recipe, train, held_out, pad_id)
     padded = Collator(pad_id)
     size = recipe.per_device_train_batch_size
     skips = recipe.attn_implementation not in DENSE_MASKS
@@ -157,33 +159,31 @@ def loaders(
     return loader, evaluation_batches(held_out, max(size, _EVAL_BATCH), padded)
 
 
-def _arguments(recipe: Recipe, device: str, output_dir: Path) -> SFTConfig:
-    return SFTConfig(
-        output_dir=str(output_dir),
-        num_train_epochs=recipe.num_train_epochs,
-        max_steps=recipe.max_steps,
-        per_device_train_batch_size=recipe.per_device_train_batch_size,
-        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.lr_scheduler_type,
-        warmup_steps=recipe.warmup_steps,
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        optim=recipe.optim,
-        seed=recipe.seed,
-        activation_checkpointing=recipe.gradient_checkpointing,
-        bf16=recipe.dtype == "bfloat16",
-        use_cpu=device == "cpu",
-        max_length=recipe.max_length,
-        loss_type=recipe.loss_type,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        logging_strategy="steps",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        eval_strategy="no",
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_pin_memory=False,  # Ours pins where there is a GPU to copy to meanwhile.
-        accelerator_config={"non_blocking": device == "cuda"},
-    )
+def _common_arguments(recipe: Recipe, device: str, output_dir: Path) -> dict[str, Any]:
+    """What every trainer of ours is told."""
+    return {
+        "output_dir": str(output_dir),
+        "num_train_epochs": recipe.num_train_epochs,
+        "max_steps": recipe.max_steps,
+        "per_device_train_batch_size": recipe.per_device_train_batch_size,
+        "gradient_accumulation_steps": recipe.gradient_accumulation_steps,
+        "learning_rate": recipe.learning_rate,
+        "lr_scheduler_type": recipe.lr_scheduler_type,
+        "warmup_steps": recipe.warmup_steps,
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.max_grad_norm,
+        "optim": recipe.optim,
+        "seed": recipe.seed,
+        "activation_checkpointing": recipe.gradient_checkpointing,
+        "bf16": recipe.dtype == "bfloat16",
+        "use_cpu": device == "cpu",
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,  # Ours pins where there is a GPU to copy to meanwhile.
+        "accelerator_config": {"non_blocking": device == "cuda"},
+    }

@@ -11,6 +11,7 @@ chosen.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from engine.train.batches import Batch
 from engine.train.choosing import DataFacts
 from engine.train.examples import IGNORED, Example
 from engine.train.fit.estimate import estimate
+from engine.train.fit.speed import PRODUCT_SIDE
 from engine.train.randomness import RandomState
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ def probe(trainer: WorkbenchTrainer, batch: Batch, peak: Peak) -> Probe:
     random = RandomState.now()
     held = _optimizer_to_come(trainer)
     try:
-        items = torch.tensor(_trained(batch["labels"]), device=trainer.args.device)
+        items = trainer._get_num_items_in_batch([batch], trainer.args.device)
         while True:
             tried = trainer.room
             peak.reset()
@@ -128,10 +130,6 @@ def _optimizer_to_come(trainer: WorkbenchTrainer) -> torch.Tensor | None:
     return torch.full((size,), 1, dtype=torch.uint8, device=trainer.args.device)
 
 
-def _trained(labels: torch.Tensor) -> int:
-    return max(int((labels[..., 1:] != IGNORED).sum()), 1)
-
-
 class Fitting(TrainerCallback):  # type: ignore[misc]
     """Writes down what was expected, what the probe found, and what the run took."""
 
@@ -157,8 +155,9 @@ class Fitting(TrainerCallback):  # type: ignore[misc]
     def _estimate(self) -> None:
         parts, spec = self._trainer.ours, self._spec
         examples = parts.loader.examples
+        rate = None if torch.cuda.is_available() else _product_rate()
         expected = estimate(
-            parts.recipe, describe(Path(spec.base)), this_machine(), facts_of(examples)
+            parts.recipe, describe(Path(spec.base)), this_machine(), facts_of(examples), rate
         )
         detail = {
             "growth_bytes": expected.tensor_bytes,
@@ -192,13 +191,26 @@ class Fitting(TrainerCallback):  # type: ignore[misc]
         writer.fit("measured", state.global_step, most, seconds, detail)
 
 
+def _product_rate() -> float:
+    """As `speed.product_rate`, by torch: NumPy's library would end a process that is short of
+    memory."""
+    a = torch.ones(PRODUCT_SIDE, PRODUCT_SIDE)
+    best = math.inf
+    for _ in range(5):
+        began = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - began)
+    return 2 * PRODUCT_SIDE**3 / best / torch.get_num_threads()
+
+
 def facts_of(examples: Sequence[Example]) -> DataFacts:
     """The numbers of the rows that are trained on."""
-    lengths = [len(example.ids) for example in examples]
+    every = [sequence for example in examples for sequence in example.sequences]
+    lengths = [len(sequence.ids) for sequence in every]
     tokens = sum(lengths)
-    trained = sum(int((example.labels != IGNORED).sum()) for example in examples)
+    trained = sum(int((sequence.labels != IGNORED).sum()) for sequence in every)
     return DataFacts(
-        rows=len(lengths),
+        rows=len(examples),
         tokens=tokens,
         longest=max(lengths, default=0),
         mean_length=tokens / max(len(lengths), 1),

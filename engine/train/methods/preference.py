@@ -1,0 +1,232 @@
+"""TRL's DPOTrainer and KTOTrainer, fed, watched and saved our way (heavy).
+
+The losses are TRL's. The reference is the base with the adapter switched off, or, where a run
+began on top of an adapter, a frozen copy of that adapter: never a second base. What differs from
+TRL: ids come from our renderer, every row of an optimizer step weighs alike however the step is
+cut into batches, and evaluation weighs every held-out row alike.
+
+Knows the trainers' hooks. Does not know how a step is written down (`telling`) or saved (`saving`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
+
+from engine.train.batches import Batch, EpochLoader, evaluation_batches, training_loader
+from engine.train.examples import Example
+from engine.train.fit.halving import Halving
+from engine.train.loading import assert_unpacked
+from engine.train.methods.collating import PairCollator, VerdictCollator
+from engine.train.optimizing import Optimizing
+from engine.train.recipe import Recipe
+from engine.train.saving import Saving
+from engine.train.telling import Telling
+from engine.train.watched import Watched
+
+Inputs = dict[str, Any]
+
+_EVAL_BATCH = 8
+_MEANS = (
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/accuracies",
+    "logps/chosen",
+    "logps/rejected",
+    "kl",
+    "entropy",
+    "mean_token_accuracy",
+)
+_RENAMED = {"mean_token_accuracy": "token_accuracy"}
+
+
+class Preferring(Watched):
+    """What both trainers have in common."""
+
+    loss_is_scaled_for_ga = True
+    accelerator: Any
+    args: Any
+    _metrics: Any
+    _total_train_tokens: int
+    _tokens_before = 0
+
+    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        """As it is: TRL only wants one at hand, and tokenises nothing here."""
+        return dataset
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Inputs,
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """TRL's mean over the batch, weighted by the batch's share of the step's rows."""
+        loss = super().compute_loss(model, inputs, return_outputs)  # type: ignore[misc]
+        if num_items_in_batch is None:
+            return loss
+        share = self.weight_of(inputs) * self.accelerator.num_processes
+        return loss * share / torch.as_tensor(num_items_in_batch).clamp(min=1)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Inputs], device: Any) -> Any:
+        """The rows of an optimizer step, over all devices."""
+        rows = torch.tensor(sum(map(self.weight_of, batch_samples)), device=device)
+        return self.accelerator.gather(rows).sum() if self.args.world_size > 1 else rows
+
+    def weight_of(self, inputs: Inputs) -> int:
+        """Rows of a batch that are trained on."""
+        rows = self.rows_of(inputs)
+        return int(inputs["completion_mask"][:rows].any(1).sum())
+
+    def rows_of(self, inputs: Inputs) -> int:
+        """Rows of a batch."""
+        return len(inputs["input_ids"])
+
+    def begin_step(self) -> None:
+        """Note what to go back to."""
+        super().begin_step()  # type: ignore[misc]
+        self._tokens_before = self._total_train_tokens
+
+    def forget_step(self) -> None:
+        """Count a step that is taken again only once."""
+        self._metrics["train"].clear()
+        self._total_train_tokens = self._tokens_before
+
+    def _measure(self, batches: list[Batch]) -> dict[str, float]:
+        self.model.eval()
+        sums = torch.zeros(2 + 2 * len(_MEANS), dtype=torch.float64)
+        with torch.no_grad():
+            for batch in batches:
+                self.ours.control.poll()
+                sums += self.added_up(self.measure, batch)  # type: ignore[attr-defined]
+        self.model.train()
+        assert_unpacked(self.model)
+        totals, weights = sums.view(-1, 2).unbind(1)
+        names = ("loss", *(_RENAMED.get(name, name) for name in _MEANS))
+        means = zip(names, totals.tolist(), weights.tolist(), strict=True)
+        values = {f"eval_{name}": total / weight for name, total, weight in means if weight}
+        better, worse = "eval_rewards/chosen", "eval_rewards/rejected"
+        if better in values and worse in values:
+            values["eval_rewards/margins"] = values[better] - values[worse]
+        return values
+
+    def measure(self, batch: Inputs) -> torch.Tensor:
+        """(sum, weight) of the loss and of each of `_MEANS`, flat, without gradients."""
+        inputs = self._prepare_inputs(dict(batch))  # type: ignore[attr-defined]
+        loss = self._compute_loss(self.model, inputs, False)  # type: ignore[attr-defined]
+        found = self._metrics["eval"]
+        weights = self._weights(inputs)
+        pairs = [(float(loss), weights["loss"])]
+        pairs += [(found[n][-1], weights[n]) if found.get(n) else (0.0, 0.0) for n in _MEANS]
+        found.clear()
+        return torch.tensor([[v * w, w] for v, w in pairs], dtype=torch.float64).flatten()
+
+    def _weights(self, inputs: Inputs) -> dict[str, float]:
+        """How much a batch's mean of each value counts."""
+        good, bad = self._sides(inputs)
+        trained = inputs["completion_mask"][:, 1:].sum(1).double()
+        rows = self.rows_of(inputs)
+        return {
+            "loss": rows,
+            "rewards/chosen": good,
+            "rewards/rejected": bad,
+            "rewards/accuracies": rows,
+            "logps/chosen": good,
+            "logps/rejected": bad,
+            "kl": rows,
+            "entropy": float(trained.sum()),
+            "mean_token_accuracy": float(trained[:rows].sum()),
+        }
+
+    def _sides(self, inputs: Inputs) -> tuple[int, int]:
+        """How many answers of a batch are better ones, and how many worse."""
+        raise NotImplementedError
+
+
+class DPO(Saving, Optimizing, Preferring, Halving, Telling, DPOTrainer):  # type: ignore[misc]
+    """Pairs of answers."""
+
+    def rows_of(self, inputs: Inputs) -> int:
+        """Pairs of a batch."""
+        return len(inputs["input_ids"]) // 2
+
+    def pieces_of(self, inputs: Inputs, pieces: int) -> Iterator[tuple[Inputs, float | None]]:
+        """Pairs stay together."""
+        rows = self.rows_of(inputs)
+        each = -(-rows // pieces)
+        for start in range(0, rows, each):
+            end = min(start + each, rows)
+            places = [*range(start, end), *range(rows + start, rows + end)]
+            yield {name: value[places] for name, value in inputs.items()}, None
+
+    def _sides(self, inputs: Inputs) -> tuple[int, int]:
+        rows = self.rows_of(inputs)
+        return rows, rows
+
+
+class KTO(Saving, Optimizing, Preferring, Halving, Telling, KTOTrainer):  # type: ignore[misc]
+    """Answers marked good or bad."""
+
+    def _sides(self, inputs: Inputs) -> tuple[int, int]:
+        good = int(inputs["label"].sum())
+        return good, len(inputs["label"]) - good
+
+
+def make(
+    recipe: Recipe, model: Any, common: dict[str, Any], tokenizer: Any, adapter: Any
+) -> DPO | KTO:
+    """A trainer for `method=dpo` or `kto`, ready but for `ours`.
+
+    Args:
+        common: arguments that every trainer of ours has.
+        adapter: PEFT's configuration.
+    """
+    settings: dict[str, Any] = {
+        **common,
+        "max_length": recipe.max_length,
+        "beta": recipe.beta,
+        # TRL would turn the adapter's dropout off as well, whatever the recipe says.
+        "disable_dropout": False,
+    }
+    at_hand: dict[str, list[str]] = {"prompt": [""], "chosen": [""], "rejected": [""]}
+    parts: dict[str, Any] = {
+        "model": model,
+        "train_dataset": Dataset.from_dict(at_hand),
+        "data_collator": PairCollator(0),
+        "processing_class": tokenizer,
+        "peft_config": adapter,
+    }
+    if recipe.method == "dpo":
+        return DPO(args=DPOConfig(**settings, loss_type=[recipe.loss_type]), **parts)
+    weights = {
+        "desirable_weight": recipe.desirable_weight,
+        "undesirable_weight": recipe.undesirable_weight,
+    }
+    return KTO(args=KTOConfig(**settings, loss_type=recipe.loss_type, **weights), **parts)
+
+
+def loaders(
+    recipe: Recipe, train: list[Example], held_out: list[Example], pad_id: int
+) -> tuple[EpochLoader, list[Batch]]:
+    """Training batches and evaluation batches."""
+
+    def collator(examples: list[Example]) -> Any:
+        if recipe.method == "dpo":
+            return PairCollator(pad_id)
+        mismatched = recipe.loss_type == "kto"
+        return VerdictCollator(pad_id, recipe.max_length, examples, mismatched=mismatched)
+
+    size = recipe.per_device_train_batch_size
+    loader = training_loader(
+        train,
+        size,
+        recipe.seed,
+        collator(train),
+        grouped=recipe.train_sampling_strategy == "group_by_length",
+        pin_memory=torch.cuda.is_available(),
+    )
+    return loader, evaluation_batches(held_out, max(size, _EVAL_BATCH), collator(held_out))

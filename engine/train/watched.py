@@ -1,0 +1,51 @@
+"""Evaluating and answering during training (heavy): a mixin for every trainer of ours.
+
+Knows when the schedule wants what, and who writes it down. Does not know how a held-out batch is
+measured: that is the trainer's `_measure`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.train.batches import Batch, EpochLoader
+    from engine.train.trainer import TrainingParts
+
+
+class Watched:
+    """See the module."""
+
+    ours: TrainingParts
+    model: Any
+    state: Any
+    control: Any
+
+    def get_train_dataloader(self) -> EpochLoader:
+        """Batches as they are: in our order, from our renderer."""
+        return self.ours.loader
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The held-out rows, then the sample answers, as far as they are due."""
+        parts, step = self.ours, self.state.global_step
+        values: dict[str, float] = {}
+        if parts.eval_batches and parts.schedule.wants_evaluation(step):
+            values = self._measure(parts.eval_batches)
+            parts.recorder.evaluation(step, values)
+        if parts.prober and parts.schedule.wants_probes(step):
+            self._sample(step)
+        parts.schedule.evaluated(step, self.control)
+        parts.recorder.mark()
+        return values
+
+    def _measure(self, batches: list[Batch]) -> dict[str, float]:
+        """`eval_loss` and what else the method measures, every token or row weighed alike."""
+        raise NotImplementedError
+
+    def _sample(self, step: int) -> None:
+        parts = self.ours
+        for label in ("base", "adapter") if step == 0 else ("adapter",):
+            for answer in parts.prober.answers(self.model, base=label == "base"):
+                parts.recorder.writer.sample(
+                    step, answer.prompt, label, answer.text, answer.tokens, answer.stop
+                )
