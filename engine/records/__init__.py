@@ -1,1 +1,1 @@
-"""Records: what a run came from, runs repeated, compared, reported and brought in from elsewhere."""
+"""Records: where a run came from; runs repeated, compared, reported, brought in from elsewhere."""

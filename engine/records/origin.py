@@ -51,7 +51,7 @@ class Git(msgspec.Struct, frozen=True):
 
 
 class Data(msgspec.Struct, frozen=True):
-    """One file of the dataset when its rows were frozen; unsaved edits are in the snapshot alone."""
+    """A file as it was when its rows were frozen; unsaved edits are in the snapshot alone."""
 
     path: str
     bytes: int
