@@ -9,8 +9,18 @@ from __future__ import annotations
 from textual.color import Color
 from textual.theme import Theme
 
-SIDES = {"side-a": "#4C9BE8", "side-b": "#E8924C"}
-"""Blue and orange of equal weight, readable on dark and on light ground."""
+RUN_COLOURS = (
+    "#56B4E9", "#E69F40", "#2FBF8F", "#B58BE8", "#E2714A", "#E87FB4",
+    "#9CBF3F", "#4FC4CF", "#D2B04C", "#7F8CFF", "#F09A8A", "#9DB2C8",
+)  # fmt: skip
+"""The colours of runs, by their number: neighbours are far apart, none is a shade of another."""
+
+SIDES = {
+    "side-a": "#4C9BE8",
+    "side-b": "#E8924C",
+    **{f"run-{slot}": colour for slot, colour in enumerate(RUN_COLOURS)},
+}
+"""Blue and orange of equal weight, readable on dark and on light ground; then the runs'."""
 
 
 def quiet(variables: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ how a run is resumed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual.content import Content
@@ -15,10 +15,12 @@ from textual.content import Content
 from engine.train import client
 from engine.train.recipe import RECIPE_FIELDS
 from screens.safe import line, visible
+from screens.theme import RUN_COLOURS
 from screens.train.form import as_text
-from screens.train.reading import curve
+from screens.train.reading import curve, stamp
 from screens.widgets import words
 from screens.widgets.braille import Curve
+from screens.widgets.ink import run_colour, run_ink
 from screens.widgets.linelist import Cells, LineList
 from screens.widgets.sparkline import sparkline
 from store.catalogue import Catalogue
@@ -56,31 +58,43 @@ class Ledger:
         return any(item.run.status in words.ALIVE for item in self.lines)
 
 
-def read_ledger(cat: Catalogue, wanted: Sequence[tuple[int, str]]) -> Ledger:
-    """Read every run's trend, and the curves of the wanted ones.
+class LedgerReader:
+    """Reads the ledger again and again; a run that wrote nothing since is not opened again."""
 
-    Args:
-        wanted: run ids with the style that each curve takes.
-    """
-    lines = []
-    curves: dict[int, tuple[Curve, ...]] = {}
-    for run in client.refresh(cat):
-        with client.reader(cat, run.id) as reader:
-            trend = reader.series("loss", points=TREND).means
-            measured = [c.eval_loss for c in reader.checkpoints() if c.eval_loss is not None]
-            lines.append(Line(run, trend, min(measured, default=None)))
-            for run_id, style in wanted:
-                if run_id == run.id:
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[object, Line]] = {}
+
+    def read(self, cat: Catalogue, wanted: Sequence[tuple[int, str]]) -> Ledger:
+        """Every run's trend, and the curves of the wanted ones.
+
+        Args:
+            wanted: run ids with the style that each curve takes.
+        """
+        lines = []
+        curves: dict[int, tuple[Curve, ...]] = {}
+        for run in client.refresh(cat):
+            seen = stamp([cat.workspace.run_dir(run.id)])
+            known = self._known.get(run.id)
+            styles = [style for run_id, style in wanted if run_id == run.id]
+            if known is not None and known[0] == seen and not styles:
+                lines.append(replace(known[1], run=run))
+                continue
+            with client.reader(cat, run.id) as reader:
+                trend = reader.series("loss", points=TREND * 2).means
+                measured = [c.eval_loss for c in reader.checkpoints() if c.eval_loss is not None]
+                lines.append(Line(run, trend, min(measured, default=None)))
+                self._known[run.id] = (seen, lines[-1])
+                for style in styles:
                     held = reader.series("eval_loss", points=POINTS)
-                    curves[run.id] = _curves(run, style, reader.series("loss", points=POINTS), held)
-    return Ledger(tuple(lines), curves)
+                    loss = reader.series("loss", points=POINTS)
+                    curves[run.id] = _curves(run, style, loss, held)
+        return Ledger(tuple(lines), curves)
 
 
 def _curves(run: Run, style: str, loss: Series, held: Series) -> tuple[Curve, ...]:
     """Training loss as a line, held-out loss as marks of the same colour."""
-    if style == "train":
-        return (curve(loss, "train", style), curve(held, "held out", "held", "○"))
-    name = f"{'A' if style == 'side-a' else 'B'} run {run.id}"
+    side = {"side-a": "A ", "side-b": "B "}.get(style)
+    name = "train" if side is None else f"{side}run {run.id}"
     return (curve(loss, name, style), curve(held, "held out", style, "○"))
 
 
@@ -108,6 +122,7 @@ class Widths:
     model: int
     data: int
     trend: int
+    why: int = 0
 
     FIXED: ClassVar[int] = 3 + 4 + 9 + 8 + 16 + 4
 
@@ -116,10 +131,12 @@ class Widths:
         free = max(width - cls.FIXED, 20)
         if free < 50:
             return cls(free - 22 if free > 34 else 12, 0, 12, max(min(free - 24, 8), 0))
+        why = min(free // 3, 40) if free >= 80 else 0
+        free -= why
         trend = min(free // 4, TREND)
         model = min((free - trend) // 4, 16)
         data = min((free - trend) // 3, 26)
-        return cls(min(free - trend - model - data, 40), model, data, trend)
+        return cls(min(free - trend - model - data, 40), model, data, trend, why)
 
 
 def heading(width: int) -> Content:
@@ -129,20 +146,29 @@ def heading(width: int) -> Content:
         " " * 3, "id".rjust(3) + " ", "name".ljust(wide.name + 1),
         "model".ljust(wide.model + 1) if wide.model else "",
         "data".ljust(wide.data + 1), "loss".rjust(8) + " ", "best".rjust(7) + " ",
-        "state".ljust(16), "loss over steps" if wide.trend > 14 else "trend" * (wide.trend > 5),
+        "state".ljust(16),
+        ("loss over steps" if wide.trend > 14 else "trend" * (wide.trend > 5)).ljust(wide.trend),
+        "  why it ended, or its note" if wide.why else "",
     ]  # fmt: skip
     return Content.styled("".join(columns), "$foreground 60%")
 
 
-class RunList(LineList):
-    """The runs; A and B are marked on the left."""
+_RUN_INKS = tuple(f"line--{run_ink(slot)}" for slot in range(len(RUN_COLOURS)))
+_RUN_CSS = "\n".join(
+    f"& > .{ink} {{ color: {run_colour(slot)}; }}" for slot, ink in enumerate(_RUN_INKS)
+)
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"line--side-a", "line--side-b"}
-    DEFAULT_CSS = """
-    RunList {
-        & > .line--side-a { color: $side-a; text-style: bold; }
-        & > .line--side-b { color: $side-b; text-style: bold; }
-    }
+
+class RunList(LineList):
+    """The runs, each with its colour; A and B are marked in its place."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"line--side-a", "line--side-b", *_RUN_INKS}
+    DEFAULT_CSS = f"""
+    RunList {{
+        & > .line--side-a {{ color: $side-a; text-style: bold; }}
+        & > .line--side-b {{ color: $side-b; text-style: bold; }}
+        {_RUN_CSS}
+    }}
     """
 
     def __init__(self) -> None:
@@ -180,7 +206,7 @@ class RunList(LineList):
         loss = "–" if not run.step else "NaN" if run.loss is None else f"{run.loss:.3f}"
         best = f"@{run.best_step:,}" if run.best_step is not None else "–"
         cells = [
-            (f" {side or ' '} ", f"side-{side.lower()}" if side else "plain"),
+            (f" {side or '●'} ", f"side-{side.lower()}" if side else run_ink(run.id)),
             (f"{run.id:>3} ", "muted"),
             (_fitted(run.name, wide.name) + " ", "plain"),
         ]
@@ -192,8 +218,10 @@ class RunList(LineList):
             (f"{loss:>8} ", "bad" if loss == "NaN" else "plain"),
             (f"{best:>7} ", "plain"),
             (_fitted(state, 15) + " ", tone),
-            (sparkline(item.trend, wide.trend), "accent" if tone == "accent" else "muted"),
-        ]
+            (sparkline(item.trend, wide.trend).ljust(wide.trend), run_ink(run.id)),
+            (f"  {_fitted(run.reason or run.note, wide.why - 2)}" if wide.why else "",
+             "bad" if run.reason and tone == "bad" else "muted"),
+        ]  # fmt: skip
 
 
 def differences(a: Run, b: Run) -> list[tuple[str, str, str]]:

@@ -22,16 +22,17 @@ from screens.actions import bindings, room_actions
 from screens.base import ChatWith, ExportRef, ShowRun
 from screens.runs.ledger import (
     Ledger,
+    LedgerReader,
     Line,
     RunList,
     compare_words,
     heading,
-    read_ledger,
     run_words,
 )
 from screens.widgets import words
-from screens.widgets.chart import LossChart
+from screens.widgets.chart import Chart
 from screens.widgets.chartkeys import ChartRoom
+from screens.widgets.ink import run_ink
 from screens.widgets.linelist import LineList
 from screens.widgets.modals import LineModal
 from screens.widgets.pane import EmptyState, Pane
@@ -73,6 +74,7 @@ class RunsRoom(ChartRoom):
     def __init__(self) -> None:
         super().__init__()
         self.ledger = Ledger((), {})
+        self._reader = LedgerReader()
         self._looking = False
         self._again = False
         self._timer: Timer | None = None
@@ -87,7 +89,7 @@ class RunsRoom(ChartRoom):
             yield Static(id="runs-heading")
             yield RunList()
         with Pane(id="compare-pane"):
-            yield LossChart("loss", empty="This run has measured nothing yet.")
+            yield Chart("loss", empty="This run has measured nothing yet.")
             with VerticalScroll(id="compare-scroll", can_focus=False):
                 yield Static(id="compare-words")
 
@@ -123,7 +125,7 @@ class RunsRoom(ChartRoom):
         """The runs whose curves are shown, with their colours."""
         if len(self.listing.chosen) == 2:
             return list(zip(self.listing.chosen, ("side-a", "side-b"), strict=True))
-        return [(self.current.run.id, "train")] if self.current else []
+        return [(self.current.run.id, run_ink(self.current.run.id))] if self.current else []
 
     def _look_now(self) -> None:
         if self._looking:
@@ -136,7 +138,7 @@ class RunsRoom(ChartRoom):
     def _look(self, wanted: list[tuple[int, str]]) -> None:
         try:
             with self.open_catalogue() as cat:
-                ledger = read_ledger(cat, wanted)
+                ledger = self._reader.read(cat, wanted)
         finally:
             self._looking = False  # before the message: its handler may ask for the next look
         self.post_message(Looked(ledger))
@@ -270,7 +272,7 @@ class RunsRoom(ChartRoom):
     def _resume(self, run_id: int) -> None:
         with self.open_catalogue() as cat:
             client.resume(cat, run_id)
-            self.post_message(Looked(read_ledger(cat, [])))
+            self.post_message(Looked(LedgerReader().read(cat, [])))
         self.app.call_from_thread(self.shell.look_at_runs)
 
     def action_stop(self) -> None:

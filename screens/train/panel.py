@@ -1,120 +1,64 @@
-"""The live panel of a run: progress, loss, figures, sample answers, events.
+"""The live panel of a run: progress, charts, figures, answers, what it means, what happened.
 
-Knows how one look at a run is laid out, narrow and wide. Does not read anything and starts
-nothing: the room hands it a `Look`.
+Knows how one look at a run is laid out, narrow and wide, and which view of it is shown. Does not
+read anything and starts nothing: the room hands it a `Look`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Literal
 
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.reactive import reactive
-from textual.widget import Widget
 from textual.widgets import Static
 
-from screens.safe import line, text
-from screens.train.figures import Figures
-from screens.train.reading import Look, Pace
+from screens.safe import line
+from screens.train.answers import AGAINST, AnswerPane, answers_at
+from screens.train.figures import Figures, Reading, charted, figure_of
+from screens.train.grid import ChartGrid, grid_metrics
+from screens.train.happenings import sign_of
+from screens.train.meaning import short_words
+from screens.train.progress import Progress
+from screens.train.reading import Look
+from screens.train.suites import suite_words
 from screens.widgets import words
-from screens.widgets.chart import LossChart
+from screens.widgets.chart import Chart
+from screens.widgets.ink import run_colour
 from screens.widgets.pane import Pane
-from store.rundb import Event, Sample
+from store.rundb import Event
 
-EVENT_SIGNS = {"info": ("·", "$foreground 60%"), "warn": ("!", "$text-warning"),
-               "error": ("✗", "$text-error")}  # fmt: skip
-
-
-class Progress(Widget):
-    """One line: state, bar, step, epoch, time left."""
-
-    DEFAULT_CSS = "Progress { height: 1; }"
-    look: reactive[Look | None] = reactive[Look | None](None)
-    left: reactive[float | None] = reactive[float | None](None)
-    """Seconds to the last step, None while unknown."""
-
-    def render(self) -> Content:
-        if self.look is None:
-            return Content("")
-        run = self.look.run
-        state = words.state(run.status)
-        facts = self._facts(self.look)
-        if not run.total_steps or run.status not in words.ALIVE:
-            return Content.assemble(state, "  ", facts)
-        width = self.size.width - state.cell_length - facts.cell_length - 4
-        middle = words.bar(run.step / run.total_steps, width) if width >= 6 else Content("")
-        return Content.assemble(state, "  ", middle, "  ", facts)
-
-    def _facts(self, look: Look) -> Content:
-        run = look.run
-        parts = []
-        if run.total_steps:
-            parts.append(f"step {run.step:,}/{run.total_steps:,}")
-        if look.epoch is not None:
-            parts.append(f"epoch {look.epoch:.1f}")
-        if run.status == "queued":
-            parts.append("waiting for the device")
-        elif run.status == "running" and not run.total_steps:
-            parts.append("getting ready: libraries, model and data are read")
-        if self.left is not None:
-            parts.append(f"ETA {words.duration(self.left)}")
-        if run.finished is not None and run.started is not None:
-            parts.append(f"took {words.duration(run.finished - run.started)}")
-        if look.best is not None and run.status not in words.ALIVE:
-            parts.append(f"best held out {look.best[1]:.3f} @{look.best[0]:,}")
-        facts = Content.styled(" · ".join(parts), "$foreground 60%")
-        if run.reason and run.status not in ("running", "queued"):
-            facts = Content.assemble(line(run.reason, limit=160), "  ", facts)
-            return facts.truncate(max(self.size.width - 12, 20), ellipsis=True)
-        return facts
-
-
-def probe_words(samples: Sequence[Sample], number: int) -> tuple[str, Content]:
-    """Title and text of the `number`-th prompt's answers: A base above, B the newest below."""
-    prompts = list(dict.fromkeys(sample.prompt for sample in samples))
-    if not prompts:
-        return "sample answers", Content.styled(
-            "Answers of base and adapter appear here at every evaluation.", "$foreground 60%"
-        )
-    place = number % len(prompts)
-    answers = [sample for sample in samples if sample.prompt == prompts[place]]
-    base = next((sample for sample in answers if sample.model == "base"), None)
-    newest = next((sample for sample in reversed(answers) if sample.model != "base"), None)
-    lines = [Content.assemble(("› ", "$accent bold")) + text(prompts[place], limit=2000)]
-    for sign, who, colour, sample in (
-        ("A", "base", "$side-a", base),
-        ("B", f"step {newest.step:,}" if newest else "adapter", "$side-b", newest),
-    ):
-        lines.append(Content.styled(f"{sign} {who}", f"{colour} bold"))
-        lines.append(
-            text(sample.text.strip() or "(nothing)", limit=4000)
-            if sample
-            else Content.styled("not answered yet", "$foreground 60%")
-        )
-    return f"sample answer {place + 1} of {len(prompts)}", Content("\n").join(lines)
+View = Literal["overview", "grid", "full", "answers", "suites"]
+VIEWS: tuple[View, ...] = ("overview", "grid", "full", "answers", "suites")
+_TONES = {"quiet": "$foreground 60%", "good": "$text-success", "warn": "$text-warning",
+          "bad": "$text-error"}  # fmt: skip
 
 
 def event_line(event: Event) -> Content:
     """Time, sign and words of one event."""
-    sign, colour = EVENT_SIGNS.get(event.level, EVENT_SIGNS["info"])
+    sign, ink = sign_of(event)
     step = f"step {event.step:<6,} " if event.step is not None else ""
     return Content.assemble(
         (f"{words.clock(event.created)} ", "$foreground 60%"),
-        (f"{sign} ", colour),
+        (f"{sign} ", _TONES[ink]),
         (step, "$foreground 60%"),
     ) + line(event.text)
 
 
 class RunPanel(Container):
-    """Everything about one run; two panes carry weight, the third is called with a key."""
+    """Everything about one run; what is not in the overview is called with a key."""
+
+    view: reactive[View] = reactive[View]("overview")
+
+    class Wanted(Message):
+        """Something is shown for which the look has nothing yet."""
 
     def __init__(self) -> None:
         super().__init__(id="run-panel")
         self.look: Look | None = None
-        self.pace = Pace()
-        self.probe = 0
+        self.prompt = 0
         self.log_shown = False
         self._said: object = None
 
@@ -122,87 +66,189 @@ class RunPanel(Container):
         with Pane(id="run-live"):
             yield Progress()
             with Container(id="run-plots"):
-                yield LossChart("loss", empty="The loss appears here after the first step.")
+                yield Chart("loss", empty="The loss appears here after the first step.")
+                yield ChartGrid()
+                yield AnswerPane(id="run-answers")
+                with VerticalScroll(id="run-suites", can_focus=False):
+                    yield Static(id="run-suite-words")
                 with Container(id="run-side"):
                     yield Figures()
-                    with VerticalScroll(id="run-probes"):
-                        yield Static(id="run-probe-words")
-        with Pane(id="run-tail"), VerticalScroll(id="run-lines"):
+                    yield AnswerPane(id="run-probes")
+        with Pane(id="run-meaning"):
+            yield Static(id="run-meaning-words")
+        with Pane(id="run-tail"), VerticalScroll(id="run-lines", can_focus=False):
             yield Static(id="run-words")
 
     def on_mount(self) -> None:
-        for scroll in self.query(VerticalScroll):
-            scroll.can_focus = False
+        self.query_one("#run-meaning", Pane).title_is(Content("what this means"))
+        self.watch_view()
+
+    # -- which view --------------------------------------------------------------------------
+
+    def watch_view(self) -> None:
+        for name in VIEWS:
+            self.set_class(self.view == name, f"-{name}")
+        self._said = None
+        if self.is_mounted and self.look is not None:
+            self._show_words()
+            self.post_message(self.Wanted())
+
+    def toggle(self, view: View) -> None:
+        """Show a view, or the overview again."""
+        self.view = "overview" if self.view == view else view
+
+    def next_page(self) -> None:
+        """The following page of small charts, after the last the overview."""
+        grid = self.query_one(ChartGrid)
+        if self.view != "grid":
+            grid.page = 0
+            self.view = "grid"
+        elif grid.page + 1 < grid.pages:
+            grid.page += 1
+            self.post_message(self.Wanted())
+        else:
+            self.view = "overview"
+
+    @property
+    def grid_metrics(self) -> tuple[str, ...]:
+        """The metrics that have a chart of their own, as far as is known."""
+        return grid_metrics(self.look.metrics) if self.look is not None else ()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics whose charts are on screen, the large one first."""
+        grid = self.query_one(ChartGrid)
+        return (self.metric, *grid.on_page) if self.view == "grid" else (self.metric,)
+
+    @property
+    def metric(self) -> str:
+        """What the large chart shows."""
+        return charted(self.figures.chosen)
+
+    @property
+    def figures(self) -> Figures:
+        return self.query_one(Figures)
+
+    @property
+    def chart(self) -> Chart:
+        return self.query_one("#run-plots > Chart", Chart)
+
+    # -- a look ------------------------------------------------------------------------------
 
     def show(self, look: Look) -> None:
         """Take over a new look; another run starts afresh."""
         if self.look is None or self.look.run.id != look.run.id:
-            self.pace = Pace()
-            self.probe = 0
+            self.prompt = 0
             self.chart.reset()
         self.look = look
-        self.pace.add(look.read, look.run.step)
         run = look.run
         data = run.dataset.rsplit("/", 1)[-1] + (f"@{run.snapshot[:4]}" if run.snapshot else "")
         named = [] if run.name == f"run {run.id}" else [run.name]
-        title = [Content.styled(f"run {run.id}", "$accent bold")]
+        title = [Content.assemble(("● ", run_colour(run.id)), (f"run {run.id}", "$accent bold"))]
         title += [line(part, limit=40) for part in (*named, run.model.rsplit("/", 1)[-1], data)]
-        self.query_one("#run-live", Pane).title_is(
-            Content(" · ").join(title),
-            line(run.note, "$foreground 60%", limit=100) if run.note else None,
-        )
-        self.query_one("#run-live").set_class(look.living, "-alive")
         with self.app.batch_update():
-            progress = self.query_one(Progress)
-            progress.look = look
-            progress.left = self.pace.remaining(run, look.read)
-            self.chart.show(look.curves, look.extent)
-            self.query_one(Figures).readings = look.figures
+            live = self.query_one("#run-live", Pane)
+            live.title_is(
+                Content(" · ").join(title),
+                line(run.note, "$foreground 60%", limit=100) if run.note else None,
+            )
+            live.set_class(look.living, "-alive")
+            self.query_one(Progress).look = look
+            self._show_charts(look)
             self._show_words()
 
-    @property
-    def chart(self) -> LossChart:
-        return self.query_one(LossChart)
+    def _show_charts(self, look: Look) -> None:
+        figure = figure_of(self.metric)
+        chart = self.chart
+        chart.title = figure.label + (f" · {figure.unit}" if figure.unit else "")
+        chart.write = figure.write
+        if self.view in ("overview", "full"):
+            chart.show(look.curves.get(self.metric, ()), look.extent, look.marks)
+        elif self.view == "grid":
+            grid = self.query_one(ChartGrid)
+            grid.fill(self.grid_metrics)
+            chart.show(look.curves.get(self.metric, ()), look.extent, look.marks)
+            grid.show(look.curves, look.extent, chart)
+        shown = look.metrics
+        self.figures.metrics = shown[: 10 if self.app.size.width < 100 else 14]
+        self.figures.readings = _with_estimate(look)
 
     def point(self, x: float | None) -> None:
-        """Read every figure at a step, or where it stands."""
-        self.query_one(Figures).at = None if x is None else round(x)
-
-    def next_probe(self) -> None:
-        """The following prompt; on a narrow screen the first press opens the answers."""
-        if self.has_class("-probes") or self.app.size.width >= 100:
-            self.probe += 1
-        self.add_class("-probes")
+        """Read everything at a step, or where it stands."""
+        self.figures.at = None if x is None else round(x)
         self._show_words()
 
-    def close_probes(self) -> bool:
-        """Leave the answers; False when they were not called."""
-        called = self.has_class("-probes")
-        self.remove_class("-probes")
-        self._show_words()
-        return called
+    # -- answers -----------------------------------------------------------------------------
+
+    def next_prompt(self, by: int = 1) -> None:
+        """The following prompt; the first press opens the answers."""
+        if self.view == "answers":
+            self.prompt += by
+            self._said = None
+            self._show_words()
+        else:
+            self.view = "answers"
+
+    def step_answers(self, by: int) -> None:
+        """The evaluation before or after the one whose answers are shown."""
+        seen = self.query_one("#run-answers", AnswerPane).shown
+        if seen is None or seen.now is None:
+            return
+        place = min(max(seen.steps.index(seen.now.step) + by, 0), len(seen.steps) - 1)
+        newest = place == len(seen.steps) - 1
+        self.chart.point(None if newest else seen.steps[place], exactly=True)
+
+    def next_difference(self) -> None:
+        """Underline what differs from the answer before, from the base's, or nothing."""
+        for pane in self.query(AnswerPane):
+            pane.against = AGAINST[(AGAINST.index(pane.against) + 1) % len(AGAINST)]
 
     def toggle_log(self) -> None:
         """Events or log in the tail."""
         self.log_shown = not self.log_shown
+        self.set_class(self.log_shown, "-log")
+        self._said = None
         self._show_words()
+        self.post_message(self.Wanted())
+
+    def scroll_tail(self, direction: int) -> None:
+        """Move through events or log."""
+        scroll = self.query_one("#run-lines", VerticalScroll)
+        scroll.scroll_relative(y=direction * max(scroll.size.height - 1, 1), animate=False)
+
+    # -- words -------------------------------------------------------------------------------
 
     def _show_words(self) -> None:
         """The texts, touched only where they changed."""
-        if self.look is None:
+        look, at = self.look, self.chart.cursor
+        if look is None:
             return
-        look = self.look
-        key = (look.run.id, len(look.samples), self.probe, len(look.events), self.log_shown,
-               look.log if self.log_shown else (), look.checkpoints)  # fmt: skip
+        key = (look.run.id, len(look.samples), self.prompt, len(look.events), self.log_shown,
+               look.log, look.checkpoints, look.verdicts, self.view, at,
+               self.app.size, len(look.suites))  # fmt: skip
         if key == self._said:
             return
         self._said = key
-        title, words_ = probe_words(look.samples, self.probe)
-        probes = self.query_one("#run-probes")
-        probes.border_title = Content(title).markup
-        self.query_one("#run-probe-words", Static).update(words_)
+        seen = answers_at(look.samples, self.prompt, at)
+        side = self.query_one("#run-probes", AnswerPane)
+        side.shown = seen
+        place = f"sample answer {seen.place + 1} of {seen.count}" if seen else "sample answers"
+        side.border_title = Content(place).markup
+        if self.view == "answers":
+            self.query_one("#run-answers", AnswerPane).shown = seen
+        if self.view == "suites":
+            table = suite_words(look.suites, self.size.width - 4, at, look.run.best_step)
+            self.query_one("#run-suite-words", Static).update(table)
+        self.query_one("#run-meaning").set_class(not look.verdicts, "-nothing")
+        if look.verdicts:
+            rows = 4 if self.app.size.width >= 100 else 1
+            shown = short_words(look.verdicts, rows)
+            self.query_one("#run-meaning-words", Static).update(shown)
+        self._show_tail(look)
+
+    def _show_tail(self, look: Look) -> None:
         tail = self.query_one("#run-tail", Pane)
-        kept = ", ".join(f"{step:,}" for step in look.checkpoints[-6:])
+        kept = ", ".join(f"{checkpoint.step:,}" for checkpoint in look.checkpoints[-6:])
         right = Content(f"checkpoints {kept}") if kept else Content("no checkpoint yet")
         if self.log_shown:
             tail.title_is(Content("log"), right)
@@ -217,3 +263,8 @@ class RunPanel(Container):
         self.query_one("#run-words", Static).update(Content("\n").join(lines))
         if at_end:  # Whoever scrolled up is reading: leave them there.
             scroll.call_after_refresh(scroll.scroll_end, animate=False)
+
+
+def _with_estimate(look: Look) -> dict[str, Reading]:
+    """The readings, with what memory was expected to be beside what it is."""
+    return dict(look.figures)

@@ -1,30 +1,58 @@
 """One look at a run: everything the live panel shows, read in a worker thread.
 
-Knows the run database, the catalogue's row and the tail of the log. Does not know widgets: it
-returns frozen values, and a message carries them to the interface.
+Knows the run database, the catalogue's row and the tail of the log, and keeps what it has read:
+a later look reads only what is new. Does not know widgets: it returns frozen values, and a message
+carries them to the interface.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from engine.train import client
-from screens.train.figures import METRICS, Reading
+from engine.train.pace import Pace
+from screens.train.figures import COMPANIONS, Reading, figure_of, shown_metrics
+from screens.train.happenings import happenings
+from screens.train.meaning import Judge, Verdicts
 from screens.widgets import words
 from screens.widgets.braille import Curve
-from screens.widgets.chart import OTHERS
+from screens.widgets.ink import run_ink
+from screens.widgets.plot import Mark
 from store import runs
 from store.catalogue import Catalogue
-from store.rundb import Event, RunReader, Sample, Series
+from store.rundb import Checkpoint, Event, Sample, Series
+from store.runfeed import RunFeed
 from store.runs import Run
 
 LOG_BYTES = 32 * 1024
 """How much of the end of the log is shown."""
-TREND = 60
-"""Values in a figure's trend."""
 MARGIN = 0.25
 """Share of a zoomed window that is read beyond each edge, so that averages start settled."""
+REFRESH = 2.0
+"""Seconds after which the catalogue is asked again: who else runs, and whether this one lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a look is to show.
+
+    Attributes:
+        metrics: those that are charted.
+        window: the steps in view; None is all of them.
+        points: buckets a curve, about two a column of dots.
+        others: runs that are laid over.
+        log: whether the log is read.
+    """
+
+    run_id: int
+    metrics: tuple[str, ...] = ("loss",)
+    window: tuple[float, float] | None = None
+    points: int = 600
+    others: tuple[int, ...] = ()
+    log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,146 +60,214 @@ class Look:
     """A run as it stood at `read`.
 
     Attributes:
-        curves: training loss, held-out loss, then other runs' losses.
-        extent: first and last step of the chart.
-        figures: where each metric stands, with its trend.
-        checkpoints: steps of the complete checkpoints.
+        curves: by metric: the run's own line, its held-out marks, then other runs' lines.
+        extent: first and last step of the charts.
+        figures: where each metric stands, with its past.
+        suites: what check suites and probes measured at evaluations.
+        marks: what happened, for the axis.
         alive: other runs that run or wait: (running, queued).
+        left: seconds to the last step.
         best: step and held-out loss of the checkpoint that `run:ID` means.
     """
 
     run: Run
-    curves: tuple[Curve, ...]
+    curves: Mapping[str, tuple[Curve, ...]]
     extent: tuple[float, float]
     figures: Mapping[str, Reading]
+    suites: Mapping[str, Series]
     samples: tuple[Sample, ...]
     events: tuple[Event, ...]
-    checkpoints: tuple[int, ...]
+    marks: tuple[Mark, ...]
+    checkpoints: tuple[Checkpoint, ...]
     log: tuple[str, ...]
     alive: tuple[int, int]
     read: float
+    left: float | None = None
     epoch: float | None = None
     best: tuple[int, float] | None = None
+    verdicts: Verdicts = ()
+    heartbeat: float = 0.0
 
     @property
     def living(self) -> bool:
         """Whether looking again may show something new."""
         return self.run.status in words.ALIVE
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What there is to chart, the usual ones first."""
+        return shown_metrics(self.figures)
 
-def stamp(cat: Catalogue, run_id: int) -> tuple[int, ...]:
-    """Changes whenever a run wrote something: what was seen with the same stamp still holds."""
-    folder = cat.workspace.run_dir(run_id)
+
+def stamp(folders: Iterable[Path]) -> tuple[int, ...]:
+    """Changes whenever one of the runs in these folders wrote something; costs microseconds."""
     found: list[int] = []
-    for name in ("run.db", "run.db-wal", "train.log"):
-        try:
-            seen = (folder / name).stat()
-        except FileNotFoundError:
-            continue
-        found += [seen.st_mtime_ns, seen.st_size]
+    for folder in folders:
+        for name in ("run.db", "run.db-wal", "train.log"):
+            try:
+                seen = os.stat(folder / name)
+            except FileNotFoundError:
+                continue
+            found += [seen.st_mtime_ns, seen.st_size]
     return tuple(found)
 
 
-def look(
-    cat: Catalogue,
-    run_id: int,
-    *,
-    window: tuple[float, float] | None = None,
-    points: int = 400,
-    others: Sequence[int] = (),
-) -> Look:
-    """Read a run whole.
+class Watcher:
+    """What was read so far, kept from look to look. For one thread at a time."""
 
-    Args:
-        window: the steps in view; None is all of them.
-        points: buckets a curve, about two a column of dots.
-        others: runs whose loss is laid over.
-    Raises:
-        NotFound: no such run.
-    """
-    client.refresh(cat, run_id)
-    run = runs.get(cat, run_id)
-    everyone = runs.all(cat)
-    with RunReader.open(cat.workspace.run_dir(run_id) / "run.db") as reader:
-        curves = list(_own_curves(reader, window, points))
-        figures = {name: _figure(reader.series(name, points=TREND), reader) for name in METRICS}
-        samples = tuple(reader.samples())
-        events = tuple(reader.events())
-        checkpoints = tuple(checkpoint.step for checkpoint in reader.checkpoints())
-        last = reader.last()
-        evaluations = [(step, value) for step, value in reader.exact("eval_loss", 10_000)
-                       if value is not None]  # fmt: skip
-    curves += overlays(cat, [run for run in everyone if run.id in others], window, points)
-    return Look(
-        run=run,
-        curves=tuple(curves),
-        extent=_extent(run, curves, window),
-        figures=figures,
-        samples=samples,
-        events=events,
-        checkpoints=checkpoints,
-        log=tail(cat, run_id),
-        alive=(
-            sum(other.status == "running" for other in everyone),
-            sum(other.status == "queued" for other in everyone),
-        ),
-        read=words.now(),
-        epoch=last["epoch"][1] if "epoch" in last else None,
-        best=next((pair for pair in reversed(evaluations) if pair[0] == run.best_step), None),
-    )
+    def __init__(self) -> None:
+        self._feeds: dict[int, RunFeed] = {}
+        self._points = 0
+        self._pace = Pace()
+        self._judge = Judge()
+        self._everyone: list[Run] = []
+        self._asked: tuple[int, float] = (0, 0.0)
+        self._status: str | None = None
 
+    def close(self) -> None:
+        """Let go of every file."""
+        for feed in self._feeds.values():
+            feed.close()
+        self._feeds.clear()
 
-def _own_curves(
-    reader: RunReader, window: tuple[float, float] | None, points: int
-) -> Iterable[Curve]:
-    yield curve(_series(reader, "loss", window, points), "train", "train")
-    yield curve(_series(reader, "eval_loss", window, points), "held out", "held", mark="○")
+    def look(self, cat: Catalogue, wish: Wish) -> Look:
+        """Read a run, or what is new of it.
 
-
-def overlays(
-    cat: Catalogue, others: Iterable[Run], window: tuple[float, float] | None, points: int
-) -> list[Curve]:
-    """The training loss of other runs; a run keeps its colour while there are enough of them."""
-    taken: set[int] = set()
-    curves = []
-    for run in sorted(others, key=lambda run: run.id):
-        place = next(
-            (slot for slot in range(run.id, run.id + OTHERS) if slot % OTHERS not in taken), run.id
+        Raises:
+            NotFound: no such run. WorkbenchError: its database cannot be read.
+        """
+        self._keep_only((wish.run_id, *wish.others), wish.points)
+        feed = self._feed(cat, wish.run_id)
+        run = self._run(cat, wish.run_id, feed)
+        overlaid = [other for other in self._everyone if other.id in wish.others]
+        for other in overlaid:
+            self._feed(cat, other.id)
+        curves = {metric: self._curves(run, overlaid, metric, wish) for metric in wish.metrics}
+        evaluations = feed.series("eval_loss")
+        steps = [step for step, mean in zip(evaluations.steps, evaluations.means, strict=True)
+                 if mean is not None]  # fmt: skip
+        left = None
+        if feed.state is not None and run.status == "running":
+            self._pace.look(feed.state, feed.events, feed.samples, feed.checkpoints, steps)
+            left = self._pace.remaining(run.total_steps, words.now())
+        epoch = feed.traces["epoch"].last if "epoch" in feed.traces else None
+        return Look(
+            run=run,
+            curves=curves,
+            extent=_extent(run, [feed, *(self._feeds[other.id] for other in overlaid)]),
+            figures={name: _figure(feed.series(name)) for name in feed.traces},
+            suites={name: feed.series(name) for name in feed.traces if _is_suite(name)},
+            samples=feed.samples,
+            events=feed.events,
+            marks=happenings(feed.events, feed.checkpoints, feed.samples, evaluations),
+            checkpoints=feed.checkpoints,
+            log=tail(cat, wish.run_id) if wish.log else (),
+            alive=(
+                sum(other.status == "running" for other in self._everyone),
+                sum(other.status == "queued" for other in self._everyone),
+            ),
+            read=words.now(),
+            left=left,
+            epoch=epoch[1] if epoch else None,
+            best=_best(run, evaluations),
+            verdicts=self._judge.look(run, feed),
+            heartbeat=feed.state.heartbeat if feed.state else 0.0,
         )
-        taken.add(place % OTHERS)
-        with RunReader.open(cat.workspace.run_dir(run.id) / "run.db") as reader:
-            series = _series(reader, "loss", window, points)
-        curves.append(curve(series, f"{run.id} {run.name}", f"other{place % OTHERS}"))
-    return curves
+
+    def _keep_only(self, wanted: Sequence[int], points: int) -> None:
+        """Forget runs that are no longer shown, and all where the charts grew or shrank."""
+        for run_id in list(self._feeds):
+            if run_id not in wanted or points != self._points:
+                self._feeds.pop(run_id).close()
+        self._points = points
+
+    def _feed(self, cat: Catalogue, run_id: int) -> RunFeed:
+        feed = self._feeds.get(run_id)
+        if feed is None:
+            path = cat.workspace.run_dir(run_id) / "run.db"
+            feed = self._feeds[run_id] = RunFeed(path, self._points)
+        feed.read()
+        return feed
+
+    def _run(self, cat: Catalogue, run_id: int, feed: RunFeed) -> Run:
+        """The run as its own database has it; the catalogue is asked now and then."""
+        state = feed.state
+        status = state.status if state is not None else None
+        now = words.now()
+        known = {run.id: run for run in self._everyone}
+        asked, when = self._asked
+        if asked != run_id or status != self._status or now - when >= REFRESH or now < when:
+            client.refresh(cat, run_id)
+            self._everyone = runs.all(cat)
+            known = {run.id: run for run in self._everyone}
+            self._asked, self._status = (run_id, now), status
+        run = known.get(run_id) or runs.get(cat, run_id)
+        if state is None or run.status not in words.ALIVE or run.pid != state.pid:
+            return run
+        loss = feed.series("loss").last
+        return replace(
+            run, step=max(state.step, 0), total_steps=state.total_steps,
+            loss=loss[1] if loss else None,
+        )  # fmt: skip
+
+    def _curves(
+        self, run: Run, overlaid: Sequence[Run], metric: str, wish: Wish
+    ) -> tuple[Curve, ...]:
+        """A metric of the run and of those laid over it, each in the colour of its run."""
+        found = []
+        scale = figure_of(metric).scale
+        for one in (run, *sorted(overlaid, key=lambda other: other.id)):
+            feed = self._feeds[one.id]
+            name = "train" if one is run else f"{one.id} {one.name}"
+            window = _wider(wish.window)
+            found.append(curve(feed.series(metric, window), name, run_ink(one.id), scale=scale))
+            held = COMPANIONS.get(metric)
+            if held in feed.traces:
+                mark = "○" if one is run else "◦"
+                name = "held out" if one is run else f"{one.id} held out"
+                series = feed.series(held, window)
+                found.append(curve(series, name, run_ink(one.id), mark, scale))
+        return tuple(found)
 
 
-def curve(series: Series, name: str, style: str, mark: str = "") -> Curve:
-    """A series of buckets as something to draw."""
-    return Curve.of(name, style, series.steps, series.means, series.lows, series.highs, mark)
+def _is_suite(name: str) -> bool:
+    return name.startswith(("suite/", "probe/"))
 
 
-def _series(
-    reader: RunReader, name: str, window: tuple[float, float] | None, points: int
-) -> Series:
+def curve(series: Series, name: str, style: str, mark: str = "", scale: float = 1.0) -> Curve:
+    """A series of buckets as something to draw, in its unit."""
+    holes = [step for step, nulls in zip(series.steps, series.nulls, strict=True) if nulls]
+    means, lows, highs = (
+        values if scale == 1 else [value and value * scale for value in values]
+        for values in (series.means, series.lows, series.highs)
+    )
+    return Curve.of(name, style, series.steps, means, lows, highs, mark, holes)
+
+
+def _wider(window: tuple[float, float] | None) -> tuple[float, float] | None:
     if window is None:
-        return reader.series(name, points=points)
+        return None
     beyond = (window[1] - window[0]) * MARGIN
-    start, stop = max(int(window[0] - beyond), 0), int(window[1] + beyond) + 1
-    return reader.series(name, start=start, stop=stop, points=round(points * (1 + 2 * MARGIN)))
+    return window[0] - beyond, window[1] + beyond
 
 
-def _figure(series: Series, reader: RunReader) -> Reading:
-    last = reader.last().get(series.name)
-    return Reading(last[1] if last else None, tuple(series.means), tuple(series.steps))
+def _figure(series: Series) -> Reading:
+    return Reading(series.last[1] if series.last else None, series.means, series.steps)
 
 
-def _extent(
-    run: Run, curves: Sequence[Curve], window: tuple[float, float] | None
-) -> tuple[float, float]:
+def _best(run: Run, evaluations: Series) -> tuple[int, float] | None:
+    for step, mean in zip(evaluations.steps, evaluations.means, strict=True):
+        if step == run.best_step and mean is not None:
+            return step, mean
+    return None
+
+
+def _extent(run: Run, feeds: Sequence[RunFeed]) -> tuple[float, float]:
     """From the first step to the end; a run under way has room to grow, at most twice."""
-    newest = float(max([run.step, *(curve.xs[-1] for curve in curves if curve.xs and not window)]))
+    last = [trace.last[0] for feed in feeds for trace in feed.traces.values() if trace.last]
+    newest = float(max([run.step, *last]))
     if run.status in words.ALIVE and run.total_steps:
-        newest = min(float(run.total_steps), _round_up(max(newest * 1.5, 10)))
+        newest = max(min(float(run.total_steps), _round_up(max(run.step * 1.5, 10))), newest)
     return (0.0, max(newest, 1.0))
 
 
@@ -193,31 +289,3 @@ def tail(cat: Catalogue, run_id: int) -> tuple[str, ...]:
         return ()
     lines = [line.rsplit("\r", 1)[-1] for line in words.replace("\r\n", "\n").split("\n")]
     return tuple(lines[1 if end > LOG_BYTES else 0 :])[-400:]
-
-
-@dataclass(slots=True)
-class Pace:
-    """How fast a run goes, from looks at it; a pause or a resume does not spoil it."""
-
-    seen: list[tuple[float, int]] = field(default_factory=list)
-
-    def add(self, when: float, step: int) -> None:
-        """Note where the run stood; the last half minute counts."""
-        if self.seen and step < self.seen[-1][1]:
-            self.seen.clear()
-        if not self.seen or step > self.seen[-1][1]:
-            self.seen.append((when, step))
-        while len(self.seen) > 2 and when - self.seen[0][0] > 30:
-            del self.seen[0]
-
-    def remaining(self, run: Run, now: float) -> float | None:
-        """Seconds to the last step, None while unknown."""
-        if not run.total_steps or run.status != "running":
-            return None
-        left = run.total_steps - run.step
-        if len(self.seen) > 1 and self.seen[-1][0] > self.seen[0][0]:
-            (then, start), (last, step) = self.seen[0], self.seen[-1]
-            return max(left * (last - then) / (step - start) - (now - last), 0.0)
-        if run.started is not None and run.step > 0:
-            return left * max(now - run.started, 0.0) / run.step
-        return None

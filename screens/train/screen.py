@@ -1,12 +1,11 @@
 """The Train room: the form that starts a run, and the live panel of the run that is shown.
 
-Knows which of the two is on screen and what the keys ask of the engine. Does not train: the
-engine's client does, in processes of their own.
+Knows which of the two is on screen and how the form becomes a run. Does not train: the engine's
+client does, in processes of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,20 +18,18 @@ from textual.timer import Timer
 
 from engine.train import client
 from screens.actions import bindings, room_actions
-from screens.base import ChatWith, ExportRef, ShowRun, TrainOn, Visit
+from screens.base import ShowRun, TrainOn, Visit
 from screens.train import choices
+from screens.train.acting import ActRoom, Begun
 from screens.train.form import RunForm, Wish
 from screens.train.panel import RunPanel
-from screens.train.plan import Plan, PlanPane, make_plan
-from screens.train.watch import WatchRoom
+from screens.train.plan import Decided, Plan, PlanPane, make_plan
 from screens.widgets import words
 from screens.widgets.field import Pick
 from screens.widgets.modals import PickModal
 from screens.widgets.pane import Pane
 from store import runs
-from store.catalogue import Catalogue
 from store.errors import WorkbenchError
-from store.runs import Run
 
 PLAN_AFTER = 0.3
 """Seconds after the last change of the form until its plan is made."""
@@ -60,15 +57,7 @@ class Planned(Message):
         self.error = error
 
 
-class Started(Message):
-    """A run was started or resumed."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self.run = run
-
-
-class TrainRoom(WatchRoom):
+class TrainRoom(ActRoom):
     """Describe a run, start it, watch it."""
 
     ROOM = "train"
@@ -138,16 +127,7 @@ class TrainRoom(WatchRoom):
             return True
         if self.has_class("-form"):
             return False
-        status = self.look.run.status if self.look else None
-        if action in ("stop", "checkpoint"):
-            return status in words.ALIVE
-        if action in ("chat", "export"):
-            return self.look is not None and bool(self.look.checkpoints)
-        if action == "pause":
-            return status in (*words.ALIVE, "paused")
-        if action == "resume":
-            return status in ("paused", "stopped", "failed", "lost")
-        return True
+        return self.can_act(action)
 
     def said_status(self) -> None:
         if self.look is None:
@@ -197,6 +177,8 @@ class TrainRoom(WatchRoom):
         pane.counting = False
         pane.error = event.error
         pane.plan = event.plan
+        decided = event.plan.decided if event.plan else Decided()
+        self.form.show_choices(decided.choices, decided.refused)
 
     @on(RunForm.Explained)
     def _explained(self, event: RunForm.Explained) -> None:
@@ -248,65 +230,18 @@ class TrainRoom(WatchRoom):
         try:
             with self.open_catalogue() as cat:
                 run = client.start(cat, Path(wish.file), wish.model, wish.recipe, name=wish.name)
-            self.post_message(Started(run))
+            self.post_message(Begun(run))
         finally:
             self.app.call_later(self._start_over)
 
     def _start_over(self) -> None:
         self.query_one(PlanPane).starting = False
 
-    @on(Started)
-    def _started(self, event: Started) -> None:
+    @on(Begun)
+    def _started(self) -> None:
         self.form.rows["name"].value = ""
-        self.attach(event.run.id)
-        self.shell.look_at_runs()
 
     # -- the run -----------------------------------------------------------------------------
-
-    def action_pause(self) -> None:
-        if self.look is None:
-            return
-        if self.look.run.status == "paused":
-            self.action_resume()
-        else:
-            self._ask(client.pause, "It will save, pause and let go of the device.")
-
-    def action_stop(self) -> None:
-        self._ask(client.stop, "It will stop after this step and keep a checkpoint.")
-
-    def action_checkpoint(self) -> None:
-        self._ask(client.checkpoint_now, "A checkpoint will be written after this step.")
-
-    def _ask(self, command: Callable[[Catalogue, int], Run], said: str) -> None:
-        if self.run_id is not None:
-            command(self.catalogue, self.run_id)
-            self.say(said)
-
-    def action_resume(self) -> None:
-        if self.run_id is not None:
-            self._resume(self.run_id)
-
-    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
-    def _resume(self, run_id: int) -> None:
-        with self.open_catalogue() as cat:
-            self.post_message(Started(client.resume(cat, run_id)))
-
-    def action_overlay(self) -> None:
-        def chosen(value: str | None) -> None:
-            if value is None:
-                return
-            number = int(value)
-            if number in self.others:
-                self.others.remove(number)
-            else:
-                self.others.append(number)
-            self.look_now()
-
-        items = choices.run_names(self.catalogue, self.run_id)
-        if not items:
-            self.say("There is no other run to lay over this one yet.")
-            return
-        self.app.push_screen(PickModal("Lay over · choose again to take off", items), chosen)
 
     def action_new(self) -> None:
         self.show_form()
@@ -315,20 +250,7 @@ class TrainRoom(WatchRoom):
         if self.has_class("-form"):
             if self.run_id is not None:
                 self.attach(self.run_id)
-        elif not self.panel.close_probes():
+        elif self.panel.view != "overview":
+            self.panel.view = "overview"
+        else:
             self.chart.point(None)
-
-    def action_chat(self) -> None:
-        if self.look is not None:
-            run = self.look.run
-            self.shell.visit(ChatWith((run.model, f"run:{run.id}")))
-
-    def action_export(self) -> None:
-        if self.look is not None:
-            self.shell.visit(ExportRef(f"run:{self.look.run.id}"))
-
-    def action_log(self) -> None:
-        self.panel.toggle_log()
-
-    def action_probes(self) -> None:
-        self.panel.next_probe()

@@ -34,6 +34,7 @@ class Curve:
         highs: largest value of each bucket, `-inf` where nothing was measured.
         means: what the line follows, None where nothing was measured.
         mark: a character to set at each mean instead of drawing a line.
+        holes: x of each bucket in which something measured was not a number.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Curve:
     highs: Sequence[float] = field(repr=False)
     means: Sequence[float | None] = field(repr=False)
     mark: str = ""
+    holes: Sequence[float] = ()
 
     @classmethod
     def of(
@@ -54,6 +56,7 @@ class Curve:
         lows: Sequence[float | None] | None = None,
         highs: Sequence[float | None] | None = None,
         mark: str = "",
+        holes: Sequence[float] = (),
     ) -> Curve:
         """Build a curve from values that may be None, NaN or infinite; those become gaps."""
         clean = [value if value is not None and math.isfinite(value) else None for value in means]
@@ -67,6 +70,7 @@ class Curve:
             [_or(value, -math.inf) for value in high],
             clean,
             mark,
+            holes,
         )
 
     def nearest(self, x: float) -> int | None:
@@ -107,26 +111,45 @@ class View:
 
 
 def fit(
-    curves: Iterable[Curve], x0: float | None = None, x1: float | None = None, log: bool = False
+    curves: Iterable[Curve],
+    x0: float | None = None,
+    x1: float | None = None,
+    log: bool = False,
+    clip: bool = False,
 ) -> View:
-    """The smallest view of everything between `x0` and `x1`, with a little air above and below."""
+    """The smallest view of everything between `x0` and `x1`, with a little air above and below.
+
+    Args:
+        clip: leave out the few buckets that lie far from all others; they are marked where drawn.
+    """
     curves = [curve for curve in curves if curve.xs]
     left = min((curve.xs[0] for curve in curves), default=0.0) if x0 is None else x0
     right = max((curve.xs[-1] for curve in curves), default=1.0) if x1 is None else x1
     if right <= left:
         right = left + 1.0
-    low, high = math.inf, -math.inf
+    lows: list[float] = []
+    highs: list[float] = []
     for curve in curves:
         a = max(bisect_left(curve.xs, left) - 1, 0)
         b = bisect_left(curve.xs, right) + 1
-        lows = curve.lows[a:b]
-        if log:
-            lows = [value for value in lows if value > 0]
-        low = min(low, min(lows, default=math.inf))
-        high = max(high, max(curve.highs[a:b], default=-math.inf))
+        lows += [value for value in curve.lows[a:b] if value > 0 or not log]
+        highs += curve.highs[a:b]
+    low, high = min(lows, default=math.inf), max(highs, default=-math.inf)
+    if clip and math.isfinite(low) and math.isfinite(high):
+        low, high = _most(lows, highs)
     if not math.isfinite(low) or not math.isfinite(high):
         low, high = (0.1, 1.0) if log else (0.0, 1.0)
     return View(left, right, *_air(low, high, log), log)
+
+
+def _most(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
+    """Least and greatest of what is not far out: three times the spread of nine in ten."""
+    lows, highs = sorted(filter(math.isfinite, lows)), sorted(filter(math.isfinite, highs))
+    bottom, top = lows[len(lows) // 20], highs[-len(highs) // 20]
+    reach = 3 * (top - bottom)
+    low = next(value for value in lows if value >= bottom - reach)
+    high = next(value for value in reversed(highs) if value <= top + reach)
+    return low, high
 
 
 def _air(low: float, high: float, log: bool) -> tuple[float, float]:
@@ -163,11 +186,18 @@ class Canvas:
                 tip = None
                 continue
             top, bottom = (1 - view.up(high)) * last_row, (1 - view.up(low)) * last_row
+            if 0 <= column < self.width * 2 and (high > view.y1 or low < view.y0):
+                self._mark_outside(column >> 1, curve.style, above=high > view.y1)
             self._span(layer, column, top, bottom)
             first, last = curve.means[a], curve.means[b - 1]
             if tip is not None and first is not None and column > tip[0]:
                 self._line(layer, tip, (column, (1 - view.up(first)) * last_row))
             tip = None if last is None else (column, (1 - view.up(last)) * last_row)
+
+    def _mark_outside(self, column: int, style: str, *, above: bool) -> None:
+        """Say at the border that a curve goes on beyond it."""
+        row = 0 if above else self.height - 1
+        self._marks[row * self.width + column] = ("▲" if above else "▼", style)
 
     def _draw_marks(self, curve: Curve, view: View) -> None:
         for x, mean in zip(curve.xs, curve.means, strict=True):
@@ -237,7 +267,7 @@ class Canvas:
             for column in range(self.width):
                 if base + column in self._marks:
                     cells[column] = self._marks[base + column]
-            rows.append(_runs(cells))
+            rows.append(joined(cells))
         return rows
 
 
@@ -262,7 +292,7 @@ def _columns(xs: Sequence[float], view: View, columns: int) -> Iterable[tuple[in
         yield max(round((xs[end] - view.x0) / scale), columns), end, end + 1
 
 
-def _runs(cells: Iterable[Run]) -> list[Run]:
+def joined(cells: Iterable[Run]) -> list[Run]:
     """Join neighbours of one style."""
     runs: list[Run] = []
     for text, style in cells:
@@ -273,31 +303,21 @@ def _runs(cells: Iterable[Run]) -> list[Run]:
     return runs
 
 
-def smooth(xs: Sequence[float], means: Sequence[float | None], span: float) -> list[float | None]:
-    """An exponential moving average that looks both ways, so that a falling loss does not lag.
+def ema(xs: Sequence[float], means: Sequence[float | None], span: float) -> list[float | None]:
+    """The exponential moving average of what came before, free of the bias of its start.
 
-    A point counts by exp(-distance / span), distance in units of x; gaps stay gaps.
+    A point counts by exp(-distance / span), distance in units of x, and the sum is divided by the
+    weights: the first value stands for itself alone, as in Adam's bias correction (Kingma & Ba
+    2015). Gaps stay gaps and count for nothing.
     """
-    back = _one_sided(xs[::-1], means[::-1], span)[::-1]
-    out: list[float | None] = []
-    for ahead, behind, mean in zip(_one_sided(xs, means, span), back, means, strict=True):
-        if mean is None:
-            out.append(None)
-        else:
-            out.append((ahead[0] + behind[0] - mean) / (ahead[1] + behind[1] - 1))
-    return out
-
-
-def _one_sided(
-    xs: Sequence[float], means: Sequence[float | None], span: float
-) -> list[tuple[float, float]]:
-    """Weighted sum and weight of what lies up to and with each point."""
     total = weight = 0.0
     before = xs[0] if xs else 0.0
-    out = []
+    out: list[float | None] = []
     for x, mean in zip(xs, means, strict=True):
-        if mean is not None:
-            keep = math.exp(-abs(x - before) / span)
-            total, weight, before = keep * total + mean, keep * weight + 1.0, x
-        out.append((total, weight))
+        if mean is None:
+            out.append(None)
+            continue
+        keep = math.exp(-abs(x - before) / span)
+        total, weight, before = keep * total + mean, keep * weight + 1.0, x
+        out.append(total / weight)
     return out

@@ -1,4 +1,4 @@
-"""The loss chart: curves with a crosshair, zoom and overlays.
+"""A chart: curves with a crosshair, zoom and overlays.
 
 Knows one set of curves, the part of them in view and how it was last drawn; a frame is drawn only
 after something changed. Does not know runs, databases or what a curve means: whoever owns it
@@ -7,7 +7,8 @@ hands over buckets and listens for `Zoomed` to read finer ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -19,18 +20,12 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from screens.safe import visible
-from screens.widgets.braille import Curve, Run, View, fit, smooth
-from screens.widgets.plot import LEAST_HEIGHT, LEAST_WIDTH, Plot, plot
+from screens.widgets.braille import Curve, Run, View, ema, fit
+from screens.widgets.ink import INK_CSS, INKS
+from screens.widgets.plot import LEAST_HEIGHT, LEAST_WIDTH, Mark, Plot, plot
 
-OTHERS = 5
-"""How many overlaid runs have a colour of their own."""
-
-_STYLES = (
-    "axis", "grid", "label", "title", "cursor", "empty", "train", "train-raw", "held",
-    *(f"other{number}" for number in range(OTHERS)),
-    *(f"other{number}-raw" for number in range(OTHERS)),
-    "side-a", "side-a-raw", "side-b", "side-b-raw",
-)  # fmt: skip
+SMOOTHINGS = (0.0, 0.01, 0.03, 0.1)
+"""Spans of the moving average, as shares of what is in view; 0 is none."""
 
 
 def number(value: float) -> str:
@@ -41,59 +36,41 @@ def number(value: float) -> str:
     return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
 
 
-class LossChart(Widget, can_focus=True):
+class Chart(Widget, can_focus=True):
     """Curves over steps, drawn in braille.
 
     Attributes:
         title: what is measured, shown above the axis.
         log_scale: whether y is drawn by its logarithm.
-        smoothing: whether lines follow a moving average, with the raw range dim behind.
+        smoothing: which of `SMOOTHINGS` the lines follow, with what was measured faint behind.
+        clip: whether few far values are left out of view, and marked at its border.
+        small: one of many: its newest value in the header, no legend and no numbers below.
     """
 
-    DEFAULT_CSS = """
-    LossChart {
+    DEFAULT_CSS = f"""
+    Chart {{
         width: 1fr;
         height: 1fr;
         min-height: 5;
-        & > .loss-chart--axis { color: $foreground 35%; }
-        & > .loss-chart--grid { color: $foreground 12%; }
-        & > .loss-chart--label { color: $foreground 60%; }
-        & > .loss-chart--title { color: $foreground; text-style: bold; }
-        & > .loss-chart--cursor { color: $accent; }
-        & > .loss-chart--empty { color: $foreground 50%; }
-        & > .loss-chart--train { color: $accent; }
-        & > .loss-chart--train-raw { color: $accent 35%; }
-        & > .loss-chart--held { color: $warning; text-style: bold; }
-        & > .loss-chart--other0 { color: $side-b; }
-        & > .loss-chart--other0-raw { color: $side-b 35%; }
-        & > .loss-chart--other1 { color: $side-a; }
-        & > .loss-chart--other1-raw { color: $side-a 35%; }
-        & > .loss-chart--other2 { color: $error; }
-        & > .loss-chart--other2-raw { color: $error 35%; }
-        & > .loss-chart--other3 { color: $secondary; }
-        & > .loss-chart--other3-raw { color: $secondary 35%; }
-        & > .loss-chart--other4 { color: $success; }
-        & > .loss-chart--other4-raw { color: $success 35%; }
-        & > .loss-chart--side-a { color: $side-a; }
-        & > .loss-chart--side-a-raw { color: $side-a 35%; }
-        & > .loss-chart--side-b { color: $side-b; }
-        & > .loss-chart--side-b-raw { color: $side-b 35%; }
-    }
+        {INK_CSS}
+    }}
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"loss-chart--{style}" for style in _STYLES}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{ink}" for ink in INKS}
 
     class Zoomed(Message):
         """The part of x in view changed; None is everything."""
 
-        def __init__(self, window: tuple[float, float] | None) -> None:
+        def __init__(self, chart: Chart, window: tuple[float, float] | None) -> None:
             super().__init__()
+            self.chart = chart
             self.window = window
 
     class Pointed(Message):
         """The crosshair moved; None when it left."""
 
-        def __init__(self, x: float | None) -> None:
+        def __init__(self, chart: Chart, x: float | None) -> None:
             super().__init__()
+            self.chart = chart
             self.x = x
 
     def __init__(
@@ -101,47 +78,71 @@ class LossChart(Widget, can_focus=True):
         title: str,
         *,
         empty: str = "nothing measured yet",
-        log_scale: bool = False,
-        smoothing: bool = True,
+        small: bool = False,
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
         self.title = title
         self.empty = empty
-        self.log_scale = log_scale
-        self.smoothing = smoothing
+        self.small = small
+        self.log_scale = False
+        self.smoothing = 1
+        self.clip = False
+        self.write: Callable[[float], str] = number
         self.window: tuple[float, float] | None = None
         self.cursor: float | None = None
         self.frames = 0  # pictures drawn so far: the tests and the bench count them
         self._curves: list[Curve] = []
+        self._marks: Sequence[Mark] | None = None
         self._extent = (0.0, 1.0)
         self._plot: Plot | None = None
         self._view: View | None = None
         self._strips: list[Strip] | None = None
+        self._inks: dict[str, Style] = {}
 
     # -- what is shown -----------------------------------------------------------------------
 
-    def show(self, curves: Sequence[Curve], extent: tuple[float, float] | None = None) -> None:
+    def show(
+        self,
+        curves: Sequence[Curve],
+        extent: tuple[float, float] | None = None,
+        marks: Sequence[Mark] | None = None,
+    ) -> None:
         """Replace the curves; the first is on top.
 
         Args:
             extent: first and last x of everything there is, where the curves hold a part of it.
+            marks: what happened, in order of x; None leaves no row for it.
         """
         self._curves = list(curves)
+        self._marks = marks
         if extent is None:
             view = fit(self._curves)
             extent = (view.x0, view.x1)
         self._extent = extent if extent[1] > extent[0] else (extent[0], extent[0] + 1)
         self._dirty()
 
+    def like(self, other: Chart) -> None:
+        """Take over what another chart shows of x and how it draws y."""
+        mine = (self.window, self.cursor, self.log_scale, self.smoothing, self.clip)
+        theirs = (other.window, other.cursor, other.log_scale, other.smoothing, other.clip)
+        if mine != theirs:
+            self.window, self.cursor, self.log_scale, self.smoothing, self.clip = theirs
+            self._dirty()
+
     def toggle_log(self) -> None:
         """Switch between a linear and a logarithmic y axis."""
         self.log_scale = not self.log_scale
         self._dirty()
 
-    def toggle_smoothing(self) -> None:
-        """Switch between the moving average and the plain line."""
-        self.smoothing = not self.smoothing
+    def next_smoothing(self) -> None:
+        """The next wider moving average, after the widest none."""
+        self.smoothing = (self.smoothing + 1) % len(SMOOTHINGS)
+        self._dirty()
+
+    def toggle_clip(self) -> None:
+        """Leave far values out of view, or show all."""
+        self.clip = not self.clip
         self._dirty()
 
     def zoom(self, factor: float, around: float | None = None) -> None:
@@ -176,17 +177,17 @@ class LossChart(Widget, can_focus=True):
         if window != self.window:
             self.window = window
             self._dirty()
-            self.post_message(self.Zoomed(window))
+            self.post_message(self.Zoomed(self, window))
 
-    def point(self, x: float | None) -> None:
+    def point(self, x: float | None, *, exactly: bool = False) -> None:
         """Set the crosshair on the measured step nearest to `x`, or put it away."""
-        if x is not None and self._curves:
+        if x is not None and self._curves and not exactly:
             index = self._curves[0].nearest(x)
             x = self._curves[0].xs[index] if index is not None else None
         if x != self.cursor:
             self.cursor = x
             self._dirty()
-            self.post_message(self.Pointed(x))
+            self.post_message(self.Pointed(self, x))
 
     def step(self, direction: int, columns: int = 1) -> None:
         """Move the crosshair by so many columns; it starts from the newest step."""
@@ -196,6 +197,14 @@ class LossChart(Widget, can_focus=True):
             return
         width = self._plot.columns if self._plot is not None else 80
         self._step_by(direction, (x1 - x0) / max(width - 1, 1) * columns)
+
+    def jump(self, direction: int) -> None:
+        """Move the crosshair to the next thing that happened, or the one before."""
+        places = sorted({mark.x for mark in self._marks or ()})
+        at = self.cursor if self.cursor is not None else math.inf
+        ahead = [x for x in places if (x > at if direction > 0 else x < at)]
+        if ahead:
+            self.point(min(ahead) if direction > 0 else max(ahead), exactly=True)
 
     def _step_by(self, direction: int, distance: float) -> None:
         """At least one measured step further, so that a sparse curve can be walked too."""
@@ -231,6 +240,7 @@ class LossChart(Widget, can_focus=True):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
+        self._inks.clear()
         self._dirty()
 
     def on_resize(self) -> None:
@@ -253,60 +263,106 @@ class LossChart(Widget, can_focus=True):
         self.frames += 1
         if width < LEAST_WIDTH or height < LEAST_HEIGHT + 1:
             return []
-        x0, x1 = self.window or self._extent
-        self._view = fit(self._curves, x0, x1, self.log_scale)
-        layers = self._layers(x1 - x0)
-        self._plot = plot(layers, self._view, width, height - 1, self.cursor)
-        rows = [self._header(width), *self._plot.rows]
         if not any(curve.xs for curve in self._curves):
-            rows = self._empty(width, height)
+            return [self._strip(row, width) for row in self._empty(width, height)]
+        x0, x1 = self.window or self._extent
+        self._view = fit(self._curves, x0, x1, self.log_scale, self.clip)
+        marks = self._marks if height > LEAST_HEIGHT + 5 else None
+        layers = self._layers(x1 - x0)
+        self._plot = plot(
+            layers, self._view, width, height - 1, self.cursor,
+            labelled=not self.small, marks=marks,
+        )  # fmt: skip
+        rows = [self._header(width, layers), *self._plot.rows]
+        happened = self._happened()
+        if marks is not None and happened:
+            rows[-2] = happened
         return [self._strip(row, width) for row in rows]
+
+    def _happened(self) -> list[Run]:
+        """The words of what happened in the column of the crosshair; empty where nothing did."""
+        if self.cursor is None or self._view is None or self._plot is None:
+            return []
+        column = (self._view.x1 - self._view.x0) / max(self._plot.columns - 1, 1) / 2
+        found = [mark for mark in self._marks or () if abs(mark.x - self.cursor) <= column]
+        row: list[Run] = []
+        for mark in found:
+            row += [(f" {mark.sign} ", mark.style), (f"{visible(mark.words)}  ", "label")]
+        return row
 
     def _layers(self, span: float) -> list[Curve]:
         """The curves from the bottom up: raw ranges dim, averages above them, marks on top."""
         raws, lines, marks = [], [], []
+        width = span * SMOOTHINGS[self.smoothing]
         for curve in reversed(self._curves):
             if curve.mark:
                 marks.append(curve)
-            elif self.smoothing and len(curve.xs) > 2:
-                means = smooth(curve.xs, curve.means, span * 0.015)
+            elif width and len(curve.xs) > 2:
+                means = ema(curve.xs, curve.means, width)
                 raws.append(replace(curve, style=f"{curve.style}-raw"))
                 lines.append(Curve.of(curve.name, curve.style, curve.xs, means))
             else:
                 lines.append(curve)
         return [*raws, *lines, *marks]
 
-    def _header(self, width: int) -> list[Run]:
+    def _header(self, width: int, layers: Sequence[Curve]) -> list[Run]:
         """Title and legend, or the reading at the crosshair."""
-        title = (
-            self.title + (" · log" if self.log_scale else "") + (" · zoom" if self.window else "")
-        )
-        left: list[Run] = [(f" {title}", "title")]
+        if self.small:
+            return self._small_header(width)
+        said = [self.title] + ["log"] * self.log_scale + ["zoom"] * (self.window is not None)
+        x0, x1 = self.window or self._extent
+        if self.smoothing and any(not curve.mark for curve in self._curves):
+            said.append(f"average of {max((x1 - x0) * SMOOTHINGS[self.smoothing], 1):,.0f}")
+        said += ["far values clipped"] * self.clip
+        left: list[Run] = [(f" {said[0]}", "title")]
+        left += [("".join(f" · {word}" for word in said[1:]), "quiet")]
         if self.cursor is not None:
             left.append((f"  step {self.cursor:,.0f}", "cursor"))
+        averages = {layer.name: layer for layer in layers if not layer.style.endswith("-raw")}
         right: list[Run] = []
         for curve in self._curves:
+            if curve.mark and curve.style != self._curves[0].style and self.cursor is None:
+                continue  # Another run's marks have the colour of its line, which is named.
             sign = curve.mark or "──"
-            right.append((f"{sign} {visible(curve.name)}{self._reading(curve)}   ", curve.style))
+            read = self._reading(curve, averages.get(curve.name, curve))
+            right.append((f"{sign} {visible(curve.name)}{read}   ", curve.style))
+        holes = sum(len(curve.holes) for curve in self._curves)
+        if holes:
+            right.insert(0, ("× NaN   ", "bad"))
         room = width - sum(len(text) for text, _ in left) - 2
-        while right and sum(len(text) for text, _ in right) > room:
+        while len(right) > 1 and sum(len(text) for text, _ in right) > room:
             right.pop()
-        gap = room - sum(len(text) for text, _ in right) + 2
+        while len(left) > 1 and sum(len(text) for text, _ in [*left, *right]) > width - 2:
+            left.pop(1)
+        gap = max(width - sum(len(text) for text, _ in [*left, *right]), 0)
         return [*left, (" " * gap, ""), *right]
 
-    def _reading(self, curve: Curve) -> str:
+    def _small_header(self, width: int) -> list[Run]:
+        """The title, and the first curve's value at the crosshair or now."""
+        curve = self._curves[0]
+        index = len(curve.xs) - 1 if self.cursor is None else curve.nearest(self.cursor)
+        mean = curve.means[index] if index is not None and index >= 0 else None
+        value = "NaN" if mean is None else self.write(mean)
+        marked = ("× ", "bad") if curve.holes else ("", "")
+        gap = " " * max(width - len(self.title) - len(value) - len(marked[0]) - 2, 1)
+        ink = "bad" if mean is None else "cursor" if self.cursor is not None else "title"
+        return [(f" {self.title}", "label"), (gap, ""), marked, (f"{value} ", ink)]
+
+    def _reading(self, curve: Curve, average: Curve) -> str:
         if self.cursor is None:
             return ""
         index = curve.nearest(self.cursor)
         mean = curve.means[index] if index is not None else None
         if index is None or mean is None:
-            return " –"
+            return " NaN" if index is not None else " –"
         low, high = curve.lows[index], curve.highs[index]
-        band = f" ({number(low)}–{number(high)})" if high - low > 1e-9 else ""
-        return f" {number(mean)}{band}"
+        band = f" ({self.write(low)}–{self.write(high)})" if high - low > 1e-9 else ""
+        smooth = average.means[index] if average is not curve else None
+        about = f" ~{self.write(smooth)}" if smooth is not None and not curve.mark else ""
+        return f" {self.write(mean)}{band}{about}"
 
     def _empty(self, width: int, height: int) -> list[list[Run]]:
-        rows: list[list[Run]] = [[(f" {self.title}", "title")]]
+        rows: list[list[Run]] = [[(f" {self.title}", "label" if self.small else "title")]]
         rows += [[] for _ in range(max((height - 3) // 2, 0))]
         return [*rows, [(self.empty.center(width)[:width], "empty")]]
 
@@ -317,4 +373,6 @@ class LossChart(Widget, can_focus=True):
     def _style(self, name: str) -> Style:
         if not name:
             return self.rich_style
-        return self.get_component_rich_style(f"loss-chart--{name}")
+        if name not in self._inks:
+            self._inks[name] = self.get_component_rich_style(f"chart--{name}")
+        return self._inks[name]

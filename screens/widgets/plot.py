@@ -6,14 +6,24 @@ pure, so that a test can print it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from screens.widgets.braille import Canvas, Curve, Run, View
+from screens.widgets.braille import Canvas, Curve, Run, View, joined
 from screens.widgets.ticks import linear_ticks, log_ticks, tick_labels, whole_ticks
 
-LEAST_WIDTH, LEAST_HEIGHT = 16, 5
+LEAST_WIDTH, LEAST_HEIGHT = 16, 4
 """Below this many cells a chart is not drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened at `x`: a sign below the axis, and the words for it."""
+
+    x: float
+    sign: str
+    style: str
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +31,7 @@ class Plot:
     """A drawn picture.
 
     Attributes:
-        rows: top row first; the last two are the axis and its labels.
+        rows: top row first; the axis, its labels and the events are the last.
         left: cells taken by the labels and the axis on the left.
         columns: cells that the curves have.
     """
@@ -37,18 +47,27 @@ class Plot:
 
 
 def plot(
-    curves: Sequence[Curve], view: View, width: int, height: int, cursor: float | None = None
+    curves: Sequence[Curve],
+    view: View,
+    width: int,
+    height: int,
+    cursor: float | None = None,
+    *,
+    labelled: bool = True,
+    marks: Sequence[Mark] | None = None,
 ) -> Plot:
     """Draw curves, later ones on top, with axes that carry round numbers.
 
     Args:
         width: cells in all, at least `LEAST_WIDTH`.
-        height: rows in all, at least `LEAST_HEIGHT`.
+        height: rows in all, at least `LEAST_HEIGHT`, one more where there are marks.
         cursor: x of the crosshair.
+        labelled: whether the x axis has a row of numbers.
+        marks: what happened, the most important last; None has no row for it.
     """
-    body = height - 2
-    marks = log_ticks if view.log else linear_ticks
-    ticks = marks(view.y0, view.y1, min(max(round(body / 1.8), 2), max(7, body // 4)))
+    body = height - 1 - labelled - (marks is not None)
+    find = log_ticks if view.log else linear_ticks
+    ticks = find(view.y0, view.y1, min(max(round(body / 1.8), 2), max(7, body // 4)))
     ticks = ticks[: max(body, 1)]
     labels = tick_labels(ticks)
     left = max((len(label) for label in labels), default=1) + 2
@@ -65,8 +84,28 @@ def plot(
         rows.append(
             [(label.rjust(left - 2) + " ", "label"), ("┤" if label else "│", "axis"), *cells]
         )
-    rows += _x_axis(view, left, columns, column)
+    holes = {_column(x, view, columns) for curve in curves for x in curve.holes}
+    line, words = _x_axis(view, left, columns, column, {hole for hole in holes if hole is not None})
+    rows.append(line)
+    if labelled:
+        rows.append(words)
+    if marks is not None:
+        rows.append(_happenings(marks, view, left, columns, column))
     return Plot(rows, left, columns)
+
+
+def _happenings(
+    marks: Sequence[Mark], view: View, left: int, columns: int, cursor: int | None
+) -> list[Run]:
+    """One row of signs, each below its x; at the crosshair a bar where nothing happened."""
+    cells: list[Run] = [(" ", "")] * columns
+    if cursor is not None:
+        cells[cursor] = ("·", "cursor")
+    for mark in marks:
+        column = _column(mark.x, view, columns)
+        if column is not None:
+            cells[column] = (mark.sign, mark.style)
+    return joined([(" " * left, "label"), *cells])
 
 
 def _column(x: float, view: View, columns: int) -> int | None:
@@ -76,26 +115,30 @@ def _column(x: float, view: View, columns: int) -> int | None:
     return min(int((x - view.x0) / (view.x1 - view.x0) * (columns * 2 - 1) + 0.5) >> 1, columns - 1)
 
 
-def _x_axis(view: View, left: int, columns: int, cursor: int | None) -> list[list[Run]]:
-    """The line with its ticks, and the row of labels below, each centred on its tick."""
+def _x_axis(
+    view: View, left: int, columns: int, cursor: int | None, holes: Collection[int]
+) -> tuple[list[Run], list[Run]]:
+    """The line with its ticks, and the row of labels below, each centred on its tick.
+
+    What was not a number is marked on the line, where no curve can cover it.
+    """
     ticks = whole_ticks(view.x0, view.x1, max(columns // 8, 2))
     labels = [label.strip() for label in tick_labels(ticks)]
-    line = ["─"] * columns
+    line: list[Run] = [("─", "axis")] * columns
     words = [" "] * (left + columns)
     free_from = 0
     for tick, label in zip(ticks, labels, strict=True):
         column = _column(tick, view, columns)
         if column is None:
             continue
-        line[column] = "┬"
+        line[column] = ("┬", "axis")
         start = min(max(left + column - len(label) // 2, 0), len(words) - len(label))
         if start >= free_from:
             words[start : start + len(label)] = label
             free_from = start + len(label) + 2
-    runs: list[Run] = [(" " * (left - 1), "label"), ("└", "axis")]
-    if cursor is None:
-        runs.append(("".join(line), "axis"))
-    else:
-        before, after = "".join(line[:cursor]), "".join(line[cursor + 1 :])
-        runs += [(before, "axis"), ("┴", "cursor"), (after, "axis")]
-    return [runs, [("".join(words), "label")]]
+    for hole in holes:
+        line[hole] = ("×", "bad")
+    if cursor is not None:
+        line[cursor] = ("×", "bad") if cursor in holes else ("┴", "cursor")
+    cells = joined([(" " * (left - 1), "label"), ("└", "axis"), *line])
+    return cells, [("".join(words), "label")]

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from screens.widgets.braille import BLANK, Canvas, Curve, View, fit, smooth
-from screens.widgets.plot import plot
+from screens.widgets.braille import BLANK, Canvas, Curve, View, ema, fit
+from screens.widgets.plot import Mark, plot
 from screens.widgets.sparkline import sparkline
 from screens.widgets.ticks import linear_ticks, log_ticks, tick_labels, whole_ticks
 
@@ -120,12 +120,48 @@ def test_labels_align_on_the_decimal_point(ticks: list[float], labels: list[str]
     assert tick_labels(ticks) == labels
 
 
-def test_smoothing_agrees_between_fine_and_coarse_buckets() -> None:
-    fine = smooth(list(range(100)), [1.0] * 50 + [0.0] * 50, 10)
-    coarse = smooth(list(range(0, 100, 2)), [1.0] * 25 + [0.0] * 25, 10)
+def test_the_moving_average_is_free_of_the_bias_of_its_start() -> None:
+    assert ema([0, 1, 2], [4.0, 4.0, 4.0], 50) == pytest.approx([4.0, 4.0, 4.0])
+    means = ema(list(range(400)), [1.0] * 200 + [0.0] * 200, 10)
+    assert means[0] == 1.0 and means[199] == pytest.approx(1.0)
+    assert means[209] == pytest.approx(math.exp(-1), abs=0.02), "one span later: 1/e is left"
+
+
+def test_the_moving_average_agrees_between_fine_and_coarse_buckets() -> None:
+    fine = ema(list(range(100)), [1.0] * 50 + [0.0] * 50, 10)
+    coarse = ema(list(range(0, 100, 2)), [1.0] * 25 + [0.0] * 25, 10)
     assert fine[98] is not None and coarse[49] is not None
     assert fine[98] == pytest.approx(coarse[49], abs=0.01)
-    assert smooth([0, 1, 2], [1.0, None, 1.0], 5)[1] is None
+    assert ema([0, 1, 2], [1.0, None, 1.0], 5)[1] is None
+
+
+def test_what_was_not_a_number_is_marked_on_the_axis() -> None:
+    steps = list(range(100))
+    curve = Curve.of("a", "a", steps, [1.0] * 100, holes=[50])
+    rows = plot([curve], View(0, 99, 0, 2), 60, 10).rows
+    assert [cell for cell in rows[-2] if cell[1] == "bad"] == [("×", "bad")]
+    assert text(rows)[-2].index("×") == pytest.approx(4 + 56 / 2, abs=2)
+
+
+def test_a_far_spike_is_clipped_only_when_asked_and_marked_then() -> None:
+    values = [1.0 + 0.1 * (step % 5) for step in range(200)]
+    values[120] = 1e6
+    curve = Curve.of("a", "a", list(range(200)), values)
+    assert fit([curve]).y1 > 1e6
+    view = fit([curve], clip=True)
+    assert view.y1 < 2
+    top = plot([curve], view, 60, 12).rows[0]
+    assert "▲" in "".join(piece for piece, _ in top)
+    assert "▲" not in "\n".join(text(plot([curve], fit([curve]), 60, 12).rows))
+
+
+def test_what_happened_stands_below_its_step() -> None:
+    curve = Curve.of("a", "a", list(range(101)), [1.0] * 101)
+    marks = [Mark(0, "▶", "quiet", "started"), Mark(50, "◆", "good", "saved")]
+    rows = text(plot([curve], View(0, 100, 0, 2), 60, 12, marks=marks).rows)
+    assert len(rows) == 12 and {len(row) for row in rows} == {60}
+    assert rows[-1].index("◆") == pytest.approx(4 + 56 / 2, abs=2)
+    assert rows[-1].index("▶") == rows[-3].index("┬")
 
 
 def test_sparklines() -> None:

@@ -75,6 +75,9 @@ async def test_the_form_shows_what_it_would_train_on(
         await until(pilot, lambda: not room.query_one(PlanPane).counting)
         # How many tokens these are is the starter's business.
         seen = re.sub(r"(trained tokens +)\S+  \d+% of \S+", r"\1N  P% of M", dump(pilot.app))
+        # How much memory and time that takes is the machine's.
+        seen = re.sub(r"((?:memory|time) +)\d.*?  ±\d+%[^\n]*", r"\1N  ±P%", seen)
+        seen = re.sub(r"about \d.*?(?=  |$)", "about N", seen, flags=re.M)
         check_golden(f"train-form-{name}", seen)
 
 
@@ -97,6 +100,48 @@ async def test_nonsense_is_refused_at_the_field_with_the_engines_words(make_app:
             assert not room.form.rows[field].complaint
 
 
+async def test_the_engines_choices_stand_beside_their_fields(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await form_room(pilot)
+        rows = room.form.rows
+        await until(pilot, lambda: rows["load_in_4bit"].help_words.startswith("→ false"))
+        assert "fits: about" in rows["load_in_4bit"].help_words
+        assert rows["learning_rate"].help_words.startswith("→ 0.0025  prior for Llama")
+        assert rows["r"].help_words == "LoRA rank: how much an adapter can hold."
+        screen = dump(pilot.app)
+        assert "memory" in screen and "time" in screen
+        room.set_focus(rows["learning_rate"].control)
+        await until(pilot, lambda: "ten times a full" in dump(pilot.app))
+        assert "→ 0.0025: prior for Llama" in dump(pilot.app)
+        # Overridden, it is the person's; the engine's would-be choice is still told in full.
+        room.form.fill(learning_rate="1e-4")
+        await until(pilot, lambda: rows["learning_rate"].help_words.startswith("Peak"))
+        await until(pilot, lambda: "engine would" in dump(pilot.app))
+
+
+async def test_what_the_machine_cannot_bear_is_said_at_its_field(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await form_room(pilot)
+        rows = room.form.rows
+        room.form.fill(optim="adamw_8bit")
+        await until(pilot, lambda: "need a GPU" in rows["optim"].complaint)
+        room.form.fill(optim="auto", target_modules="q_prj")
+        await until(pilot, lambda: "did you mean 'q_proj'?" in rows["target_modules"].complaint)
+        assert not rows["optim"].complaint
+
+
+async def test_fields_of_a_method_appear_with_it(make_app: MakeApp) -> None:
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await form_room(pilot)
+        rows = room.form.rows
+        assert not rows["beta"].display
+        room.form.fill(method="kto")
+        await until(pilot, lambda: rows["beta"].display and rows["desirable_weight"].display)
+        room.form.fill(method="dpo")
+        await until(pilot, lambda: not rows["desirable_weight"].display)
+        assert rows["beta"].display
+
+
 async def test_contradictions_are_shown_at_the_field_they_name(make_app: MakeApp) -> None:
     async with make_app().run_test(size=WIDE) as pilot:
         room = await form_room(pilot)
@@ -115,7 +160,7 @@ async def test_f2_reveals_the_rest_and_typing_marks_what_differs(make_app: MakeA
         assert room.form.sets() == {"r": "8"}
         assert room.form.rows["r"].has_class("-changed")
         await pilot.pause()
-        assert "LoRA rank: how much an adapter can hold." in dump(pilot.app)
+        assert "LoRA rank: how much an adapter can hold" in " ".join(dump(pilot.app).split())
         room.set_focus(room.form.rows["lr_scheduler_type"].control)
         await pilot.press("right")
         assert room.form.sets()["lr_scheduler_type"] == "constant"
@@ -176,7 +221,7 @@ async def test_a_run_is_started_from_the_form_watched_to_its_end_and_shown_in_ru
         assert not room.has_class("-form")
         await until(pilot, lambda: room.look is not None and not room.look.living, 120)
         assert room.look is not None and room.look.run.status == "finished", room.look.log
-        assert room.look.checkpoints == (3,)
+        assert [kept.step for kept in room.look.checkpoints] == [3]
         screen = dump(pilot.app)
         assert "run 1 · [b]first[/b] · starter · habit.jsonl@" in screen
         assert "✓ finished  step 3/3" in screen and "A base" in screen

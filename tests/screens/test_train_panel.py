@@ -10,16 +10,24 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from engine.train import checkpoints
+from screens.train.acting import longer
+from screens.train.answers import AnswerPane, changed
+from screens.train.grid import SmallChart
 from screens.train.panel import RunPanel
-from screens.train.reading import Pace, look
+from screens.train.reading import Look, Watcher, Wish
 from screens.train.screen import TrainRoom
 from screens.widgets import words
-from store import runs
+from screens.widgets.braille import Curve
+from screens.widgets.ink import run_ink
+from store import pins, queue, runs
 from store.catalogue import Catalogue
-from store.rundb import RunWriter
+from store.errors import BadInput
+from store.identity import start_of
+from store.rundb import RunReader, RunWriter
 from tests.screens.conftest import MakeApp
 from tests.screens.dump import NARROW, WIDE, check_golden, dump, until
-from tests.screens.written import NOW, three_runs, write_run
+from tests.screens.written import NOW, PROMPTS, three_runs, write_run
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +70,44 @@ async def test_answers_take_the_charts_place_where_it_is_narrow(
         await pilot.pause()
         check_golden("train-answers-narrow", dump(pilot.app))
         await pilot.press("escape")
-        assert not pilot.app.screen.query_one(RunPanel).has_class("-probes")
+        assert pilot.app.screen.query_one(RunPanel).view == "overview"
+
+
+async def test_answers_are_stepped_through_time_and_differences_are_visible(
+    make_app: MakeApp, cat: Catalogue
+) -> None:
+    run = write_run(cat, name="talks", total=80, step=40)
+    with RunWriter.open(cat.workspace.run_dir(run.id) / "run.db") as writer:
+        writer.sample(48, PROMPTS[0], "adapter", "A sharp question. The sky is blue.", 7, "length")
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await train_room(pilot, looked)
+        await pilot.press("p")
+        pane = room.query_one("#run-answers", AnswerPane)
+        await until(pilot, lambda: answered(pane) is not None)
+        assert answered(pane) == 48
+        await until(pilot, lambda: "B step 48" in dump(pilot.app))
+        screen = dump(pilot.app)
+        assert "B step 48" in screen and "! cut at the length" in screen and "A base" in screen
+        await pilot.press("left", "left")
+        assert answered(pane) == 32 and room.chart.cursor == 32
+        assert "▸32" in dump(pilot.app)
+        await pilot.press("right", "right")
+        assert answered(pane) == 48 and room.chart.cursor is None
+        await pilot.press("d")
+        assert pane.against == "base" and "underlined: not in A" in dump(pilot.app)
+
+
+def answered(pane: AnswerPane) -> int | None:
+    """The step whose answers a pane shows."""
+    return pane.shown.now.step if pane.shown and pane.shown.now else None
+
+
+def test_changed_words_are_found() -> None:
+    assert changed("The sky is blue.", "The big sky is blue.") == [
+        ("The", False), (" big", True), (" sky is blue.", False),
+    ]  # fmt: skip
+    assert changed("", "all new") == [("all new", True)]
+    assert changed("gone", "") == []
 
 
 async def test_a_failed_run_says_why_and_shows_its_gap(make_app: MakeApp, cat: Catalogue) -> None:
@@ -74,7 +119,8 @@ async def test_a_failed_run_says_why_and_shows_its_gap(make_app: MakeApp, cat: C
         screen = dump(pilot.app)
         assert "✗ failed  the loss is not a number at step 150" in screen
         assert "NaN" in screen
-        assert "! step 150    the loss is not a number" in screen
+        assert "× step 150    the loss is not a number" in screen
+        assert "×" in screen.split("└", 1)[1].split("\n")[0], "gaps are marked on the axis"
         assert room._timer is None, "a run that is over is not looked at again"
         assert not room.check_action("pause", ()) and room.check_action("resume", ())
 
@@ -130,10 +176,10 @@ async def test_zooming_reads_finer_buckets(make_app: MakeApp, cat: Catalogue) ->
         before = room.look
         await pilot.press("z", "z", "z")
         await until(pilot, lambda: room.look is not before and room.chart.window is not None)
-        await until(pilot, lambda: bool(room.look and room.look.curves[0].xs[0] > 1))
+        await until(pilot, lambda: bool(room.look and train(room.look).xs[0] > 1))
         assert "· zoom" in dump(pilot.app)
         await pilot.press("0")
-        await until(pilot, lambda: bool(room.look and room.look.curves[0].xs[0] == 1))
+        await until(pilot, lambda: bool(room.look and train(room.look).xs[0] == 1))
 
 
 async def test_commands_leave_a_row_for_the_job(make_app: MakeApp, cat: Catalogue) -> None:
@@ -145,15 +191,142 @@ async def test_commands_leave_a_row_for_the_job(make_app: MakeApp, cat: Catalogu
         assert pending == ["checkpoint", "pause", "stop"]
 
 
-async def test_another_run_is_laid_over(make_app: MakeApp, cat: Catalogue) -> None:
-    _, done, _ = three_runs(cat)
+async def test_other_runs_are_laid_over_in_their_colours(make_app: MakeApp, cat: Catalogue) -> None:
+    failed, done, run = three_runs(cat)
     async with make_app().run_test(size=WIDE) as pilot:
         room = await train_room(pilot, looked)
-        await pilot.press("o", "enter")
-        await until(pilot, lambda: bool(room.look and len(room.look.curves) == 3))
+        await pilot.press("o", "space", "down", "space", "escape")
+        await until(pilot, lambda: bool(room.look and len(room.look.curves["loss"]) == 6))
+        assert room.look is not None
+        styles = [curve.style for curve in room.look.curves["loss"] if not curve.mark]
+        assert styles == [run_ink(run.id), run_ink(failed.id), run_ink(done.id)]
         assert f"── {done.id} habit-r16" in dump(pilot.app)
         await pilot.press("o", "enter")
-        await until(pilot, lambda: bool(room.look and len(room.look.curves) == 2))
+        await until(pilot, lambda: bool(room.look and len(room.look.curves["loss"]) == 4))
+        await pilot.press("down")
+        await until(pilot, lambda: bool(room.look and "loss" in room.look.curves))
+        await pilot.press("down")
+        await until(pilot, lambda: bool(room.look and "token_accuracy" in room.look.curves))
+        assert room.look is not None
+        assert len(room.look.curves["token_accuracy"]) == 2, "an overlay is in every chart"
+
+
+def train(look: Look) -> Curve:
+    """The run's own line in the large chart."""
+    return next(iter(look.curves.values()))[0]
+
+
+def seen(cat: Catalogue, run_id: int) -> Look:
+    return Watcher().look(cat, Wish(run_id))
+
+
+@pytest.mark.parametrize(("name", "size"), [("narrow", NARROW), ("wide", WIDE)])
+async def test_all_charts_share_one_crosshair(
+    make_app: MakeApp, cat: Catalogue, name: str, size: tuple[int, int]
+) -> None:
+    three_runs(cat)
+    async with make_app().run_test(size=size) as pilot:
+        room = await train_room(pilot, looked)
+        await pilot.press("g")
+        await until(pilot, lambda: bool(room.look and len(room.look.curves) > 4))
+        await pilot.press("left", "left", "left")
+        await pilot.pause()
+        small = [chart for chart in room.query(SmallChart) if chart.display]
+        assert len(small) == (6 if name == "narrow" else 8)
+        assert {chart.cursor for chart in small} == {room.chart.cursor} != {None}
+        check_golden(f"train-grid-{name}", dump(pilot.app))
+        await pilot.press("z")
+        assert {chart.window for chart in small} == {room.chart.window} != {None}
+
+
+async def test_one_chart_on_the_whole_screen_and_any_metric_in_it(
+    make_app: MakeApp, cat: Catalogue
+) -> None:
+    three_runs(cat)
+    async with make_app().run_test(size=NARROW) as pilot:
+        room = await train_room(pilot, looked)
+        await pilot.press("f", "down", "down")
+        await until(pilot, lambda: bool(room.look and "token_accuracy" in room.look.curves))
+        check_golden("train-full-narrow", dump(pilot.app))
+        await pilot.press("escape")
+        assert room.panel.view == "overview"
+
+
+async def test_suites_are_a_table_over_the_evaluations(make_app: MakeApp, cat: Catalogue) -> None:
+    run = write_run(cat, name="checked", total=80, step=40)
+    with RunWriter.open(cat.workspace.run_dir(run.id) / "run.db") as writer:
+        for step, share in ((41, 0.0), (42, 0.41), (43, 0.88)):
+            writer.metrics(step, {"suite/habit/praise": share, "probe/unended": 0.5})
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await train_room(pilot, looked)
+        await pilot.press("t")
+        await until(pilot, lambda: "praise" in dump(pilot.app))
+        screen = dump(pilot.app)
+        assert "habit" in screen and "41%" in screen and "88%" in screen and "@42" in screen
+        assert "answers that never end" in screen
+        await pilot.press("t")
+        assert room.panel.view == "overview"
+
+
+async def test_what_this_means_comes_from_the_diagnosis(make_app: MakeApp, cat: Catalogue) -> None:
+    failed, _, _ = three_runs(cat)
+    verdicts = seen(cat, failed.id).verdicts
+    assert any(verdict.severity == "bad" for verdict in verdicts)
+    async with make_app().run_test(size=NARROW) as pilot:
+        room = await train_room(pilot, looked)
+        room.attach(failed.id)
+        await until(pilot, lambda: room.look is not None and room.look.run.id == failed.id)
+        assert "what this means" in dump(pilot.app)
+        await pilot.press("w")
+        await until(pilot, lambda: verdicts[0].knob in dump(pilot.app))
+
+
+async def test_checkpoints_are_listed_pinned_and_handed_on(
+    make_app: MakeApp, cat: Catalogue
+) -> None:
+    _, _, run = three_runs(cat)
+    folder = cat.workspace.run_dir(run.id)
+    checkpoints.write(folder, 400, [("adapter_model.safetensors", b"weights")], {})
+    async with make_app().run_test(size=NARROW) as pilot:
+        await train_room(pilot, looked)
+        await pilot.press("K", "p")
+        await until(pilot, lambda: "pinned" in dump(pilot.app))
+        assert pins.pinned(folder) == {400}
+        await pilot.press("p")
+        await until(pilot, lambda: pins.pinned(folder) == frozenset())
+        await pilot.press("j", "f")
+        await until(pilot, lambda: "Fork run 3 from step 200" in dump(pilot.app))
+
+
+async def test_the_queue_is_listed_moved_and_left(make_app: MakeApp, cat: Catalogue) -> None:
+    waiting = []
+    for name in ("first", "second", "third"):
+        run = runs.create(
+            cat, model="starter", dataset="/d.jsonl", recipe={}, seed=1, name=name,
+            status="queued", pid=os.getpid(), process_started=start_of(os.getpid()),
+        )  # fmt: skip
+        queue.enqueue(cat, run.id)
+        waiting.append(run.id)
+    write_run(cat, name="runs", total=60, step=20)
+    async with make_app().run_test(size=NARROW) as pilot:
+        await train_room(pilot, looked)
+        await pilot.press("Q")
+        await until(pilot, lambda: "Queue" in dump(pilot.app) and "third" in dump(pilot.app))
+        await pilot.press("J")
+        first, second, third = waiting
+        await until(pilot, lambda: [r.id for r in queue.waiting(cat)] == [second, first, third])
+        await pilot.press("K")
+        await until(pilot, lambda: [r.id for r in queue.waiting(cat)] == [first, second, third])
+        await pilot.press("x")
+        await until(pilot, lambda: bool(runs.pending_commands(cat, first)))
+
+
+def test_lengths_are_read_as_people_write_them() -> None:
+    for said in ("200", "200 steps", "1.5 epochs", "2,000,000 tokens", "90 min", "2 hours"):
+        assert callable(longer(said))
+    for said in ("", "soon", "-3", "0 steps", "3 cats"):
+        with pytest.raises(BadInput):
+            longer(said)
 
 
 async def test_names_notes_answers_and_logs_stay_text(make_app: MakeApp, cat: Catalogue) -> None:
@@ -164,31 +337,34 @@ async def test_names_notes_answers_and_logs_stay_text(make_app: MakeApp, cat: Ca
         writer.event("odd", hostile, level="warn", step=40)
     async with make_app().run_test(size=WIDE) as pilot:
         room = await train_room(pilot, looked)
-        for _ in range(3):
+        for _ in range(4):
             await pilot.press("p")
         screen = dump(pilot.app)
         assert screen.count("[/x][@click=app.quit]go[/]") >= 4
         assert "\x1b" not in screen and "\u202e" not in screen
-        await pilot.press("l")
+        await pilot.press("escape", "l")
+        await until(pilot, lambda: bool(room.look and room.look.log))
         log = dump(pilot.app)
         assert "[bold]not bold[/bold]" in log and "step 3" in log and "step 1" not in log
         assert room.panel.log_shown
 
 
-def test_a_pause_does_not_spoil_the_estimate(cat: Catalogue) -> None:
-    run = write_run(cat, name="paced", total=100, step=50)
-    pace = Pace()
-    pace.add(1000.0, 40)
-    pace.add(1010.0, 45)
-    pace.add(1020.0, 50)
-    left = pace.remaining(run, 1020.0)
-    assert left == pytest.approx(100.0)
-    assert pace.remaining(runs.update(cat, run.id, status="paused"), 1020.0) is None
+def test_later_looks_read_only_what_is_new(cat: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(cat, name="followed", total=100, step=50)
+    watcher = Watcher()
+    assert watcher.look(cat, Wish(run.id)).run.step == 50
+    monkeypatch.setattr(RunReader, "look", None)
+    with RunWriter.open(cat.workspace.run_dir(run.id) / "run.db") as writer:
+        writer.metrics(51, {"loss": 0.25})
+        now = watcher.look(cat, Wish(run.id))
+    assert now.run.step == 51 and train(now).means[-1] == 0.25
+    assert now.left is not None and now.figures["loss"].value == 0.25
+    watcher.close()
 
 
 def test_the_axis_has_room_to_grow_and_ends_at_the_last_step(cat: Catalogue) -> None:
     young = write_run(cat, name="young", total=100_000, step=30)
-    assert look(cat, young.id).extent == (0.0, 50.0)
+    assert seen(cat, young.id).extent == (0.0, 50.0)
     old = write_run(cat, name="old", total=60, step=50)
-    assert look(cat, old.id).extent == (0.0, 60.0)
-    assert os.getpid() == look(cat, old.id).run.pid
+    assert seen(cat, old.id).extent == (0.0, 60.0)
+    assert os.getpid() == seen(cat, old.id).run.pid

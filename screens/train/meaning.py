@@ -1,0 +1,95 @@
+"""What a run's curves mean: the diagnosis, asked now and then, and the pane that shows it.
+
+Knows how a verdict is laid out, short and in full. Does not judge: `engine.diagnosis` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from screens.safe import line, text
+from screens.widgets import words
+from store.runfeed import RunFeed
+from store.runs import Run
+
+if TYPE_CHECKING:
+    from engine.diagnosis import Verdict
+
+Verdicts = tuple["Verdict", ...]
+
+EVERY = 2.0
+"""Seconds between two judgements of a run that goes on."""
+_TONES = {"bad": "$text-error", "warn": "$text-warning", "good": "$text-success",
+          "info": "$foreground 60%"}  # fmt: skip
+
+
+class Judge:
+    """The newest verdicts of one run at a time, made anew where enough is new."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[int, int, str] | None = None
+        self._when = 0.0
+        self._verdicts: Verdicts = ()
+
+    def look(self, run: Run, feed: RunFeed) -> Verdicts:
+        """What the run's curves mean; from memory while little has changed."""
+        seen = (run.id, run.step, run.status)
+        now = words.now()
+        same = self._seen is not None and self._seen[0] == run.id and self._seen[2] == run.status
+        if seen == self._seen or (same and 0 <= now - self._when < EVERY):
+            return self._verdicts
+        from engine.diagnosis import Curves, diagnose, facts
+
+        known = facts.of(
+            run.recipe,
+            total_steps=run.total_steps,
+            ended=run.status in ("finished", "stopped", "failed", "lost"),
+            checkpoints=tuple((kept.step, kept.eval_loss) for kept in feed.checkpoints),
+        )
+        self._verdicts = tuple(diagnose(Curves.from_reader(feed.reader), known))
+        self._seen, self._when = seen, now
+        return self._verdicts
+
+
+def tone(verdict: Verdict) -> str:
+    """The colour of a verdict; what cannot be told has none."""
+    return _TONES[verdict.severity] if verdict.known else "$foreground 60%"
+
+
+def short_words(verdicts: Verdicts, rows: int) -> Content:
+    """One line a verdict, at most `rows`; the last says how many more there are."""
+    shown = verdicts if len(verdicts) <= rows else verdicts[: max(rows, 1)]
+    lines = [
+        Content.styled(f"{verdict.mark} ", tone(verdict)) + line(verdict.text, limit=300)
+        for verdict in shown
+    ]
+    if len(shown) < len(verdicts) and lines:
+        more = f"  +{len(verdicts) - len(shown)} · w"
+        lines[-1] = Content.styled(more.strip() + "  ", "$accent") + lines[-1]
+    return Content("\n").join(lines)
+
+
+def full_words(verdicts: Verdicts) -> Content:
+    """Every verdict with its evidence, what to do, and the knob."""
+    parts = []
+    for verdict in verdicts:
+        said = Content.styled(f"{verdict.mark} ", tone(verdict)) + text(verdict.text, limit=1000)
+        if verdict.advice:
+            said += Content("\n  → ") + text(verdict.advice, limit=1000)
+        if verdict.knob:
+            said += Content.styled(f"\n  knob: {verdict.knob}", "$accent")
+        if verdict.evidence:
+            facts = ", ".join(f"{name} {_plain(value)}" for name, value in verdict.evidence.items())
+            said += Content("\n") + text(f"  {facts}", "$foreground 60%", limit=1000)
+        parts.append(said)
+    return Content("\n\n").join(parts)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(_plain(part) for part in value[:8]) + (" …" if len(value) > 8 else "")
+    return "not known" if value is None else str(value)
