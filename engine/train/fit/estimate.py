@@ -71,19 +71,26 @@ class Estimate:
         return self.peak_bytes - self.parts["overhead"]
 
 
-def estimate(recipe: Recipe, model: ModelFolder, machine: Machine, data: DataFacts) -> Estimate:
+def estimate(
+    recipe: Recipe,
+    model: ModelFolder,
+    machine: Machine,
+    data: DataFacts,
+    rate: float | None = None,
+) -> Estimate:
     """Peak memory and time of a run.
 
     Args:
         recipe: with nothing left to choose; what is open counts as off, or as its larger value.
         data: of the rows to train on; `longest` and `mean_length` in tokens.
+        rate: operations a second and thread of a matrix product on the CPU; None times one.
     Raises:
         WorkbenchError: the model's folder is not what it should be.
     """
     shape = shape_of(model.path)
     parts = memory_parts(recipe, shape, machine, data)
     peak = sum(parts.values())
-    time = speed.predict(recipe, shape, machine, data)
+    time = speed.predict(recipe, shape, machine, data, rate)
     on_gpu = machine.device == "cuda"
     return Estimate(
         parts=parts,

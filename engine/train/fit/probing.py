@@ -29,6 +29,8 @@ from engine.train.batches import Batch
 from engine.train.choosing import DataFacts
 from engine.train.examples import IGNORED, Example
 from engine.train.fit.estimate import estimate
+from engine.train.fit.halving import NoRoom
+from engine.train.fit.room import is_out_of_memory
 from engine.train.fit.speed import PRODUCT_SIDE
 from engine.train.randomness import RandomState
 
@@ -126,8 +128,15 @@ def _optimizer_to_come(trainer: WorkbenchTrainer) -> torch.Tensor | None:
         return None
     trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     size = trained * (2 if trainer.ours.recipe.optim.endswith("8bit") else 8)
-    # Filled, for memory that nobody touched is not there.
-    return torch.full((size,), 1, dtype=torch.uint8, device=trainer.args.device)
+    try:  # Filled, for memory that nobody touched is not there.
+        return torch.full((size,), 1, dtype=torch.uint8, device=trainer.args.device)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NoRoom(
+            f"out of memory: the optimizer's state ({size >> 20} MB) does not fit beside the base",
+            "Lower r, set load_in_4bit=true, or take a smaller base or a larger GPU.",
+        ) from error
 
 
 class Fitting(TrainerCallback):  # type: ignore[misc]

@@ -54,6 +54,7 @@ _SHARE_DENSE, _SHARE_NF4 = 0.30, 0.22
 _FLOAT32_SHARE = 0.25
 """Arithmetic in float32 (TF32 off) against bfloat16 on a GPU."""
 _RECOMPUTED = 1.3
+PRODUCT_SIDE = 384
 _LAUNCH_SECONDS, _LAUNCHES_PER_LAYER = 7e-6, 406
 """A forward, backward and optimizer step of one layer with seven adapters, counted."""
 _CPU_BF16 = 4.3
@@ -75,7 +76,9 @@ class Time:
     sure: float
 
 
-def predict(recipe: Recipe, shape: Shape, machine: Machine, data: DataFacts) -> Time:
+def predict(
+    recipe: Recipe, shape: Shape, machine: Machine, data: DataFacts, rate: float | None = None
+) -> Time:
     """Seconds of a mean step, and how many there will be."""
     batch, again = recipe.per_device_train_batch_size, recipe.gradient_accumulation_steps
     length = data.mean_length or float(data.longest) or 1.0
@@ -92,7 +95,7 @@ def predict(recipe: Recipe, shape: Shape, machine: Machine, data: DataFacts) -> 
     if machine.device == "cuda":
         seconds = max(operations / _gpu_rate(recipe, machine.gpus[0]), floor * _LAUNCH_SECONDS)
     else:
-        seconds = operations / _cpu_rate(recipe, machine) + floor * _CPU_CALL_SECONDS
+        seconds = operations / _cpu_rate(recipe, machine, rate) + floor * _CPU_CALL_SECONDS
     return Time(steps_of(recipe, data, tokens, seconds), tokens, seconds, 0.5)
 
 
@@ -141,17 +144,17 @@ def _gpu_rate(recipe: Recipe, gpu: Gpu) -> float:
     return (peak_of(gpu) or _UNKNOWN_PEAK) * share
 
 
-def _cpu_rate(recipe: Recipe, machine: Machine) -> float:
+def _cpu_rate(recipe: Recipe, machine: Machine, rate: float | None) -> float:
     share = _CPU_SHARE_NF4 if recipe.load_in_4bit is True else _CPU_SHARE
     faster = _CPU_BF16 if recipe.dtype == "bfloat16" and machine.cpu_bf16 else 1.0
     threads = min(recipe.threads or machine.cores, machine.cores)
-    return product_rate() * threads * share * faster
+    return (rate or product_rate()) * threads * share * faster
 
 
 @functools.cache
 def product_rate() -> float:
     """Operations a second and thread of a float32 matrix product, timed once."""
-    side = 384
+    side = PRODUCT_SIDE
     a = np.ones((side, side), np.float32)
     best = math.inf
     for _ in range(5):
