@@ -6,7 +6,8 @@ sense. Does not know what training does with them, and starts nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from textual.app import ComposeResult
@@ -17,33 +18,28 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from engine.train import recipe as recipes
+from engine.train.choosing import Choice, value_words
 from engine.train.recipe import RECIPE_FIELDS, Recipe, RecipeField
 from screens.widgets.field import Cycle, FieldRow, Pick
-from store.errors import BadInput
+from store.errors import BadInput, WorkbenchError
 
-GROUPS: tuple[tuple[str, str, str], ...] = (
-    ("Data and model", "test_size max_length", "train_sampling_strategy leave_out"),
-    (
-        "Length of training",
-        "max_steps num_train_epochs per_device_train_batch_size",
-        "gradient_accumulation_steps",
-    ),
-    ("LoRA", "r lora_alpha load_in_4bit", "lora_dropout target_modules use_rslora"),
-    (
-        "Optimiser",
-        "learning_rate lr_scheduler_type warmup_steps",
-        "weight_decay max_grad_norm optim seed",
-    ),
-    (
-        "Evaluation and checkpoints",
-        "eval_steps save_steps",
-        "save_total_limit probes probe_steps probe_tokens",
-    ),
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Data and model", ("Method", "Data")),
+    ("Length of training", ("Length",)),
+    ("LoRA", ("LoRA",)),
+    ("Optimiser", ("Optimiser",)),
+    ("Machine", ("Machine",)),
+    ("Evaluation and checkpoints", ("Watching",)),
 )
-"""Title, usual fields, further fields. Recipe fields that are nowhere here come last."""
+"""Titles of the form, and the recipe's groups below each."""
 
-OTHER = "Machine"
 CHOICES = {"bool": ("true", "false"), "switch": recipes.SWITCH}
+_ONLY_FOR = {
+    "beta": ("dpo", "kto"),
+    "desirable_weight": ("kto",),
+    "undesirable_weight": ("kto",),
+}
+"""Fields that mean something for these methods alone, and are usual there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +53,12 @@ class Wish:
 
 
 def grouped() -> list[tuple[str, list[RecipeField], list[RecipeField]]]:
-    """The groups with their fields; every recipe field is in exactly one."""
-    by_name = {field.name: field for field in RECIPE_FIELDS}
-    found = [
-        (title, [by_name.pop(name) for name in usual.split() if name in by_name],
-         [by_name.pop(name) for name in more.split() if name in by_name])
-        for title, usual, more in GROUPS
+    """Title, usual fields and further fields; every recipe field is in exactly one."""
+    return [
+        (title, [f for f in RECIPE_FIELDS if f.group in groups and f.usual],
+         [f for f in RECIPE_FIELDS if f.group in groups and not f.usual])
+        for title, groups in GROUPS
     ]  # fmt: skip
-    return [*found, (OTHER, [], list(by_name.values()))]
 
 
 def as_text(value: object) -> str:
@@ -94,6 +88,9 @@ class RunForm(VerticalScroll, can_focus=False):
     def __init__(self) -> None:
         super().__init__(id="run-form")
         self._preset = recipes.load("default")
+        self._fields = {field.name: field for field in RECIPE_FIELDS}
+        self._chosen: dict[str, Choice] = {}
+        self._beyond: dict[str, str] = {}
         self.rows: dict[str, FieldRow] = {}
 
     def compose(self) -> ComposeResult:
@@ -128,7 +125,7 @@ class RunForm(VerticalScroll, can_focus=False):
         control: Input | Cycle = (
             Cycle(choices, value) if choices else Input(value, compact=True, select_on_focus=False)
         )
-        row = FieldRow(field.name, control, field.help, expected=field.expected, classes=classes)
+        row = FieldRow(field.name, control, field.brief, expected=field.expected, classes=classes)
         self.rows[field.name] = row
         return row
 
@@ -174,11 +171,33 @@ class RunForm(VerticalScroll, can_focus=False):
             try:
                 result = recipes.with_sets(self._preset, [f"{k}={v}" for k, v in sets.items()])
             except BadInput as error:
-                complaints = _blame(error, self.rows)
-        for name in recipes.as_dict(self._preset):
-            self.rows[name].complain(complaints.get(name, ""))
+                complaints = _blame(error, self._fields)
+        for name in self._fields:
+            self.rows[name].complain(complaints.get(name) or self._beyond.get(name, ""))
             self.rows[name].set_class(name in sets, "-changed")
+        for name, methods in _ONLY_FOR.items():
+            self.rows[name].set_class(self.rows["method"].value not in methods, "-more")
         return result
+
+    def show_choices(self, choices: Iterable[Choice], refused: WorkbenchError | None) -> None:
+        """Say beside each open field what the engine takes, and at its field what it refuses."""
+        self._chosen = {choice.key: choice for choice in choices}
+        self._beyond = {}
+        if refused is not None and (name := _named(refused, self._fields)):
+            self._beyond[name] = _about(refused)
+        self.check()
+        for name, field in self._fields.items():
+            row, choice = self.rows[name], self._chosen.get(name)
+            taken = choice is not None and choice.chosen_by == "engine"
+            row.set_class(taken, "-chosen")
+            row.help_words = (
+                f"→ {value_words(choice.value)}  {choice.reason}"
+                if choice is not None and taken
+                else field.brief
+            )
+            row.explain()
+            if row.has_focus_within:
+                self._explain(row)
 
     def wish(self) -> Wish | None:
         """The run that is described, or None while a field is refused."""
@@ -214,19 +233,27 @@ class RunForm(VerticalScroll, can_focus=False):
         self._explain(event.row)
 
     def _explain(self, row: FieldRow) -> None:
-        about = f"✗ {row.complaint}" if row.complaint else row.help_words
-        self.post_message(self.Explained(row.field, about, row.expected))
+        """The focused field in full: its docstring, what it takes, and what was chosen and why."""
+        field, choice = self._fields.get(row.field), self._chosen.get(row.field)
+        about = f"✗ {row.complaint}" if row.complaint else field.help if field else row.help_words
+        more = [f"→ {value_words(choice.value)}: {choice.reason}"] if choice is not None else []
+        more += [row.expected] if row.expected else []
+        self.post_message(self.Explained(row.field, about, "\n".join(more)))
 
 
-def _about(error: BadInput) -> str:
+def _about(error: WorkbenchError) -> str:
     """The engine's message without the option, name and value, which stand beside it."""
     words = error.message.removeprefix("--set: ")
     _, found, expected = words.partition(": expected ")
     return f"expected {expected}" if found else words
 
 
-def _blame(error: BadInput, rows: Mapping[str, FieldRow]) -> dict[str, str]:
+def _named(error: WorkbenchError, fields: Iterable[str]) -> str | None:
+    """The field that a message begins with; None where it is about something else."""
+    words = re.match(r"\w+", error.message.removeprefix("--set: "))
+    return words.group() if words and words.group() in set(fields) else None
+
+
+def _blame(error: BadInput, fields: Iterable[str]) -> dict[str, str]:
     """A contradiction shown at the field that it names first."""
-    words = _about(error)
-    named = [name for name in rows if words.startswith(name)]
-    return {max(named, key=len, default="max_steps"): words}
+    return {_named(error, fields) or "max_steps": _about(error)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -21,8 +22,13 @@ from engine.data.findings.kinds import DROPPED, KINDS, Finding
 from engine.data.findings.preflight import look
 from engine.data.rows import Row
 from engine.data.split.parts import recorded
+from engine.machine.facts import this_machine
 from engine.models import refs
+from engine.models.folder import describe
 from engine.render import Renderer
+from engine.train.choosing import Choice, DataFacts, budget, choose, gigabytes
+from engine.train.fit.estimate import Estimate, estimate
+from engine.train.recipe import Recipe
 from screens.safe import line, text
 from screens.train.form import Wish
 from screens.widgets import words
@@ -32,6 +38,21 @@ from store.errors import Unsupported, WorkbenchError
 
 MOST_ROWS = 5_000
 """Rows that are rendered for the plan; a larger file is judged by its first rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What the engine makes of a wish.
+
+    Attributes:
+        choices: what it would choose, and why; refused: why it would not start.
+        estimate: memory and time; room: bytes that a run may plan with.
+    """
+
+    choices: tuple[Choice, ...] = ()
+    refused: WorkbenchError | None = None
+    estimate: Estimate | None = None
+    room: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +66,7 @@ class Plan:
         steps_an_epoch, steps: optimizer steps.
         tested: rows kept for the end, where a split is recorded.
         stops: kinds of findings that stop the run; none where such rows are to be left out.
+        decided: what the engine would choose, and how it would fit.
     """
 
     rows: int
@@ -57,6 +79,7 @@ class Plan:
     findings: tuple[Finding, ...]
     tested: int = 0
     stops: frozenset[str] = frozenset()
+    decided: Decided = Decided()
 
 
 def make_plan(cat: Catalogue, wish: Wish) -> Plan:
@@ -84,6 +107,16 @@ def make_plan(cat: Catalogue, wish: Wish) -> Plan:
     batch = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
     an_epoch = max(math.ceil((count - held_out - tested) / batch), 1)
     steps = recipe.max_steps if recipe.max_steps > 0 else an_epoch * recipe.num_train_epochs
+    rows_left = max(count - held_out - tested, 0)
+    known = max(len(rows) - report.dropped, 1)
+    facts = DataFacts(
+        rows=rows_left,
+        tokens=round(report.total_tokens * rows_left / known),
+        longest=report.longest,
+        mean_length=report.total_tokens / known,
+        trained_tokens=round(report.trained_tokens * rows_left / known),
+        held_out=held_out,
+    )
     return Plan(
         rows=count,
         seen=len(rows),
@@ -95,7 +128,20 @@ def make_plan(cat: Catalogue, wish: Wish) -> Plan:
         findings=tuple(report.findings),
         tested=tested,
         stops=frozenset() if recipe.leave_out else _stops(rows, report.findings),
+        decided=_decide(recipe, model.base, facts),
     )
+
+
+def _decide(recipe: Recipe, folder: Path | None, facts: DataFacts) -> Decided:
+    if folder is None or not facts.rows:
+        return Decided()
+    base, machine = describe(folder), this_machine()
+    try:
+        chosen = choose(recipe, base, machine, facts)
+    except WorkbenchError as error:
+        return Decided(refused=error)
+    fit = estimate(chosen.recipe, base, machine, facts)
+    return Decided(chosen.choices, None, fit, budget(machine))
 
 
 def _stops(rows: list[Row], findings: tuple[Finding, ...]) -> frozenset[str]:
@@ -113,6 +159,7 @@ def plan_words(plan: Plan) -> Content:
         ("trained tokens", f"{plan.trained:,}", f"{share:.0%} of {plan.total:,}"),
         ("steps", f"{plan.steps:,}", f"{plan.steps_an_epoch:,} an epoch"),
     ]
+    facts += _fit_words(plan.decided)
     width = max(len(number) for _, number, _ in facts)
     lines = [
         Content.assemble(
@@ -137,6 +184,22 @@ def plan_words(plan: Plan) -> Content:
         way = "These rows stop the run: repair them, or set leave_out"
         lines.append(Content.styled(way, "$text-error"))
     return Content("\n").join(lines)
+
+
+def _fit_words(decided: Decided) -> list[tuple[str, str, str]]:
+    """Memory and time as they are expected, with how sure that is."""
+    fit = decided.estimate
+    if fit is None:
+        return []
+    over = ", too much" if fit.peak_bytes > decided.room else ""
+    return [
+        (
+            "memory",
+            gigabytes(fit.peak_bytes),
+            f"±{fit.sure:.0%} of {gigabytes(decided.room)}{over}",
+        ),
+        ("time", words.duration(fit.total_seconds), f"±{fit.sure_time:.0%}"),
+    ]
 
 
 class PlanPane(Pane):

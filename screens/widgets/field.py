@@ -104,6 +104,7 @@ class FieldRow(Horizontal):
         }
         & > .field-control:focus { background: $block-cursor-background; }
         &:focus-within > .field-name { color: $accent; }
+        &.-chosen > .field-help { color: $foreground 65%; }
         &.-changed > .field-name { color: $foreground; text-style: bold; }
         &.-bad > .field-name { color: $text-error; }
         &.-bad > .field-help { color: $text-error; }

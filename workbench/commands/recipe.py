@@ -89,4 +89,6 @@ def _lines(name: str | None, recipe: Recipe) -> Iterator[str]:
 
 def _wrapped(text: str) -> list[str]:
     indent = " " * 6
-    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )

@@ -38,7 +38,7 @@ class Recipe:
 
     method: str = setting(
         "sft",
-        "What is learned. sft: answers to prompts; text: plain running text (continued "
+        "What is learned: answers, plain text, or preferences. sft: answers to prompts; text: plain running text (continued "
         "pre-training); dpo: to prefer one answer to another; kto: from answers marked good or "
         "bad.",
         choices=METHODS,
