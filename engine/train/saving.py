@@ -8,6 +8,7 @@ not know when to save (see `schedule`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -22,7 +23,7 @@ import safetensors.torch
 import torch
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 
-from engine.train import checkpoints
+from engine.train import checkpoints, reserve
 from engine.train.control import POLL_S
 from engine.train.failures import Diverged, is_disk_full
 from store.errors import BadInput
@@ -65,6 +66,8 @@ class Saving:
                 self._wait_for_room(step, announce=not waiting)
                 waiting = True
         if waiting:
+            with contextlib.suppress(OSError):  # Filled again meanwhile: then without.
+                reserve.hold(parts.recorder.run_dir)
             parts.recorder.writer.event("disk", f"saved step {step}: there is room again", "warn")
             parts.recorder.writer.state("running", step=step)
         parts.recorder.saved(saved, parts.recipe)
@@ -74,9 +77,11 @@ class Saving:
         """Say once that the disk is full, and wait; a stop ends the run without this checkpoint."""
         parts = self.ours
         if announce:
+            reserve.give_back(parts.recorder.run_dir)
             reason = f"The disk is full: cannot save step {step}. Make room and training goes on."
             parts.recorder.writer.event("disk_full", reason, level="error", step=step)
             parts.recorder.writer.state("paused", step=step, reason=reason)
+        parts.recorder.writer.flush()
         waited = 0.0
         while waited < _RETRY_S:
             parts.control.check()

@@ -20,7 +20,7 @@ from engine.jobs import death
 from engine.models.folder import file_sha256
 from engine.models.hashes import known_weights_sha256
 from engine.render import Renderer
-from engine.train import checkpoints
+from engine.train import checkpoints, reserve
 from engine.train import spec as specs
 from engine.train.control import Control, StopRequested
 from engine.train.failures import explain
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from engine.train.trainer import Trainer
 
 _SPARE_STEPS = 2
-_RESERVE_BYTES = 1 << 20
 
 
 def main(arguments: list[str]) -> int:
@@ -51,7 +50,7 @@ def main(arguments: list[str]) -> int:
         writer.state("queued")
         try:
             death.begin(run_dir, os.getpid())
-            _keep_room(run_dir)
+            reserve.hold(run_dir)
             devices = visible_devices(spec.device, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
             with devices_held(workspace, spec.run_id, control, writer.heartbeat, devices) as held:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held) if held != ["cpu"] else ""
@@ -74,16 +73,10 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _keep_room(run_dir: Path) -> None:
-    """Hold a little of the disk, to be given back when last words find it full."""
-    with (run_dir / specs.RESERVE).open("wb") as file:
-        file.write(bytes(_RESERVE_BYTES))
-
-
 def _say_last_words(writer: RunWriter, run_dir: Path) -> None:
     """Write what waits in memory, how the run ended included, into the room that was held."""
     writer.flush()
-    (run_dir / specs.RESERVE).unlink(missing_ok=True)
+    reserve.give_back(run_dir)
     writer.flush()
 
 

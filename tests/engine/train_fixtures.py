@@ -45,9 +45,10 @@ def wait(cat: Catalogue, run_id: int, until: Callable[[Run], bool]) -> Run:
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         run = client.refresh(cat, run_id)
+        over = ended(run)  # Asked first: it may come to its end between the two.
         if until(run):
             return run
-        if ended(run):
+        if over:
             break
         time.sleep(0.02)
     log = client.log_path(cat, run_id)
