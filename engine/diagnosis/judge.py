@@ -78,7 +78,16 @@ RULES = {
 
 _SILENCED = {
     "not-a-number": ("diverging", "rate-too-high", "rate-too-low", "plateau", "underfit", "spike"),
-    "gradient-zero": ("rate-too-low", "plateau", "underfit", "rate-too-high", "diverging", "spike"),
+    "rate-too-low": ("plateau", "underfit", "no-transfer"),
+    "gradient-zero": (
+        "no-transfer",
+        "rate-too-low",
+        "plateau",
+        "underfit",
+        "rate-too-high",
+        "diverging",
+        "spike",
+    ),
     "mask-empty": (
         *(
             "no-transfer",
@@ -101,7 +110,6 @@ _SILENCED = {
         "falling",
     ),
     "rate-too-high": ("no-transfer", "plateau", "spike", "overfitting"),
-    "rate-too-low": ("plateau", "underfit"),
     "no-transfer": ("overfitting", "memorised", "underfit", "falling"),
     "overfitting": ("memorised", "plateau", "underfit", "falling"),
     "memorised": ("plateau", "underfit", "falling"),

@@ -138,6 +138,13 @@ class View:
         steps = self.facts.epoch_steps
         return self.curves.last_step / steps if steps else None
 
+    def around(self, step: float) -> float | None:
+        """The training loss about a step: the median of the points near it."""
+        n, reach = len(self.loss), max(3, len(self.loss) // 50)
+        place = int(np.searchsorted(self.loss.steps, step))
+        near = self.loss.values[max(place - reach, 0) : min(place + reach + 1, n)]
+        return float(np.median(near)) if len(near) else None
+
     def at(self, name: str, step: float) -> float | None:
         """A metric at a step, or at the nearest logged step before it."""
         points = self.curves[name]

@@ -104,6 +104,8 @@ def no_transfer(view: View) -> Verdict | None:
     held, fell = view.held, view.fell
     if len(held) < EVALUATIONS or len(view.loss) < 2 * EVALUATIONS or fell < _LEARNED:
         return None
+    if view.start - view.now[0] < 3 * view.noise:
+        return None  # A few batches at the start may just have been hard.
     first, now, best = (float(v) for v in (held.values[0], held.values[-1], held.values.min()))
     if first <= 0 or held.steps[0] > 0.1 * held.steps[-1]:
         return None  # What it was before training is not known.
@@ -200,7 +202,7 @@ def _too_good(view: View) -> tuple[str, dict[str, object]] | None:
     trained, error = view.now
     value = float(held.values[-1])
     nothing = value < 0.01 * float(held.values[0])
-    if trained > _KNOWN_BY_HEART * start or not (nothing or value < 1.25 * (trained + error)):
+    if trained > 0.5 * _KNOWN_BY_HEART * start or not (nothing or value < 1.1 * trained + error):
         return None
     text = (
         f"after {epochs:.0f} passes the training rows are known by heart "
@@ -237,11 +239,9 @@ def best_checkpoint(view: View) -> int | None:
 
 def _training_fell_since(view: View, step: int) -> bool:
     """Whether the training loss is lower than it was at a step, or at nearly nothing."""
-    place = int(np.searchsorted(view.loss.steps, step))
-    if place >= len(view.loss):
+    then = view.around(step)
+    if then is None:
         return False
-    around = view.smooth[max(place - 1, 0) : place + 2]
-    then = float(around.mean()) if len(around) else view.start
     return view.now[0] < then or view.now[0] < _KNOWN_BY_HEART * view.start
 
 
@@ -268,6 +268,10 @@ def _gaps(view: View) -> tuple[int, int, float, float] | None:
     scale = max(abs(float(np.median(loss.values[-len(loss) // 3 :]))), 1e-6)
     middle = float(np.median(gaps))
     slack = _LEAK_SHARE * scale * (1.0 + 10.0 * (view.facts.lora_dropout or 0.0))
+    # Rows that were easier before anything was learned may stay so.
+    before = view.start > 0 and held.steps[0] < loss.steps[0]
+    easier = 1 - float(held.values[0]) / view.start if before else 0.0
+    slack += max(easier, 0.0) * scale
     below = sum(gap < 0 for gap in gaps)
     chance = robust.sign_test(below, len(gaps) - below)
     # Few evaluations cannot reach 5 % by their signs alone; how far they lie below can.

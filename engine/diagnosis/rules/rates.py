@@ -85,8 +85,8 @@ def diverging(view: View) -> Verdict | None:
 
 
 def too_high(view: View) -> Verdict | None:
-    """The loss stays above its best, jumped when the rate peaked, zigzags, or stalled at once."""
-    for shape in (_stays_above, _jumped, _zigzags, _stalled):
+    """The loss stays above its best, jumped as the rate peaked, zigzags, or stalled at once."""
+    for shape in (_stays_above, _jumped, _zigzags, _lost_ground, _stalled):
         found = shape(view)
         if found is not None:
             return found
@@ -211,7 +211,7 @@ def _zigzags(view: View) -> Verdict | None:
         return None
     moves = np.diff(values)
     back = (float(np.abs(moves).sum()) - abs(float(moves.sum()))) / 2
-    scale = max(float(np.median(values)), 0.05 * float(view.held.values[0]))
+    scale = float(np.median(values)) + 0.05 * float(view.held.values[0])
     turns = int((np.diff(np.sign(moves)) != 0).sum())
     if scale <= 0 or back < ZIGZAG * scale or turns < 2:
         return None
@@ -222,6 +222,25 @@ def _zigzags(view: View) -> Verdict | None:
     )
     evidence = {"shape": "zigzags", "travelled_back": back, "share": back / scale, "turns": turns}
     return _too_high(view, text, evidence, int(view.held.steps[1]))
+
+
+def _lost_ground(view: View) -> Verdict | None:
+    """The held-out loss rose far above its best, and the training loss did not fall meanwhile."""
+    held = view.held
+    if len(held) < EVALUATIONS or len(view.loss) < FEW:
+        return None
+    place = view.best_held
+    best, now, step = float(held.values[place]), float(held.values[-1]), int(held.steps[place])
+    far = float(held.values[-2:].min()) > JUMP * best and now - best > _ROOM * float(held.values[0])
+    then = view.around(step)
+    if not far or then is None or view.now[0] < 0.95 * then:
+        return None
+    text = (
+        f"held-out loss rose from {words.loss(best)} at step {step} to {words.loss(now)}, and "
+        "training loss did not fall meanwhile: the steps are too long to settle"
+    )
+    evidence = {"shape": "lost ground", "best_eval_loss": best, "best_step": step, "eval_loss": now}
+    return _too_high(view, text, evidence, step)
 
 
 def _stalled(view: View) -> Verdict | None:

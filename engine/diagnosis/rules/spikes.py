@@ -1,8 +1,8 @@
 """Spikes, and the rows that were in their batches.
 
-A spike is a step whose loss or log gradient norm stands 6 robust deviations above the fifty before
-it, and clearly above whatever else the run had: real losses have heavy tails, and a batch of long
-rows is no spike.
+A spike is a step whose log loss and log gradient norm stand far above their neighbours, and clearly
+above whatever else the run had: losses of small batches have heavy tails, and the last batch of an
+epoch may hold a single row.
 """
 
 from __future__ import annotations
@@ -10,13 +10,19 @@ from __future__ import annotations
 import numpy as np
 
 from engine.diagnosis import robust
+from engine.diagnosis.curves import POINTS
 from engine.diagnosis.rules import words
 from engine.diagnosis.verdict import Verdict
 from engine.diagnosis.view import View
 
 OUT = 6.0
+"""Robust deviations of the loss alone, where no gradient norm is logged."""
+
+OUT_TOGETHER = 7.5
+"""Of loss and gradient norm together, each at least half of `OUT` by itself."""
+
 WINDOW = 50
-JUMP = 1.75
+JUMP = 2.0
 """A spike is so many times what was expected of its step."""
 
 ALONE = 1.8
@@ -71,24 +77,36 @@ def _spikes(view: View) -> list[tuple[int, float, float, float]]:
     if n < 20:
         return []
     over, expected = _above(points.highs)
-    far = over / max(robust.noise(np.log(_floored(points.highs))), 0.01)
+    fewer = _short_batches(view)
+    far = over / max(robust.noise(np.log(_floored(points.highs))), 0.01) / fewer
+    need = OUT
     norms = view.curves["grad_norm"]
-    if len(norms) == n and np.array_equal(norms.steps, points.steps):
+    if len(norms) == n and np.array_equal(norms.steps, points.steps) and norms.highs.any():
+        # Rows that do not belong raise the gradient as well; a heavy tail of the loss does not.
         above, _ = _above(norms.highs)
-        loud = above / max(robust.noise(np.log(_floored(norms.highs))), 0.01)
-        # Two witnesses: each may be less sure than one alone would have to be.
-        both = np.where(np.minimum(far, loud) > OUT / 2, (far + loud) / np.sqrt(2.0), 0.0)
-        far = np.maximum(far, both)
+        loud = above / max(robust.noise(np.log(_floored(norms.highs))), 0.01) / fewer
+        far = np.where(np.minimum(far, loud) > OUT / 2, (far + loud) / np.sqrt(2.0), 0.0)
+        need = OUT_TOGETHER
     # The loudest of n draws from a heavy tail grows as a root of n; a spike must outgrow that.
     others = np.sort(far)[: -max(2, n // 100)]
     tail = ALONE * float(others[-1]) * max(n / 100, 1.0) ** 0.25
     late = robust.outlyingness(over, WINDOW)
-    hit = (far > OUT) & (far > tail) & (over > np.log(JUMP)) & (late > OUT / 2)
+    hit = (far > need) & (far > tail) & (over > np.log(JUMP)) & (late > OUT / 2)
     found = [
         (int(points.peaks[i]), float(points.highs[i]), float(expected[i]), float(far[i]))
         for i in np.flatnonzero(hit).tolist()
     ]
     return sorted(found, key=lambda item: -item[3])
+
+
+def _short_batches(view: View) -> robust.Floats | float:
+    """How many times a step's noise is larger as it closes an epoch with fewer rows, (n,) or 1."""
+    rows, batch = view.facts.rows, view.facts.batch
+    if not rows or not batch or view.loss.logged > 1 or len(view.loss) == POINTS:
+        return 1.0
+    left = rows % batch or batch
+    last = view.loss.steps % -(-rows // batch) == 0
+    return np.where(last, np.sqrt(batch / left), 1.0)
 
 
 def _above(highs: robust.Floats) -> tuple[robust.Floats, robust.Floats]:

@@ -19,7 +19,7 @@ from engine.diagnosis.view import EVALUATIONS, FEW, View
 FLAT = 0.03
 """Less of the loss than this, over as many steps again as were looked at, is flat."""
 
-FALLING = 0.02
+FALLING = 0.03
 """More of the loss than this, in the steps ahead, is worth training on for."""
 
 _RATE_LEFT = 0.1
@@ -89,9 +89,11 @@ def heading(view: View) -> Verdict | None:
     ahead = view.ahead
     if now <= 0 or trend.high >= 0:
         return None
-    gain = min(-trend.value, _late(view, by_held)) * ahead
+    late = _late(view, by_held)
+    gain = min(-trend.value, late) * ahead
     evidence = {"by": name, "loss": now, "fall_ahead": gain, **_slope(trend, ahead)}
-    moves = f"{name} loss still falling ({_change(trend, ahead)})"
+    moves = f"{name} loss still falling ({_change(trend, ahead)}"
+    moves += f"; {-gain:+.2g} at the pace of late)" if late < -trend.value else ")"
     if gain < FALLING * now or -trend.high * ahead < 0.25 * FALLING * now:
         return None
     if not view.over:
