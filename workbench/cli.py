@@ -25,6 +25,7 @@ _THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 COMMANDS = {
     "data": ("data", "Look at a dataset, edit it, check it, save it."),
     "train": ("train.start", "Train an adapter on a file."),
+    "estimate": ("estimate", "Memory and time of a run, before it is started."),
     "recipe": ("recipe", "The settings of a run: what each does, and what it takes."),
     "runs": ("train.look", "List the runs, newest first."),
     "show": ("train.look", "Everything about one run."),
@@ -39,6 +40,10 @@ COMMANDS = {
     "watch": ("train.watch", "A run as plain lines, until it ends."),
     "resume": ("train.control", "Go on with a run that ended early."),
     "diagnose": ("diagnose", "What a run's curves mean, and the knob to turn."),
+    "compare": ("train.comparing", "Runs side by side, and whether it is more than noise."),
+    "reproduce": ("train.comparing", "Train a run again from its records, and compare."),
+    "report": ("train.reporting", "One file with everything about a run."),
+    "import": ("train.importing", "A run of another program, from its trainer_state.json."),
     "chat": ("chat", "Ask one or more models a question."),
     "check": ("check", "Count the answers that pass a suite."),
     "export": ("export", "Write a model as one file or folder, and prove it."),
@@ -47,6 +52,9 @@ COMMANDS = {
     "demo": ("demo", "Teach, check, chat and export, in a few minutes."),
 }
 """Every command: its module in `workbench.commands`, and its line in the help."""
+
+_CALLED = {"data": "app", "import": "import_"}
+"""What a command is called in its module where that is not its name."""
 
 
 class LazyCommands(TyperGroup):
@@ -59,7 +67,7 @@ class LazyCommands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"workbench.commands.{COMMANDS[cmd_name][0]}")
-        command = vars(module)[cmd_name if cmd_name != "data" else "app"]
+        command = vars(module)[_CALLED.get(cmd_name, cmd_name)]
         if isinstance(command, typer.Typer):
             return typer.main.get_command(command)
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -17,9 +17,15 @@ _TABLES = ("embed_tokens", "wte", "wpe", "lm_head", "embed_in", "embed_out", "sh
 def linear_layers(folder: Path) -> dict[str, tuple[int, int]]:
     """Module name -> (out, in) of each linear layer, heads and embeddings left out.
 
+    Of a folder with a config alone, those that such a config makes.
+
     Raises:
         WorkbenchError: the folder or a file is not what it should be.
     """
+    if not any(folder.glob("*.safetensors")) and (folder / "config.json").is_file():
+        from engine.train.fit.shape import shape_of  # It asks here where there are files.
+
+        return shape_of(folder).linear
     return {
         name.removesuffix(".weight"): (shape[0], shape[1])
         for file in weight_files(folder)

@@ -31,7 +31,7 @@ from engine.train.examples import IGNORED, Example
 from engine.train.fit.estimate import estimate
 from engine.train.fit.halving import NoRoom
 from engine.train.fit.room import is_out_of_memory
-from engine.train.fit.speed import PRODUCT_SIDE
+from engine.train.fit.speed import PRODUCT_SIDE, PRODUCT_TRIES
 from engine.train.randomness import RandomState
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _product_rate() -> float:
     memory."""
     a = torch.ones(PRODUCT_SIDE, PRODUCT_SIDE)
     best = math.inf
-    for _ in range(5):
+    for _ in range(PRODUCT_TRIES):
         began = time.perf_counter()
         a @ a
         best = min(best, time.perf_counter() - began)
