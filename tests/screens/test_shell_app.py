@@ -145,7 +145,7 @@ async def test_what_is_too_long_to_copy_is_said(make_app: MakeApp) -> None:
         assert copy(app, "héllo").startswith("Copied 5 characters")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_restores_the_terminal(tmp_path: Path, number: signal.Signals) -> None:
     script = (
         "import sys; from pathlib import Path; from workbench.app import run; "
