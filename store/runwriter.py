@@ -69,8 +69,10 @@ class RunWriter:
         trouble: what keeps rows from being written, None while all is well.
     """
 
-    def __init__(self, path: Path, db: Database, lock: WriterLock) -> None:
+    def __init__(self, path: Path, db: Database, lock: WriterLock, pid: int) -> None:
         self.path = path
+        self._pid = pid
+        self._closed = False
         self.db = db
         self.trouble: str | None = None
         self._file_lock = lock
@@ -83,9 +85,12 @@ class RunWriter:
         self._load()
 
     @classmethod
-    def open(cls, path: Path) -> RunWriter:
+    def open(cls, path: Path, pid: int | None = None) -> RunWriter:
         """Open or create the run database for this process.
 
+        Args:
+            pid: the process that stands for the run; None is this one. A run on several devices
+                is written by one process, and stands or falls with the one that started them.
         Raises:
             Conflict: another process writes it. WorkbenchError: it cannot be made or opened.
         """
@@ -105,7 +110,7 @@ class RunWriter:
             ):
                 db.execute(f"PRAGMA {pragma}").fetchall()
             migrate_run(db)
-            return cls(path, db, lock)
+            return cls(path, db, lock, os.getpid() if pid is None else pid)
         except (sqlite3.Error, WorkbenchError) as error:
             db.close()
             lock.release()
@@ -270,10 +275,15 @@ class RunWriter:
     def close(self) -> int:
         """Write what waits, close, and leave a single plain file where no reader is in the way.
 
+        A second call does nothing.
+
         Returns:
             How many commits could not be written: 0 unless the disk is still full.
         """
         with self._lock:
+            if self._closed:
+                return len(self._queue)
+            self._closed = True
             self.flush()
             lost = len(self._queue)
             try:
@@ -297,8 +307,8 @@ class RunWriter:
         self.close()
 
     def _load(self) -> None:
-        """Read back what is known and sign the state row as this process."""
-        me = os.getpid()
+        """Read back what is known and sign the state row as the run's process."""
+        me = self._pid
         sql = (
             "INSERT INTO state (id, status, step, pid, process_started, heartbeat) "
             "VALUES (1, 'queued', 0, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "

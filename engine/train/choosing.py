@@ -15,6 +15,7 @@ from typing import Any, Literal
 from engine.machine.facts import Machine
 from engine.models.folder import ModelFolder
 from engine.train.blocks import BLOCK
+from engine.train.devices.sharing import share
 from engine.train.fit.estimate import memory_parts, trained_parameters
 from engine.train.fit.shape import shape_of
 from engine.train.recipe import AUTO, LOSSES, PREFERENCE, Recipe, Value, validate
@@ -121,6 +122,8 @@ def refuse(recipe: Recipe, model: ModelFolder, machine: Machine) -> None:
     """
     validate(recipe)
     refuse_for_machine(recipe, machine)
+    if recipe.devices > 1:
+        share(recipe)
     refuse_for_model(recipe, linear_layers(model.path))
 
 

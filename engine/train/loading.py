@@ -5,6 +5,7 @@ Knows transformers, PEFT and bitsandbytes. Does not know data, steps or checkpoi
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -42,6 +43,9 @@ def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=recipe.bnb_4bit_use_double_quant,
             bnb_4bit_compute_dtype=dtype,
+            # Several GPUs hold a part of the base each, and cannot part bytes that are one dtype
+            # from weights that are another.
+            bnb_4bit_quant_storage=dtype if recipe.devices > 1 and device == "cuda" else None,
         )
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
@@ -50,7 +54,7 @@ def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
             quantization_config=quantization,
             # Left to itself, transformers takes sdpa where a family has it, else eager.
             attn_implementation=None if attention == "sdpa" else attention,
-            device_map={"": 0} if device == "cuda" else None,
+            device_map={"": int(os.environ.get("LOCAL_RANK", "0"))} if device == "cuda" else None,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,

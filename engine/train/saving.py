@@ -14,7 +14,7 @@ import io
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from engine.train.failures import Diverged, is_disk_full
 from store.errors import BadInput
 
 if TYPE_CHECKING:
+    from engine.train.devices.sharded import WholeState
     from engine.train.trainer import TrainingParts
 
 _RETRY_S = 2.0
@@ -46,7 +47,19 @@ class Saving:
     args: Any
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002 - the hook's signature
-        """Write the checkpoint whole, waiting for room on a full disk."""
+        """Write the checkpoint whole; of several processes the first one writes it."""
+        ranks = self.ours.ranks
+        if ranks is None:
+            self._write_checkpoint(self._files)
+            return
+        whole = ranks.whole_state(self.model, self.optimizer)
+        states = ranks.gathered(_random_state())
+        if ranks.first:
+            self._write_checkpoint(lambda: self._files_of_all(whole, states))
+        ranks.wait()
+
+    def _write_checkpoint(self, files: Callable[[], Iterator[tuple[str, bytes]]]) -> None:
+        """Write it, waiting for room on a full disk."""
         parts, step = self.ours, self.state.global_step
         waiting = False
         while True:
@@ -55,7 +68,7 @@ class Saving:
                 saved = checkpoints.write(
                     parts.recorder.run_dir,
                     step,
-                    self._files(),
+                    files(),
                     parts.versions,
                     parts.recorder.eval_loss_at(step),
                 )
@@ -90,7 +103,15 @@ class Saving:
         if parts.control.heartbeat_due():
             parts.recorder.writer.heartbeat()
 
-    def _files(self) -> Iterator[tuple[str, bytes]]:
+    def _files_of_all(
+        self, whole: WholeState | None, states: list[dict[str, Any]]
+    ) -> Iterator[tuple[str, bytes]]:
+        """The files of a checkpoint, and the random state of every process."""
+        yield from self._files(whole)
+        for rank, state in enumerate(states):
+            yield f"rng_state_{rank}.pth", _saved(state)
+
+    def _files(self, whole: WholeState | None = None) -> Iterator[tuple[str, bytes]]:
         """The files of a checkpoint, under the names that transformers resumes from.
 
         `training_args.bin` is left out: nothing needs it, and it can hold tokens.
@@ -100,12 +121,14 @@ class Saving:
         """
         model: PeftModel = self.model
         config = model.peft_config["default"].to_dict() | {"inference_mode": True}
-        weights = get_peft_model_state_dict(model, save_embedding_layers=False)
+        weights = get_peft_model_state_dict(
+            model, whole.weights if whole else None, save_embedding_layers=False
+        )
         tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
         self._all_numbers(tensors)
         yield "adapter_model.safetensors", safetensors.torch.save(tensors, {"format": "pt"})
         yield "adapter_config.json", _json(config)
-        yield _OPTIMIZER, _saved(self.optimizer.state_dict())
+        yield _OPTIMIZER, _saved(whole.optimizer if whole else self.optimizer.state_dict())
         yield _SCHEDULER, _saved(self.lr_scheduler.state_dict())
         yield "rng_state.pth", _saved(_random_state())
         yield "trainer_state.json", _json(dataclasses.asdict(self.state))
@@ -134,7 +157,12 @@ class Saving:
             {key: value for key, value in group.items() if key != "params"}
             for group in self.optimizer.param_groups
         ]
-        if (Path(checkpoint) / _OPTIMIZER).is_file():
+        ranks = self.ours.ranks
+        if ranks is not None and ranks.sharded:
+            ranks.load_optimizer(self.model, self.optimizer, Path(checkpoint) / _OPTIMIZER)
+            state = torch.load(Path(checkpoint) / _SCHEDULER, weights_only=True)
+            self.lr_scheduler.load_state_dict(state)
+        elif (Path(checkpoint) / _OPTIMIZER).is_file():
             super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
         else:
             state = torch.load(Path(checkpoint) / _SCHEDULER, weights_only=True)
@@ -148,6 +176,12 @@ class Saving:
         for group, settings, rate in zip(self.optimizer.param_groups, fresh, rates, strict=True):
             group.update(settings | {"lr": rate})
         schedule._last_lr = rates
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """The adapter; of a base that is spread over devices it was loaded before it was spread."""
+        ranks = self.ours.ranks
+        if ranks is None or not ranks.sharded:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
 
     def begin_with(self, folder: Path) -> None:
         """Take over the weights of an adapter of the same shape."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
@@ -48,6 +48,9 @@ from engine.train.spec import Spec
 from engine.train.telling import Telling
 from engine.train.watched import Watched
 
+if TYPE_CHECKING:
+    from engine.train.devices.ranks import Ranks
+
 _EVAL_BATCH = 8
 
 Trainer = Any
@@ -74,11 +77,12 @@ class WorkbenchTrainer(Saving, Optimizing, Scoring, Halving, Telling, Watched, S
         self.model.eval()
         sums = torch.zeros(4, dtype=torch.float64)
         with torch.no_grad(), self.compute_loss_context_manager():
-            for batch in batches:
+            for batch in self.mine_of(batches):
                 self.ours.control.poll()
                 sums += self.added_up(self.measure, batch)
         self.model.train()
         assert_unpacked(self.model)
+        sums = self.over_ranks(sums)
         tokens = max(sums[3].item(), 1.0)
         names = ("eval_loss", "eval_entropy", "eval_token_accuracy")
         return {name: sums[i].item() / tokens for i, name in enumerate(names)}
@@ -96,6 +100,7 @@ class TrainingParts:
     control: Control
     prober: Prober
     schedule: Schedule
+    ranks: Ranks | None = None
 
 
 def build(spec: Spec, pad_id: int, output_dir: Path) -> Trainer:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
+
     from engine.train.batches import Batch, EpochLoader
     from engine.train.trainer import TrainingParts
 
@@ -41,6 +43,16 @@ class Watched:
     def _measure(self, batches: list[Batch]) -> dict[str, float]:
         """`eval_loss` and what else the method measures, every token or row weighed alike."""
         raise NotImplementedError
+
+    def mine_of(self, batches: list[Batch]) -> list[Batch]:
+        """This process's part of the held-out batches, where several share them."""
+        ranks = self.ours.ranks
+        return batches if ranks is None else ranks.dealt(batches)
+
+    def over_ranks(self, sums: torch.Tensor) -> torch.Tensor:
+        """The sum over all processes that share the held-out batches."""
+        ranks = self.ours.ranks
+        return sums if ranks is None or ranks.takes_all else ranks.summed(sums)
 
     def _sample(self, step: int) -> None:
         parts = self.ours

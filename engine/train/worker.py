@@ -23,6 +23,7 @@ from engine.render import Renderer
 from engine.train import checkpoints, reserve
 from engine.train import spec as specs
 from engine.train.control import Control, StopRequested
+from engine.train.devices import launcher
 from engine.train.failures import explain
 from engine.train.preparing import prepare
 from engine.train.recording import Recorder
@@ -33,6 +34,7 @@ from store.rundb import RunWriter
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
+    from engine.train.devices.ranks import Ranks
     from engine.train.trainer import Trainer
 
 _SPARE_STEPS = 2
@@ -52,46 +54,63 @@ def main(arguments: list[str]) -> int:
             death.begin(run_dir, os.getpid())
             reserve.hold(run_dir)
             devices = visible_devices(spec.device, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
-            with devices_held(workspace, spec.run_id, control, writer.heartbeat, devices) as held:
+            count = max(spec.settings.devices, 1)
+            with devices_held(
+                workspace, spec.run_id, control, writer.heartbeat, devices, count
+            ) as held:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held) if held != ["cpu"] else ""
                 # Read again: settings may have been changed while it waited.
                 spec = specs.read(run_dir)
-                ending, reason = _train(spec, Recorder(writer, run_dir), control)
+                if spec.settings.devices > 1:
+                    writer.close()  # From here on the first of those processes writes.
+                    return launcher.run(run_dir, spec)
+                ending, reason = train(spec, Recorder(writer, run_dir), control)
                 writer.state(ending, reason=reason)
         except StopRequested as stop:
             writer.state(stop.ending)
         except WorkbenchError as error:
             _log(traceback.format_exc())
-            _fail(writer, error)
+            fail(writer, error)
             return 1
         except BaseException as error:
-            _fail(writer, error)
+            fail(writer, error)
             raise
         finally:
             control.close()
-            _say_last_words(writer, run_dir)
+            say_last_words(writer, run_dir)
     return 0
 
 
-def _say_last_words(writer: RunWriter, run_dir: Path) -> None:
+def say_last_words(writer: RunWriter, run_dir: Path) -> None:
     """Write what waits in memory, how the run ended included, into the room that was held."""
     writer.flush()
     reserve.give_back(run_dir)
     writer.flush()
 
 
-def _train(spec: Spec, recorder: Recorder, control: Control) -> tuple[str, str | None]:
-    """Set up, train, and say how it ended: finished, stopped or paused, and why if by itself."""
+def train(
+    spec: Spec, recorder: Recorder, control: Control, ranks: Ranks | None = None
+) -> tuple[str, str | None]:
+    """Set up, train, and say how it ended: finished, stopped or paused, and why if by itself.
+
+    Args:
+        ranks: this process among those of a run on several devices.
+    """
     began = time.perf_counter()
-    resume = _find_start(recorder)
+    if ranks is None:
+        resume = _find_start(recorder)
+    else:
+        resume = ranks.agreed(lambda: _find_start(recorder))
     _same_base(spec)
     control.check()
-    trainer = _set_up(spec, recorder, control)
+    trainer = _set_up(spec, recorder, control, ranks)
     control.check()
     if resume is None:
         trainer.args.eval_on_start = True
         if spec.start is not None:
             trainer.begin_with(recorder.run_dir / spec.start)
+    elif ranks is not None and ranks.sharded:
+        trainer.begin_with(resume.path)
     _log(f"set up in {time.perf_counter() - began:.1f} s")
     kind, step = ("resumed", resume.step) if resume else ("started", 0)
     recorder.writer.event(kind, _start_text(spec, trainer, resume), step=step)
@@ -167,7 +186,7 @@ def _list_checkpoints(recorder: Recorder) -> None:
         recorder.listed(kept[step])
 
 
-def _set_up(spec: Spec, recorder: Recorder, control: Control) -> Trainer:
+def _set_up(spec: Spec, recorder: Recorder, control: Control, ranks: Ranks | None) -> Trainer:
     """Render the snapshot, load the base, put the adapter on it.
 
     Raises:
@@ -195,11 +214,16 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> Trainer:
     pad = renderer.pad_id or 0
     built = trainer.build(spec, pad, recorder.run_dir)
     loader, held_out = trainer.loaders(recipe, rows.examples, rows.held_examples, pad)
+    if ranks is not None:
+        loader = ranks.loader(loader)
+        ranks.begin(recipe.seed)
     if recipe.max_tokens:
         # Laid out for as many steps as it takes, and a few in case the last rows are short.
         passes = recipe.max_tokens / rows.tokens + _SPARE_STEPS / len(loader)
         built.args.num_train_epochs = passes
     schedule = Schedule(recipe, recorder, control, spec.patience_from)
+    if ranks is not None:
+        schedule = ranks.schedule(recipe, recorder, control, spec.patience_from)
     prompts = probes.choose(recipe.probes, rows.held, rows.train)
     built.add_callback(schedule)
     built.ours = trainer.TrainingParts(
@@ -211,6 +235,7 @@ def _set_up(spec: Spec, recorder: Recorder, control: Control) -> Trainer:
         control=control,
         prober=probes.Prober(renderer, prompts, recipe.probe_tokens),
         schedule=schedule,
+        ranks=ranks,
     )
     return built
 
@@ -225,7 +250,8 @@ def _start_text(spec: Spec, trainer: Trainer, resume: checkpoints.Checkpoint | N
     )
 
 
-def _fail(writer: RunWriter, error: BaseException) -> None:
+def fail(writer: RunWriter, error: BaseException) -> None:
+    """Write down that the run failed, and why."""
     reason = explain(error)
     writer.event("failed", reason, level="error")
     writer.state("failed", reason=reason)

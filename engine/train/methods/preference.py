@@ -66,21 +66,22 @@ class Preferring(Watched):
         num_items_in_batch: Any = None,
     ) -> Any:
         """TRL's mean over the batch, weighted by the batch's share of the step's rows."""
+        share = self.weight_of(inputs) * self.accelerator.num_processes
+        inputs = {name: value for name, value in inputs.items() if name != "share"}
         loss = super().compute_loss(model, inputs, return_outputs)  # type: ignore[misc]
         if num_items_in_batch is None:
             return loss
-        share = self.weight_of(inputs) * self.accelerator.num_processes
-        return loss * share / torch.as_tensor(num_items_in_batch).clamp(min=1)
+        return loss * share / torch.as_tensor(num_items_in_batch).clamp(min=1e-6)
 
     def _get_num_items_in_batch(self, batch_samples: list[Inputs], device: Any) -> Any:
         """The rows of an optimizer step, over all devices."""
         rows = torch.tensor(sum(map(self.weight_of, batch_samples)), device=device)
         return self.accelerator.gather(rows).sum() if self.args.world_size > 1 else rows
 
-    def weight_of(self, inputs: Inputs) -> int:
-        """Rows of a batch that are trained on."""
+    def weight_of(self, inputs: Inputs) -> float:
+        """How many rows a batch counts for."""
         rows = self.rows_of(inputs)
-        return int(inputs["completion_mask"][:rows].any(1).sum())
+        return float(inputs["share"][:rows].sum()) if "share" in inputs else float(rows)
 
     def rows_of(self, inputs: Inputs) -> int:
         """Rows of a batch."""

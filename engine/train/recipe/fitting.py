@@ -28,7 +28,7 @@ def refuse_for_machine(recipe: Recipe, machine: Machine) -> None:
         Unsupported: naming key and way out.
     """
     if machine.device != "cuda":
-        _refuse_on_cpu(recipe)
+        _refuse_on_cpu(recipe, machine)
         return
     gpu = machine.gpus[0]
     if recipe.dtype == "bfloat16" and gpu.capability < BF16_CAPABILITY:
@@ -50,7 +50,13 @@ def refuse_for_machine(recipe: Recipe, machine: Machine) -> None:
         )
 
 
-def _refuse_on_cpu(recipe: Recipe) -> None:
+def _refuse_on_cpu(recipe: Recipe, machine: Machine) -> None:
+    if recipe.devices > max(machine.cores, 2):
+        raise Unsupported(
+            f"devices={recipe.devices}: this machine has no GPU, and {machine.cores} cores for "
+            "processes that share a run",
+            f"Set devices={machine.cores}, or leave it at 1: one process uses every core as well.",
+        )
     if recipe.optim.endswith("8bit"):
         raise Unsupported(
             f"optim={recipe.optim}: 8-bit optimizers need a GPU, and this machine has none",
