@@ -72,6 +72,8 @@ class Progress:
 def follow(cat: Catalogue, run_id: int) -> Iterator[Progress]:
     """Every step of a run from the first, until it has ended.
 
+    Of a run that is about to go on, what it did in earlier days is left out.
+
     Raises:
         NotFound: no such run.
     """
@@ -109,6 +111,8 @@ class _Follower:
         self._event = new[-1].id if new else self._event
         last = run_db.last()
         newest = last["loss"][0] if "loss" in last else 0
+        if not self._status and run.status == "queued":
+            self._step = newest
         # A run that was resumed takes back the steps that it repeats.
         self._step = min(self._step, newest)
         points = run_db.exact("loss", newest - self._step) if newest > self._step else []

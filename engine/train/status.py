@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, overload
 
 from engine.jobs import death, process
-from engine.train import checkpoints
+from engine.train import checkpoints, stopping
 from engine.train import spec as specs
 from store import runs
 from store.catalogue import Catalogue
@@ -67,7 +67,7 @@ def _refreshed(cat: Catalogue, run: Run) -> Run:
     alive = is_alive(run)
     with reader(cat, run.id) as run_db:
         state = run_db.state()
-        changes = _facts(run_db, state) if state is not None else {}
+        changes = _facts(run, run_db, state) if state is not None else {}
     if not alive and state is not None and _goes_on(state):
         # Who started it was killed before it could write down whom it had started.
         changes |= {"pid": state.pid, "process_started": state.process_started}
@@ -102,10 +102,16 @@ def _lost_its_place(run: Run, state: RunState | None, changes: dict[str, Any]) -
     return waited and changes.get("status", run.status) == "lost"
 
 
-def _facts(run_db: RunReader, state: RunState) -> dict[str, Any]:
+def _facts(run: Run, run_db: RunReader, state: RunState) -> dict[str, Any]:
     last = run_db.last()
-    measured = [c for c in run_db.checkpoints() if c.eval_loss is not None]
-    best = min(measured, key=lambda c: (cast(float, c.eval_loss), c.step), default=None)
+    saved = run_db.checkpoints()
+    metric = str(run.recipe.get("keep_best") or stopping.EVAL_LOSS)
+    if metric == stopping.EVAL_LOSS:
+        measured = [(c.step, c.eval_loss) for c in saved if c.eval_loss is not None]
+    else:
+        steps = {c.step for c in saved}
+        measured = [point for point in stopping.history(run_db, metric) if point[0] in steps]
+    best = stopping.best(measured, metric)
     return {
         "status": state.status,
         "step": max(state.step, 0),
@@ -115,7 +121,7 @@ def _facts(run_db: RunReader, state: RunState) -> dict[str, Any]:
         "finished": state.finished,
         "loss": last["loss"][1] if "loss" in last else None,
         "eval_loss": last["eval_loss"][1] if "eval_loss" in last else None,
-        "best_step": best.step if best else None,
+        "best_step": best[0] if best else None,
     }
 
 

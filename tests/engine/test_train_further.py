@@ -92,6 +92,20 @@ def test_extended_it_is_as_if_it_had_been_longer(shop: Shop, eight: Run) -> None
     assert "from 4 to 8 steps" in rate and "constant" in rate
 
 
+def test_a_living_run_is_extended_where_it_stands(shop: Shop) -> None:
+    recipe = small_recipe(*EIGHT, "max_steps=5000", "eval_steps=5000", "test_size=0")
+    run = client.start(shop.cat, shop.data, "starter", recipe)
+    before = wait(shop.cat, run.id, lambda r: r.step >= 2)
+    again = client.extend(shop.cat, run.id, max_steps=100)
+    assert again.pid != before.pid
+    wait(shop.cat, run.id, lambda r: r.total_steps == 5100 and r.status == "running")
+    client.stop(shop.cat, run.id)
+    done = wait(shop.cat, run.id, ended)
+    assert (done.status, done.reason) == ("stopped", None)
+    assert [step for step, _ in losses(shop.cat, run.id)] == list(range(1, done.step + 1))
+    assert [text for text in shop.events(done, "extended") if text.endswith("by 100 steps")]
+
+
 def test_a_longer_cosine_takes_the_new_rate_at_once(shop: Shop) -> None:
     run = shop.run("max_steps=2", "lr_scheduler_type=cosine", "learning_rate=1e-3")
     client.extend(shop.cat, run.id, max_steps=2)
@@ -229,7 +243,7 @@ def test_watched_in_plain_lines(shop: Shop, eight: Run) -> None:
     plain = CliRunner().invoke(app, ["watch", *here]).stdout
     assert "\x1b" not in plain and "\r" not in plain
     lines = plain.splitlines()
-    assert any(line.startswith("started at step 0: ") for line in lines)
+    assert any(line.startswith("started on cpu") for line in lines)
     assert sum(line.startswith("step ") for line in lines) == 8
     assert lines[-1] == f"run {eight.id} finished at step 8: all 8 steps done"
     told = CliRunner().invoke(app, ["watch", *here, "--json"]).stdout

@@ -39,7 +39,8 @@ def number(text: str) -> int:
 
 
 def say_unless(json: bool, line: str) -> None:
-    if not json:
+    """Say a line to people; nothing to programs, and no empty one."""
+    if line and not json:
         say(line)
 
 

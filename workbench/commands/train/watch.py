@@ -8,12 +8,15 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workbench.commands.train.telling import RunArgument, number, summary
 from workbench.output import JsonOption, WorkspaceOption, emit, say
+
+if TYPE_CHECKING:
+    from store.rundb import Event
 
 
 def watch(
@@ -36,8 +39,7 @@ def watch(
         told, held, step = -every, None, 0
         for one in follow(cat, number(run)):
             for event in one.events:
-                at = f" at step {event.step}" if event.step is not None else ""
-                _tell({"event": asdict(event)}, f"{event.kind}{at}: {event.text}", json)
+                _tell({"event": asdict(event)}, _words(event), json)
             if one.loss is None or one.step == step:
                 continue
             held, step = one, one.step
@@ -53,6 +55,13 @@ def watch(
     _tell(summary(found), f"run {found.id} {found.status} at step {found.step}{reason}", json)
     if found.status in ("failed", "lost"):
         raise typer.Exit(2)
+
+
+def _words(event: Event) -> str:
+    if event.text.startswith(event.kind):
+        return event.text
+    at = f" at step {event.step}" if event.step is not None else ""
+    return f"{event.kind}{at}: {event.text}"
 
 
 def _tell(value: dict[str, object], words: str, json: bool) -> None:
