@@ -143,10 +143,17 @@ def reproduce(cat: Catalogue, run_id: int, *, name: str | None = None) -> Repeat
         if spec.start is None and run.forked_step is not None:
             copy_until(run_dir / specs.DATABASE, target / specs.DATABASE, run.forked_step)
     told = tuple(item for item in spec.history if item.kind == "forked")
+    forked = spec.start is None and run.forked_step is not None
+    since = run.forked_step if forked and run.forked_step else 0
     specs.write(
         target,
         msgspec.structs.replace(
-            spec, run_id=again.id, versions=versions(), history=told, choices=()
+            spec,
+            run_id=again.id,
+            versions=versions(),
+            history=told,
+            choices=(),
+            patience_from=since,
         ),
     )
     asked = came_from.asked if came_from else None
