@@ -19,6 +19,7 @@ from screens.base import OpenFile, TrainOn, Visit
 from screens.data.messages import Grown, Listed
 from screens.data.rowlist import RowList, Summary, summary
 from screens.data.searching import Searching
+from screens.widgets import words
 from screens.widgets.linelist import LineList
 from store.errors import BadInput, Conflict, WorkbenchError
 
@@ -285,7 +286,7 @@ class Browsing(Searching):
         """Hand the file to the Train room."""
         document = self.open_document
         if document.unsaved:
-            self.say(f"{document.unsaved:,} edits are not saved yet: s saves them.")
+            self.say(f"{words.plural(document.unsaved, 'edit')} not saved yet: s saves.")
         self.shell.visit(TrainOn(str(document.path)))
 
 

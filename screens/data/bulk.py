@@ -154,9 +154,15 @@ class Bulk(Selecting, Editing):
         self.tell()
 
     def look_at_tags(self) -> None:
-        """Show tags in the list where there are any."""
+        """Show tags and notes in the list where there are any."""
+        from engine.data.dataset import Several
+        from store import annotations
+
         document = self.open_document
-        self.rows.tags = self._first_tag if document.tags() else None
+        files = document.files if isinstance(document, Several) else [document]
+        some = any(annotations.some(self.catalogue, file.dataset_id) for file in files)
+        self.rows.tags = self._first_tag if some else None
 
     def _first_tag(self, number: int) -> str:
-        return next(iter(self.open_document.annotations(number).tags), "")
+        noted = self.open_document.annotations(number)
+        return next(iter(noted.tags), "¶" if noted.note else "")

@@ -257,6 +257,10 @@ class TurnEditor(Editor):
         self.flush()
         if what == "split":
             argument = self.pad.body.offset(self.pad.body.cursor)
+            if argument in (0, len(self.pad.text)):
+                words = "! put the cursor where the second turn shall begin, then split"
+                self.say(Content.styled(words, "$text-warning"))
+                return
         pen, at = self.pen.done(what, self.at, argument)
         self._remember()
         self.pen, self.at = pen, at

@@ -256,7 +256,8 @@ class Preview(Room):
         seen = None
         if self._seen is not None and self._seen[0] == row.number:
             seen = self._seen[1]
-        self.side.show(row, seen, edited=self.document.edited(row.number))
+        noted = self.document.annotations(row.number) if self.rows.tags is not None else None
+        self.side.show(row, seen, edited=self.document.edited(row.number), noted=noted)
         if self.side.tokens_shown:
             self.show_tokens(seen)
 

@@ -80,7 +80,7 @@ def first_words(row: Row) -> str:
     """What a row is about: the user's first words, else its first text, else its error."""
     if row.error is not None:
         return f"✗ {row.error.removeprefix(f'line {row.number}: ')}"
-    asked = next((turn.text for turn in row.turns if turn.role == "user"), None)
+    asked = next((t.text for t in row.turns if t.role == "user" and t.text.strip()), None)
     if asked is None:
         asked = row.turns[0].text if row.turns else row.text
     return " ".join(asked[:FIRST_WORDS].split())
@@ -126,7 +126,7 @@ class RowList(LineList):
         self.warnings: Rows | None = None
         """Rows with findings, in order."""
         self.tags: Callable[[int], str] | None = None
-        """The first tag of a row; None while nothing is tagged."""
+        """The first tag of a row, or a sign that it has a note; None while there are none."""
         self._known: LRUCache[int, Summary] = LRUCache(KEPT)
         self._missing: list[int] = []
         self._until = 0.0

@@ -38,7 +38,7 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
     TITLE_WORDS = (
         "Rows of a dataset, of any format and size. Edits are kept at once and survive a crash; "
         "the file itself changes only when you save. ✎ edited · + added · ! wants a look · "
-        "✗ not trained on · ● marked."
+        "✗ not trained on · ● marked · ¶ has a note."
     )
     CSS_PATH = "styles.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(room_actions("data"))]
@@ -106,7 +106,8 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
         if self.selected:
             title += Content.styled(f" · {self.selected:,} marked ●", "$accent")
         if document.unsaved:
-            title += Content.styled(f" · {document.unsaved:,} unsaved ✎", "$accent")
+            edits = words.plural(document.unsaved, "unsaved edit")
+            title += Content.styled(f" · {edits} ✎", "$accent")
         self.query_one("#list", Pane).title_is(title)
         self._tell_trouble(document.trouble)
         self.query_one("#head", Static).update(Content(self.rows.head))
@@ -134,7 +135,7 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
         elif not document.complete:
             self.status = Content.styled(f"reading {document.progress:.0%}", "$accent")
         elif document.unsaved:
-            self.status = Content.styled(f"✎ {document.unsaved:,} unsaved", "$accent")
+            self.status = Content.styled("✎ not saved", "$accent")
         else:
             self.status = Content.styled("saved", "$text-muted")
 
@@ -143,8 +144,8 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
         said = [self.pen_parting]
         if self.document is not None and self.document.unsaved:
             name = visible(self.document.name)
-            edits = f"{self.document.unsaved:,} unsaved edits of {name} are kept in the workspace."
-            said.append(edits)
+            edits = words.plural(self.document.unsaved, "unsaved edit")
+            said.append(f"{edits} of {name} kept in the workspace.")
         return "\n".join(filter(None, said))
 
     def action_back(self) -> None:

@@ -20,6 +20,7 @@ from screens.widgets.pane import Pane
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from engine.data.dataset import Annotation
     from engine.data.rows import Row
     from screens.data.editor import Editor
     from screens.data.seeing import Seen
@@ -74,11 +75,15 @@ class Side(Container):
     def tokens(self) -> TokenView:
         return self.query_one(TokenView)
 
-    def show(self, row: Row, seen: Seen | None, *, edited: bool) -> None:
-        """Show a row, with what is known of its tokens so far."""
+    def show(
+        self, row: Row, seen: Seen | None, *, edited: bool, noted: Annotation | None = None
+    ) -> None:
+        """Show a row, with what is known of its tokens so far, under its tags and note."""
         self.title_is(row, seen, edited=edited)
         sections = seen.sections if seen is not None else ()
         content = row_content(row, sections)
+        if noted is not None and (noted.tags or noted.note):
+            content = _noted(noted) + Content("\n\n") + content
         if self.spans is not None:
             content = _matched(content, self.spans(content.plain))
         self.query_one("#turns Static", Static).update(content)
@@ -134,6 +139,14 @@ class Side(Container):
         self.forget_tokens()
         self.query_one("#turns", Pane).title_is(Content(""))
         self.query_one("#turns Static", Static).update(Content(""))
+
+
+def _noted(noted: Annotation) -> Content:
+    """Tags and note of a row."""
+    parts = [line(f"# {tag}", "$accent", limit=40) for tag in noted.tags]
+    if noted.note:
+        parts.append(Content.styled("¶ ", "$accent") + text(noted.note, "italic", limit=1_000))
+    return Content("  ").join(parts)
 
 
 def _matched(content: Content, spans: Sequence[tuple[int, int]]) -> Content:

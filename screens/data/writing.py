@@ -338,6 +338,8 @@ class Writing(Shared):
     def pen_allows(self, action: str) -> bool | None:
         """Whether an action means something now; None leaves it to the rest of the room."""
         if action.startswith("pen_"):
+            if action in _OF_TURNS and self.under_pen is not None:
+                return self.under_pen.kind == "turns"
             return self.under_pen is not None or (action == "pen_outside" and self.has_rows)
         return False if self.under_pen is not None else None
 
@@ -374,7 +376,6 @@ class Writing(Shared):
 
         editor = self.under_pen
         if not isinstance(editor, TurnEditor):
-            self.say("JSON has no turns: write it as it shall be.")
             return
         possible = [c for c in OPERATIONS if editor.pen.does(c[2], editor.at)]
         if not possible:
@@ -429,6 +430,7 @@ class Writing(Shared):
             self.say("That cannot be done here.")
 
 
+_OF_TURNS = ("pen_turn", "pen_add", "pen_up", "pen_down", "pen_role")
 OPERATIONS = (
     ("r", "another role …", "role"),
     ("t", "train on this turn, or not", "train"),

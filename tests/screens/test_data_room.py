@@ -186,7 +186,7 @@ async def test_edit_save_undo_save_leaves_the_file_as_it_was(
         await edit(pilot, 'Because "air"\nscatters it.')
         assert room.document is not None
         assert room.document.unsaved == 1
-        assert "1 unsaved ✎" in dump(app)
+        assert "1 unsaved edit ✎" in dump(app)
         assert rules.read_bytes() == before
         await pilot.press("s")
         await until(pilot, lambda: rules.read_bytes() != before and "unsaved" not in dump(app))
@@ -211,7 +211,7 @@ async def test_unsaved_edits_survive_and_are_spoken_of(make_app: MakeApp, rules:
         await edit(pilot, "Because.")
         await pilot.press("ctrl+c")
         await pilot.pause()
-        assert "1 unsaved edits of rules.jsonl are kept" in app._partings()[0]
+        assert "1 unsaved edit of rules.jsonl kept" in app._partings()[0]
         app.exit()
     assert app.farewell
     again = make_app(rules)
