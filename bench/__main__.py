@@ -17,6 +17,7 @@ NAMES = (
     "preflight",
     "editor",
     "kills",
+    "diagnosis",
     "frames",
 )
 

@@ -1,6 +1,6 @@
-"""The facts of a run of this workspace, and which rows were in the batch of a step.
+"""The facts of a run, and which rows were in the batch of a step.
 
-Knows the catalogue, the run's folder and its snapshot. Does not judge. What cannot be read is "not
+Knows the run's folder and its snapshot. Does not judge. What cannot be read is "not
 known": a run whose base or rows are gone can still be diagnosed from its curves.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engine.data.split import snapshot as parts
@@ -22,13 +23,12 @@ from engine.render import Renderer
 from engine.train import spec as specs
 from engine.train.examples import encode
 from engine.train.order import epoch_batches
+from engine.train.spec import Spec
 from engine.train.status import reader
-from store import snapshots
 from store.catalogue import Catalogue
 from store.errors import WorkbenchError
 from store.runrecords import Checkpoint
 from store.runs import Run
-from store.snapshots import Snapshot
 
 _APART = ("hash", "recorded", "file")
 """Ways of splitting that never leave equal rows on both sides."""
@@ -36,30 +36,37 @@ _APART = ("hash", "recorded", "file")
 
 def diagnosis(cat: Catalogue, run: Run, preset: Preset | None = None) -> list[Verdict]:
     """What the curves of a run mean; a spike names its rows."""
+    folder = cat.workspace.run_dir(run.id)
     with reader(cat, run.id) as run_db:
         curves, saved = Curves.from_reader(run_db), run_db.checkpoints()
-    return diagnose(curves, facts_of(cat, run, saved, rows_at=StepRows(cat, run)), preset)
+    return diagnose(curves, facts_of(run, folder, saved, rows_at=StepRows(run, folder)), preset)
 
 
 def facts_of(
-    cat: Catalogue,
     run: Run,
+    folder: Path,
     checkpoints: Sequence[Checkpoint] = (),
     *,
     rows_at: Callable[[int], Sequence[int]] | None = None,
 ) -> Facts:
-    """Everything that is known of a run without its curves: milliseconds, and worth keeping."""
-    taken = _snapshot(cat, run)
+    """Everything that is known of a run without its curves, in a few milliseconds.
+
+    Args:
+        folder: the run's; what it does not say is not known.
+        rows_at: the lines of the rows of a step, as `StepRows` has them.
+    """
     found: dict[str, object] = {
-        "hidden": _hidden(cat, run),
         "total_steps": run.total_steps,
         "ended": run.status == "finished",
         "checkpoints": tuple((saved.step, saved.eval_loss) for saved in checkpoints),
         "rows_at": rows_at,
     }
-    if taken is not None:
+    spec = _spec(folder)
+    if spec is not None:
+        taken = spec.snapshot
         found |= {"rows": taken.train_rows, "held_out": taken.eval_rows}
         found["duplicates"] = 0 if taken.split.get("by") in _APART else None
+        found["hidden"] = _hidden(spec)
     return known.of(run.recipe, **found)
 
 
@@ -69,9 +76,8 @@ class StepRows:
     Nothing is known of packed batches, of preferences, and of rows that are gone.
     """
 
-    def __init__(self, cat: Catalogue, run: Run) -> None:
-        self._taken = _snapshot(cat, run)
-        self._run_dir = cat.workspace.run_dir(run.id)
+    def __init__(self, run: Run, folder: Path) -> None:
+        self._folder = folder
         self._recipe = run.recipe
         self._lines: list[int] | None = None
         self._lengths: list[int] = []
@@ -98,9 +104,15 @@ class StepRows:
         """Lines and lengths of the examples, as the training process had them."""
         if self._lines is None:
             self._lines = []
+            spec = _spec(self._folder)
+            if spec is None:
+                return self._lines
+            taken = spec.snapshot
+            if not Path(taken.path).is_dir():  # The workspace was moved.
+                home = self._folder.resolve().parents[1]
+                taken = replace(taken, path=str(home / "snapshots" / taken.sha256))
             try:
-                spec = specs.read(self._run_dir)
-                rows = parts.load(self._taken or spec.snapshot, "train")
+                rows = parts.load(taken, "train")
                 longest = int(number(self._recipe.get("max_length")) or 0)
                 encoded = encode(rows, Renderer.load(Path(spec.base)), longest or 1 << 30)
             except (WorkbenchError, OSError):
@@ -110,16 +122,16 @@ class StepRows:
         return self._lines
 
 
-def _snapshot(cat: Catalogue, run: Run) -> Snapshot | None:
+def _spec(folder: Path) -> Spec | None:
+    """What the run was told, None for one that was made elsewhere."""
     try:
-        return snapshots.get(cat, run.snapshot) if run.snapshot else None
+        return specs.read(folder)
     except WorkbenchError:
         return None
 
 
-def _hidden(cat: Catalogue, run: Run) -> int | None:
+def _hidden(spec: Spec) -> int | None:
     try:
-        folder = Path(specs.read(cat.workspace.run_dir(run.id)).base)
-        return describe(folder).hidden or None
+        return describe(Path(spec.base)).hidden or None
     except WorkbenchError:
         return None

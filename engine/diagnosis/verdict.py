@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["good", "info", "warn", "bad"]
-Evidence = Mapping[str, object]
+Evidence = Mapping[str, Any]
 """Names and JSON values: losses in nats a token, intervals of 95 %, steps, line numbers."""
 
 _ORDER = {"bad": 0, "warn": 1, "info": 2, "good": 3}

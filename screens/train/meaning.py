@@ -40,14 +40,10 @@ class Judge:
         same = self._seen is not None and self._seen[0] == run.id and self._seen[2] == run.status
         if seen == self._seen or (same and 0 <= now - self._when < EVERY):
             return self._verdicts
-        from engine.diagnosis import Curves, diagnose, facts
+        from engine.diagnosis import Curves, diagnose
+        from engine.diagnosis.reading import facts_of
 
-        known = facts.of(
-            run.recipe,
-            total_steps=run.total_steps,
-            ended=run.status in ("finished", "stopped", "failed", "lost"),
-            checkpoints=tuple((kept.step, kept.eval_loss) for kept in feed.checkpoints),
-        )
+        known = facts_of(run, feed.reader.path.parent, feed.checkpoints)
         self._verdicts = tuple(diagnose(Curves.from_reader(feed.reader), known))
         self._seen, self._when = seen, now
         return self._verdicts

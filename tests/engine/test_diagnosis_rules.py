@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -330,7 +331,7 @@ def test_no_curve_whatever_makes_it_fail() -> None:
         before(Facts(**given), preset)
 
 
-def _some_facts(random: np.random.Generator) -> dict[str, object]:
+def _some_facts(random: np.random.Generator) -> dict[str, Any]:
     pool: dict[str, list[object]] = {
         "learning_rate": [None, 1e-9, 2e-4, 10.0],
         "rows": [None, 0, 1, 8, 10_000],

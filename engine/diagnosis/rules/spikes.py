@@ -28,6 +28,9 @@ JUMP = 2.0
 ALONE = 1.8
 """And stands out so many times as far as the loudest hundredth of the other steps."""
 
+FAR_JUMP, FAR_ALONE = 4.0, 2.5
+"""The same where the gradient norm is logged and does not stand out."""
+
 _MANY = 0.03
 _TOLD = 3
 
@@ -79,24 +82,32 @@ def _spikes(view: View) -> list[tuple[int, float, float, float]]:
     over, expected = _above(points.highs)
     fewer = _short_batches(view)
     far = over / max(robust.noise(np.log(_floored(points.highs))), 0.01) / fewer
-    need = OUT
     norms = view.curves["grad_norm"]
     if len(norms) == n and np.array_equal(norms.steps, points.steps) and norms.highs.any():
         # Rows that do not belong raise the gradient as well; a heavy tail of the loss does not.
         above, _ = _above(norms.highs)
         loud = above / max(robust.noise(np.log(_floored(norms.highs))), 0.01) / fewer
-        far = np.where(np.minimum(far, loud) > OUT / 2, (far + loud) / np.sqrt(2.0), 0.0)
-        need = OUT_TOGETHER
-    # The loudest of n draws from a heavy tail grows as a root of n; a spike must outgrow that.
-    others = np.sort(far)[: -max(2, n // 100)]
-    tail = ALONE * float(others[-1]) * max(n / 100, 1.0) ** 0.25
-    late = robust.outlyingness(over, WINDOW)
-    hit = (far > need) & (far > tail) & (over > np.log(JUMP)) & (late > OUT / 2)
+        both = np.where(np.minimum(far, loud) > OUT / 2, (far + loud) / np.sqrt(2.0), 0.0)
+        hit = (both > OUT_TOGETHER) & (both > ALONE * _tail(both)) & (over > np.log(JUMP))
+        hit |= (far > OUT) & (far > FAR_ALONE * _tail(far)) & (over > np.log(FAR_JUMP))
+    else:
+        hit = (far > OUT) & (far > ALONE * _tail(far)) & (over > np.log(JUMP))
+    hit &= robust.outlyingness(over, WINDOW) > OUT / 2
     found = [
         (int(points.peaks[i]), float(points.highs[i]), float(expected[i]), float(far[i]))
         for i in np.flatnonzero(hit).tolist()
     ]
     return sorted(found, key=lambda item: -item[3])
+
+
+def _tail(far: robust.Floats) -> float:
+    """How far out the loudest of the other steps may be expected.
+
+    The loudest of n draws from a heavy tail grows as a root of n; a spike must outgrow that.
+    """
+    n = len(far)
+    others = np.sort(far)[: -max(2, n // 100)]
+    return max(float(others[-1]), 1e-9) * float(max(n / 100, 1.0) ** 0.25)
 
 
 def _short_batches(view: View) -> robust.Floats | float:
