@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from engine.starter import facts, lessons, systems, world
+from engine.starter.preferences import SHAPES
 from engine.starter.questions import Fact, pick
 from engine.starter.world import Message, is_held_out
 
@@ -163,6 +164,10 @@ def write_datasets(folder: Path) -> None:
         train, held = make()
         write_jsonl(folder / f"{name}.jsonl", [{"messages": row} for row in train])
         write_jsonl(folder / f"{name}.heldout.jsonl", [{"messages": row} for row in held])
+    for name, make_rows in SHAPES.items():
+        rows, kept = make_rows()
+        write_jsonl(folder / f"{name}.jsonl", rows)
+        write_jsonl(folder / f"{name}.heldout.jsonl", kept)
 
 
 def write_suite_prompts(folder: Path) -> None:

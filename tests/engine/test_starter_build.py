@@ -59,7 +59,7 @@ def test_a_toy_never_replaces_the_shipped_model() -> None:
 def test_the_shipped_datasets_are_what_the_code_writes(tmp_path: Path) -> None:
     datasets.write_datasets(tmp_path)
     written = sorted(tmp_path.iterdir())
-    assert len(written) == 8
+    assert len(written) == 14
     for file in written:
         assert assets.path("datasets", file.name).read_bytes() == file.read_bytes(), file.name
 

@@ -16,7 +16,7 @@ def test_every_shipped_recipe_loads_and_says_what_it_is_for() -> None:
     known = dict(recipes.names())
     assert next(iter(known)) == "default"
     assert known.keys() == {
-        "default", "habit", "habit-starter", "lora-bf16", "preference", "qlora-7b", "quick",
+        "default", "habit", "habit-starter", "kto", "lora-bf16", "preference", "qlora-7b", "quick",
         "text", "tiny",
     }  # fmt: skip
     for name, description in known.items():

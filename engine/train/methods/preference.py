@@ -67,8 +67,13 @@ class Preferring(Watched):
     ) -> Any:
         """TRL's mean over the batch, weighted by the batch's share of the step's rows."""
         share = self.weight_of(inputs) * self.accelerator.num_processes
-        inputs = {name: value for name, value in inputs.items() if name != "share"}
-        loss = super().compute_loss(model, inputs, return_outputs)  # type: ignore[misc]
+        alone = {name: value for name, value in inputs.items() if name != "share"}
+        before = self._total_train_tokens
+        loss = super().compute_loss(model, alone, return_outputs)  # type: ignore[misc]
+        if len(alone) < len(inputs):  # Every device took the same rows: they are counted once.
+            added = (self._total_train_tokens - before) // self.accelerator.num_processes
+            self._total_train_tokens = before + added
+            self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         if num_items_in_batch is None:
             return loss
         return loss * share / torch.as_tensor(num_items_in_batch).clamp(min=1e-6)

@@ -35,6 +35,15 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated."),
     ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            "--devices",
+            min=1,
+            metavar="N",
+            help="GPUs (without one, processes) that share the run.",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="A name for the run.")] = None,
     note: Annotated[str, typer.Option("--note", help="A note for the run.")] = "",
     queue: Annotated[
@@ -51,7 +60,8 @@ def train(
     from workbench.workspace import find_workspace
 
     with Catalogue.open(find_workspace(workspace)) as cat:
-        chosen = with_sets(load(recipe), sets or [])
+        given = [*(sets or []), *([f"devices={devices}"] if devices is not None else [])]
+        chosen = with_sets(load(recipe), given)
         run = client.start(cat, file, model, chosen, name=name, note=note, queue=queue)
         say_unless(json, f"run {run.id} on {run.model}, recipe {recipe}")
         finish(cat, run, detach, json)
