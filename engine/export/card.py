@@ -43,21 +43,31 @@ def model_card(source: Source, kind: str, type_name: str) -> str:
         lines += ["| training | |", "|---|---|"]
         lines += [f"| {_plain(k)} | {_plain(str(v))} |" for k, v in rows] + [""]
     if kind == "adapter":
-        lines += [
-            "Load it with PEFT on the base it was trained on:",
-            "",
-            "```python",
-            "from peft import PeftModel",
-            "from transformers import AutoModelForCausalLM",
-            "",
-            f"base = AutoModelForCausalLM.from_pretrained({json.dumps(base)})",
-            'model = PeftModel.from_pretrained(base, "this-folder")',
-            "```",
-            "",
-        ]
+        grown = (Path(source.adapter or "") / "added_tokens.json").is_file()
+        lines += _loading(base, grown=grown)
     else:
         lines += [f"Weights: {type_name}, safetensors.", ""]
     return "\n".join(front + lines)
+
+
+def _loading(base: str, *, grown: bool) -> list[str]:
+    """How to load an adapter; `grown`: it trained tokens that its base does not have."""
+    lines = [
+        "Load it with PEFT on the base it was trained on:",
+        "",
+        "```python",
+        "from peft import PeftModel",
+        f"from transformers import AutoModelForCausalLM{', AutoTokenizer' if grown else ''}",
+        "",
+        f"base = AutoModelForCausalLM.from_pretrained({json.dumps(base)})",
+    ]
+    if grown:
+        lines += [
+            'tokenizer = AutoTokenizer.from_pretrained("this-folder")',
+            "if len(tokenizer) > base.get_input_embeddings().num_embeddings:",
+            "    base.resize_token_embeddings(len(tokenizer))",
+        ]
+    return [*lines, 'model = PeftModel.from_pretrained(base, "this-folder")', "```", ""]
 
 
 def _plain(text: str) -> str:

@@ -31,16 +31,20 @@ _DTYPES = {
     "f16": ("F16", torch.float16),
     "bf16": ("BF16", torch.bfloat16),
 }
-_COPIED = (
-    "generation_config.json",
+ADDED = "added_tokens.json"
+_TOKENIZER = (
     "tokenizer.json",
     "tokenizer_config.json",
-    "tokenizer.model",
     "special_tokens_map.json",
-    "added_tokens.json",
+    "chat_template.jinja",
+)
+_COPIED = (
+    "generation_config.json",
+    *_TOKENIZER,
+    "tokenizer.model",
+    ADDED,
     "vocab.json",
     "merges.txt",
-    "chat_template.jinja",
     "LICENSE",
     "LICENSE.txt",
     "NOTICE",
@@ -83,6 +87,8 @@ def write_merged(
 def write_adapter(source: Source, target: Path) -> None:
     """Write a PEFT folder with nothing of this machine in it: weights, config, card.
 
+    Where the adapter trained new tokens, the tokenizer that has them comes with it.
+
     Raises:
         Unsupported: there is no adapter, or it holds what PEFT's LoRA does not.
     """
@@ -97,6 +103,11 @@ def write_adapter(source: Source, target: Path) -> None:
     config = read_json(folder / CONFIG)
     config["base_model_name_or_path"] = public_name(source.base_ref)
     _write_json(target / CONFIG, {key: _no_path(value) for key, value in config.items()})
+    if (folder / ADDED).is_file():
+        shutil.copyfile(folder / ADDED, target / ADDED)
+        for name in _TOKENIZER:
+            if (Path(source.base) / name).is_file():
+                shutil.copyfile(Path(source.base) / name, target / name)
     (target / "README.md").write_text(model_card(source, "adapter", "f32"), encoding="utf-8")
 
 

@@ -97,7 +97,8 @@ def source_of(cat: Catalogue, model: Model) -> Source:
     return Source(
         ref=model.ref,
         base=str(model.base),
-        base_ref=model.base_ref,
+        # With added tokens the base lies in the workspace; its name is that of what it grew from.
+        base_ref=run.model if run and run.recipe.get("add_tokens") else model.base_ref,
         adapter=str(model.adapter) if model.adapter else None,
         quantization=model.quantization,
         double_quant=model.double_quantization,

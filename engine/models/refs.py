@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 import assets
-from engine.models.grown import grow
 from engine.train import checkpoints
 from store import runs
 from store.catalogue import Catalogue
@@ -132,8 +131,12 @@ def base_of(cat: Catalogue, run: runs.Run) -> Path | None:
     Raises:
         BadInput, NotFound: the base is gone.
     """
-    base = resolve(cat, run.model).base
-    return base and grow(cat.workspace, base, run.recipe.get("add_tokens") or ())
+    base, tokens = resolve(cat, run.model).base, run.recipe.get("add_tokens")
+    if base is None or not tokens:
+        return base
+    from engine.models.grown import grow  # it needs numpy, which no other reference does
+
+    return grow(cat.workspace, base, tokens)
 
 
 def hub_folder(name: str) -> Path:
