@@ -15,7 +15,7 @@ step to those that lie on it, in all datasets together, so that several files un
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -38,6 +38,8 @@ from store.steps import (
     moment,
     outside_since,
     position,
+    traces,
+    upwards,
     way,
 )
 from store.versions import Version
@@ -67,7 +69,9 @@ __all__ = [
     "recover",
     "redo",
     "stop_undo",
+    "traces",
     "undo",
+    "upwards",
     "way",
 ]
 
@@ -79,19 +83,35 @@ class Draft:
     """A step to be: see `Step` for what its attributes mean.
 
     `base` and `parent` are the head by default; `batch` is the id of the step of another file
-    that it is made together with.
+    that it is made together with. `row` is the lowest that is edited and `rows` how many edits
+    there are, where not given; the edits are read once, and written as they come.
     """
 
     label: str
-    edits: Sequence[Edit] = ()
-    row: int = 1
-    rows: int = 1
+    edits: Iterable[Edit] = ()
+    row: int | None = None
+    rows: int | None = None
     batch: int = 0
     base: int | None = None
     parent: int | None = None
     restores: int | None = None
     moves: bool = False
     aside: bool = False
+
+
+class _Counted:
+    """Edits as they go by."""
+
+    def __init__(self, edits: Iterable[Edit]) -> None:
+        self._edits = edits
+        self.count = 0
+        self.lowest = 1
+
+    def __iter__(self) -> Iterator[Edit]:
+        for edit in self._edits:
+            self.lowest = min(self.lowest, edit.row) if self.count else edit.row
+            self.count += 1
+            yield edit
 
 
 def append(cat: Catalogue, dataset_id: int, new: Draft) -> Step:
@@ -105,8 +125,8 @@ def append(cat: Catalogue, dataset_id: int, new: Draft) -> Step:
             "base": parent if new.base is None else new.base,
             "batch": new.batch,
             "label": storable(new.label),
-            "row": new.row,
-            "rows": new.rows,
+            "row": new.row or 1,
+            "rows": new.rows or 0,
             "restores": new.restores,
             "moves": int(new.moves),
             "aside": int(new.aside),
@@ -119,11 +139,15 @@ def append(cat: Catalogue, dataset_id: int, new: Draft) -> Step:
         step_id = cast(int, cursor.lastrowid)
         if not new.batch:
             db.execute("UPDATE steps SET batch = id WHERE id = ?", [step_id])
+        made = _Counted(new.edits)
         db.conn.executemany(
             "INSERT INTO edits (step_id, kind, row, anchor, after, before) "
             "VALUES (?, ?, ?, ?, ?, ?)",
-            ((step_id, e.kind, e.row, e.anchor, e.after, e.before) for e in new.edits),
+            ((step_id, e.kind, e.row, e.anchor, e.after, e.before) for e in made),
         )
+        row = made.lowest if new.row is None else new.row
+        count = made.count if new.rows is None else new.rows
+        db.execute("UPDATE steps SET row = ?, rows = ? WHERE id = ?", [row, count, step_id])
         if not new.aside:
             _move(cat, dataset_id, "edit", head=step_id, tip=step_id)
         return get(cat, step_id)

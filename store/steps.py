@@ -188,6 +188,27 @@ def along(cat: Catalogue, path: Way, *, before: bool = True) -> Iterator[Edit]:
     yield from _edits(cat, path.forth, "ASC", ("after", "before") if before else ("after",))
 
 
+def traces(cat: Catalogue, path: Way) -> Iterator[Edit]:
+    """As `along`, of kinds and rows alone."""
+    for edit in _edits(cat, path.back, "DESC", ()):
+        yield edit.inverse()
+    yield from _edits(cat, path.forth, "ASC", ())
+
+
+def upwards(cat: Catalogue, step: Step) -> Iterator[Edit] | None:
+    """The primitives of a step from the lowest row up, the last one first, without what was there.
+
+    None where they were not made from the last row to the first.
+    """
+    sql = (
+        "SELECT 1 FROM (SELECT kind, row, lag(row) OVER (ORDER BY id) AS below FROM edits "
+        "WHERE step_id = ?) WHERE row > below OR (row = below AND kind <> 'insert') LIMIT 1"
+    )
+    if rows(cat.db, sql, [step.id]):
+        return None
+    return _edits(cat, (step,), "DESC", ("after",))
+
+
 def _edits(
     cat: Catalogue, steps: Sequence[Step], order: str, blobs: Sequence[str]
 ) -> Iterator[Edit]:
@@ -204,8 +225,9 @@ def _edits(
     cursor = cat.db.execute(sql, [ids[0], ids[-1], to_json(ids)])
     try:
         while batch := cursor.fetchmany(_FETCH):
-            for kind, row, anchor, after, *rest in batch:
-                yield Edit(kind, row, rest[0] if rest else None, after, anchor)
+            for kind, row, anchor, *rest in batch:
+                after, before = (*rest, None, None)[:2]
+                yield Edit(kind, row, before, after, anchor)
     finally:
         cursor.close()
 

@@ -17,12 +17,14 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 
 from engine.data.file.lines import Lines
 from engine.data.file.save import Draft, SaveReport, hash_of
 from engine.data.journal import memory, overlay
+from engine.data.journal.batch import Batch
 from engine.data.journal.changes import (
     Annotation,
     Change,
@@ -31,14 +33,14 @@ from engine.data.journal.changes import (
     VersionInfo,
 )
 from engine.data.journal.overlay import Choice, tag_of
-from engine.data.journal.planned import first_row, needed, plan
+from engine.data.journal.planned import needed, plan
 from engine.data.reading import Reading
 from engine.data.sources import Source
 from store import annotations as noted
 from store import datasets, edits, versions
 from store.annotations import Note
 from store.catalogue import Catalogue
-from store.edits import Position
+from store.edits import Edit, Position
 from store.errors import BadInput, Conflict, NotFound
 from store.sqlite import write
 
@@ -123,7 +125,10 @@ class Document(Reading):
                         step = self.record(edits, label)
                         break
             self.show(step)
-            return len(step.edits)
+            return step.count
+
+    def batch(self) -> Batch:
+        return Batch(self._cat.workspace.indexes)
 
     def in_step(self) -> bool:
         """Has nothing happened since this document last caught up with the journal?"""
@@ -134,22 +139,35 @@ class Document(Reading):
         for n in needed(changes):
             self.reach(n)
         try:
-            new = plan(self._lines, changes, self._source.accept)
+            written = self._write(changes, label, batch)
         except BadInput as wrong:
             raise BadInput(f"{self.path}: {wrong.message}", wrong.hint) from None
-        moves = len(new) == 2 and label.startswith(self.MOVES)
+        return overlay.Recorded(*written, edits.position(self._cat, self.dataset_id))
+
+    def _write(
+        self, changes: Sequence[Change], label: str, batch: int
+    ) -> tuple[edits.Step | None, int, Sequence[Edit]]:
+        """A large step goes into the journal as it is planned, and is never in memory whole."""
+        new = plan(self._lines, changes, self._source.accept)
+        begun = list(islice(new, overlay.IN_PLACE))
+        if not begun:
+            return None, 0, ()
+        moves = len(changes) == 2 and label.startswith(self.MOVES)
         draft = edits.Draft(
-            label, new, first_row(new), 1 if moves else len(new), batch, moves=moves
+            label, chain(begun, new), rows=1 if moves else None, batch=batch, moves=moves
         )
-        step = edits.append(self._cat, self.dataset_id, draft) if new else None
-        memory.carry(self._cat, self.dataset_id, new)
-        return overlay.Recorded(step, new, edits.position(self._cat, self.dataset_id))
+        step = edits.append(self._cat, self.dataset_id, draft)
+        if moves or step.rows <= overlay.IN_PLACE:
+            memory.carry(self._cat, self.dataset_id, begun)
+            return step, len(begun), begun
+        memory.carry(self._cat, self.dataset_id, edits.along(self._cat, edits.Way(forth=(step,))))
+        return step, step.rows, ()
 
     def show(self, done: overlay.Recorded) -> None:
         """Show what was recorded, once that is sure."""
         if done.step is None:
             return
-        lines = overlay.with_edits(self._lines, done.edits, self._lock)
+        lines = overlay.with_edits(self._cat, self._lines, done, self._lock)
         with self._lock:
             self._lines, self._at = lines, done.at
             if self._unsaved is not None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
+from engine.data.journal.batch import Batch
 from engine.data.journal.changes import Change, Delete, Insert, Replace
 from engine.data.rows import MAX_ROW_BYTES, Row, set_value
 from store.errors import BadInput, NotFound
@@ -49,6 +50,10 @@ class Editable(ABC):
         Raises:
             NotFound: no such row. BadInput: a row is named twice, or does not fit the file.
         """
+
+    @abstractmethod
+    def batch(self) -> Batch:
+        """An empty list for many changes, which keeps what rows become out of memory."""
 
     def no_row(self, n: int) -> NotFound:
         """That there is no row `n`, in words."""

@@ -19,6 +19,7 @@ from engine.data.document import Document
 from engine.data.file.save import SaveReport
 from engine.data.joined import Joined
 from engine.data.journal import memory, overlay
+from engine.data.journal.batch import Batch
 from engine.data.journal.changes import (
     Annotation,
     Change,
@@ -91,7 +92,10 @@ class Several(Joined):
                 for file, recorded in done or ():
                     file.show(recorded)
             if done is not None:
-                return sum(len(recorded.edits) for _, recorded in done)
+                return sum(recorded.count for _, recorded in done)
+
+    def batch(self) -> Batch:
+        return Batch(self._cat.workspace.indexes)
 
     def _record(
         self, changes: Sequence[Change], label: str
@@ -113,9 +117,9 @@ class Several(Joined):
                     edits.forget_undone(self._cat, file.dataset_id)
             return done
 
-    def _parted(self, changes: Sequence[Change]) -> dict[Document, list[Change]]:
+    def _parted(self, changes: Sequence[Change]) -> dict[Document, Batch]:
         """The changes of each file, in its own numbers."""
-        parts: dict[Document, list[Change]] = {}
+        parts: dict[Document, Batch] = {}
         for change in changes:
             new: Change
             if isinstance(change, Insert):
@@ -130,7 +134,9 @@ class Several(Joined):
             else:
                 file, local = self._at(change.row)
                 new = Delete(local) if isinstance(change, Delete) else Replace(local, change.raw)
-            parts.setdefault(file, []).append(new)
+            if file not in parts:
+                parts[file] = self.batch()
+            parts[file].append(new)
         return parts
 
     def undo(self) -> Step | None:

@@ -47,6 +47,7 @@ def test_migrations_are_recorded_once(workspace: Workspace) -> None:
         "004-splits",
         "005-edit-steps",
         "006-findings",
+        "007-queue-and-forks",
     ]
 
 

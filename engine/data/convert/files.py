@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from engine.data.convert.rows import Converted, Target, convert
-from engine.data.journal.changes import Change, Insert, Replace
+from engine.data.journal.changes import Insert, Replace
 from engine.data.rows import HEAD_BYTES, parse_row
 from engine.data.several import Several
 from store.errors import BadInput, Conflict, NoSpace
@@ -25,8 +25,6 @@ from store.errors import BadInput, Conflict, NoSpace
 if TYPE_CHECKING:
     from engine.data.dataset import Dataset
 
-MAX_IN_PLACE = 256 << 20
-"""Most bytes of changed rows in one step of undo; a larger conversion goes to a new file."""
 LISTED = 1000
 """How many rows are listed one by one, of each kind; all are counted."""
 _OTHER = (".gz", ".zst", ".csv", ".tsv", ".parquet")
@@ -171,11 +169,10 @@ def convert_in_place(
     With `leave_out` rows that cannot be converted stay as they are.
 
     Raises:
-        BadInput: rows cannot be converted; or they are too many for one step.
+        BadInput: rows cannot be converted.
     """
     tally = _Tally(data, to, told)
-    changes: list[Change] = []
-    held = 0
+    changes = data.batch()
     for number, raw, made in tally.each():
         if (
             made is None
@@ -185,13 +182,8 @@ def convert_in_place(
             continue
         if made.raw != raw:
             changes.append(Replace(number, made.raw))
-        changes += [Insert(number + 1, more) for more in made.more]
-        held += len(raw) + len(made.raw) + sum(map(len, made.more))
-        if held > MAX_IN_PLACE:
-            raise BadInput(
-                f"more than {MAX_IN_PLACE >> 20} MB of rows would change in one step of undo",
-                "write a new file instead: --out FILE.jsonl",
-            )
+        for more in made.more:
+            changes.append(Insert(number + 1, more))
     if not leave_out:
         tally.stop()
     if changes:

@@ -101,7 +101,10 @@ def plan(
 
 def apply(data: Dataset, planned: Iterable[Planned], label: str) -> int:
     """Make all changes at once, as one undo step; returns how many rows changed."""
-    changes = [change for item in planned if (change := item.change) is not None]
+    changes = data.batch()
+    for item in planned:
+        if item.change is not None:
+            changes.append(item.change)
     return data.change(changes, label) if changes else 0
 
 

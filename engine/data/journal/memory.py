@@ -214,7 +214,7 @@ def _why_not(cat: Catalogue, dataset_id: int, kept: versions.Kept, at: Position)
 # Annotations
 
 
-def carry(cat: Catalogue, dataset_id: int, made: Sequence[Edit]) -> None:
+def carry(cat: Catalogue, dataset_id: int, made: Iterable[Edit]) -> None:
     """What is noted about rows that were edited holds for what they became."""
     if noted.some(cat, dataset_id):
         noted.carry(

@@ -6,7 +6,6 @@ the file was changed by someone else. Does not know threads, saving or screens.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import threading
@@ -38,7 +37,7 @@ they are laid on by line number; each finds its own line again. (Theirs: `Docume
 Check = Literal["none", "exists", "same"]
 _CHECKS: dict[Choice, Check] = {"ask": "same", "mine": "exists", "merge": "same"}
 
-_IN_PLACE = 500
+IN_PLACE = 500
 """More edits than this are applied to a copy, so that no reader waits for them."""
 _ABOUT_TO = 60.0
 """Seconds between saying that a file will be put in place and doing it, at the very most."""
@@ -50,10 +49,14 @@ _HASHED = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a change wrote to the journal: nothing (no step) where nothing differs."""
+    """What a change wrote to the journal: nothing (no step) where nothing differs.
+
+    `edits` are those of a small step; those of a large one are in the journal only.
+    """
 
     step: edits.Step | None
-    edits: list[Edit]
+    count: int
+    edits: Sequence[Edit]
     at: Position
 
 
@@ -206,7 +209,7 @@ def followed(
         return *laid(cat, dataset_id, source), None
     # What lies under the step that the file holds has a smaller id.
     saved = now.epoch > 0 and any(step.id <= now.file for step in way.back)
-    if way.rows > _IN_PLACE and not saved:
+    if way.rows > IN_PLACE and not saved:
         rest = edits.way(cat, dataset_id, now.file, now.head)
         if way.rows > rest.rows:
             return *laid(cat, dataset_id, source), way
@@ -226,10 +229,11 @@ def followed(
 
 def _do(cat: Catalogue, lines: Lines, steps: Sequence[edits.Step]) -> None:
     """Do steps again, a large one in one pass."""
-    for large, together in groupby(steps, key=lambda step: step.rows > _IN_PLACE and step.id):
+    for large, together in groupby(steps, key=lambda step: step.rows > IN_PLACE and step.id):
         way = Way(forth=tuple(together))
-        if large:
-            lines.pieces.apply_all(list(edits.along(cat, way, before=False)))
+        upwards = edits.upwards(cat, way.forth[0]) if large else None
+        if upwards is not None:
+            lines.pieces.apply_upwards(upwards)
         else:
             for edit in edits.along(cat, way, before=False):
                 lines.pieces.apply(edit)
@@ -253,12 +257,14 @@ def _hold(lines: Lines, edit: Edit, check: Check) -> None:
     )
 
 
-def with_edits(lines: Lines, new: Sequence[Edit], lock: threading.RLock) -> Lines:
+def with_edits(cat: Catalogue, lines: Lines, new: Recorded, lock: threading.RLock) -> Lines:
     """The document with some more edits on it; many are not done under the readers' eyes."""
-    with lock if len(new) <= _IN_PLACE else contextlib.nullcontext():
-        if len(new) > _IN_PLACE:
-            lines = Lines(lines.index, lines.pieces.copy())
-        lines.pieces.apply_all(new)
+    if new.step is not None and new.count > IN_PLACE:
+        lines = Lines(lines.index, lines.pieces.copy())
+        _do(cat, lines, [new.step])
+    else:
+        with lock:
+            lines.pieces.apply_all(new.edits)
     return lines
 
 

@@ -14,7 +14,7 @@ import os
 import tempfile
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -203,11 +203,15 @@ class Pieces:
             for edit in edits:
                 self.apply(edit)
             return
+        self.apply_upwards(reversed(edits))
+
+    def apply_upwards(self, edits: Iterable[Edit]) -> None:
+        """Do primitives that were planned at once in a single pass, the last one given first."""
         new: list[Piece] = []
-        rest, row = list(edits), 1
+        rest, row = _Rest(edits), 1
         for piece in self:
             stop = row + len(piece)
-            if not rest or rest[-1].row >= stop:
+            if rest.row >= stop:
                 new.append(piece)
             elif isinstance(piece, FileRows):
                 self._into_rows(piece, row, stop, rest, new)
@@ -220,12 +224,12 @@ class Pieces:
         self._starts, self._sure = [0] * len(self._blocks), 1
 
     def _into_rows(
-        self, piece: FileRows, row: int, stop: int, rest: list[Edit], new: list[Piece]
+        self, piece: FileRows, row: int, stop: int, rest: _Rest, new: list[Piece]
     ) -> None:
-        """Take from the end of `rest` what is to be done in a run of file rows."""
+        """Take from `rest` what is to be done in a run of file rows."""
         at, shift = piece.start, piece.start - row
-        while rest and rest[-1].row < stop:
-            edit = rest.pop()
+        while rest.row < stop:
+            edit = rest.take()
             here = edit.row + shift
             if here > at:
                 new.append(FileRows(at, here))
@@ -239,11 +243,11 @@ class Pieces:
         if at < piece.stop:
             new.append(FileRows(at, piece.stop))
 
-    def _into_own(self, piece: OwnRow, stop: int, rest: list[Edit], new: list[Piece]) -> None:
+    def _into_own(self, piece: OwnRow, stop: int, rest: _Rest, new: list[Piece]) -> None:
         """As `_into_rows`, for a line of our own."""
         left: OwnRow | None = piece
-        while rest and rest[-1].row < stop:
-            edit = rest.pop()
+        while rest.row < stop:
+            edit = rest.take()
             if edit.kind == "insert":
                 new.append(self._own(edit.after or b""))
             elif edit.kind == "delete":
@@ -352,6 +356,24 @@ class Pieces:
         yield from self._blocks[block][at:]
         for later in range(block + 1, len(self._blocks)):
             yield from self._blocks[later]
+
+
+class _Rest:
+    """Primitives still to be done; `row` is that of the next, beyond all rows after the last."""
+
+    def __init__(self, edits: Iterable[Edit]) -> None:
+        self._edits = iter(edits)
+        self._next = next(self._edits, None)
+
+    @property
+    def row(self) -> int:
+        return _FOREVER * 2 if self._next is None else self._next.row
+
+    def take(self) -> Edit:
+        """The next one."""
+        taken, self._next = self._next, next(self._edits, None)
+        assert taken is not None
+        return taken
 
 
 def _downwards(edits: Sequence[Edit]) -> bool:

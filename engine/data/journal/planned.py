@@ -8,11 +8,13 @@ the whole batch or just before its primitive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
 import xxhash
 
 from engine.data.file.lines import Lines
+from engine.data.journal.batch import Batch
 from engine.data.journal.changes import Change, Delete, Insert
 from engine.data.journal.pieces import OwnRow, split_ending
 from store.edits import Edit
@@ -29,8 +31,8 @@ def content_hash(content: bytes) -> bytes:
 
 def plan(
     lines: Lines, changes: Sequence[Change], accept: Callable[[bytes], bytes] | None = None
-) -> list[Edit]:
-    """The primitives of a batch, in the order in which they are to be done.
+) -> Iterator[Edit]:
+    """The primitives of a batch, in the order in which they are to be done, made as they are asked.
 
     Args:
         lines: the document that the numbers are of; every row named must be there.
@@ -38,34 +40,52 @@ def plan(
     Raises:
         BadInput: a row is named twice, or is not one line, or the format has no place for it.
     """
-    ordered: list[tuple[int, int, int, Change]] = []
-    seen: set[int] = set()
-    for order, change in enumerate(changes):
-        if isinstance(change, Insert):
-            ordered.append((change.before_row, 0, order, change))
-            continue
-        if change.row in seen:
-            raise BadInput(
-                f"row {change.row} is changed twice in one step",
-                "make the second change in a step of its own",
-            )
-        seen.add(change.row)
-        ordered.append((change.row, 1, order, change))
-    # Of what is done at one row, the row itself comes first, then insertions from the last on.
-    ordered.sort(reverse=True)  # no two have the same `order`
+    rows, inserts = _rows(changes)
+    # From the last row on; of what is done at one row, the row itself comes first, then
+    # insertions from the last on.
+    ordered = np.lexsort((np.arange(len(rows)), ~inserts, rows))[::-1]
+    named = rows[ordered][~inserts[ordered]]
+    twice = np.flatnonzero(named[1:] == named[:-1])
+    if len(twice):
+        raise BadInput(
+            f"row {named[twice[0]]} is changed twice in one step",
+            "make the second change in a step of its own",
+        )
+    return _primitives(lines, changes, ordered.tolist(), accept)
+
+
+def _rows(changes: Sequence[Change]) -> tuple[np.ndarray, np.ndarray]:
+    """The row of each change, and whether it is an insertion."""
+    if isinstance(changes, Batch):
+        pairs = changes.order()
+    else:
+        pairs = (
+            (each.before_row, True) if isinstance(each, Insert) else (each.row, False)
+            for each in changes
+        )
+    found = np.fromiter(pairs, np.dtype([("row", np.int64), ("insert", np.bool_)]))
+    return found["row"], found["insert"]
+
+
+def _primitives(
+    lines: Lines,
+    changes: Sequence[Change],
+    ordered: Sequence[int],
+    accept: Callable[[bytes], bytes] | None,
+) -> Iterator[Edit]:
     new_line = lines.usual_ending()
-    edits: list[Edit] = []
-    for row, _, _, change in ordered:
+    for at in ordered:
+        change = changes[at]
         if isinstance(change, Delete):
-            edits.append(Edit("delete", row, _whole(lines, row - 1), None))
+            yield Edit("delete", change.row, _whole(lines, change.row - 1), None)
             continue
+        row = change.before_row if isinstance(change, Insert) else change.row
         raw = _line(change.raw, row, accept)
         if isinstance(change, Insert):
             above = content_hash(lines.content(row - 2)) if row > 1 else None
-            edits.append(Edit("insert", row, None, raw + new_line, above))
+            yield Edit("insert", row, None, raw + new_line, above)
         elif (before := lines.content(row - 1)) != raw:
-            edits.append(Edit("replace", row, before, raw))
-    return edits
+            yield Edit("replace", row, before, raw)
 
 
 def _whole(lines: Lines, row: int) -> bytes:
@@ -80,19 +100,10 @@ def _whole(lines: Lines, row: int) -> bytes:
 
 def needed(changes: Sequence[Change]) -> tuple[int, ...]:
     """The lowest and the highest row that must be there for changes to be possible."""
-    rows: list[int] = []
-    for change in changes:
-        if not isinstance(change, Insert):
-            rows.append(change.row)
-        elif change.before_row != 1:
-            # Below the last row is a place too; above the first is none.
-            rows.append(change.before_row - (change.before_row > 1))
-    return (min(rows), max(rows)) if rows else ()
-
-
-def first_row(edits: Sequence[Edit]) -> int:
-    """Where to look after a step."""
-    return min((edit.row for edit in edits), default=1)
+    rows, inserts = _rows(changes)
+    # Below the last row is a place too; above the first is none.
+    rows = np.where(inserts & (rows > 1), rows - 1, rows)[~inserts | (rows != 1)]
+    return (int(rows.min()), int(rows.max())) if len(rows) else ()
 
 
 def _line(raw: bytes, row: int, accept: Callable[[bytes], bytes] | None) -> bytes:

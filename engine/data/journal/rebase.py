@@ -16,7 +16,7 @@ from engine.data import scan
 from engine.data.file.lines import Lines
 from engine.data.journal.changes import Change, Changed, Delete, Insert, Replace
 from engine.data.journal.pieces import FileRows, Pieces, split_ending
-from engine.data.journal.planned import content_hash, first_row, plan
+from engine.data.journal.planned import content_hash, plan
 from engine.data.sources import Source
 from store import edits
 from store.catalogue import Catalogue
@@ -104,7 +104,7 @@ def merge(cat: Catalogue, dataset_id: int, source: Source) -> None:
     new = plan(lines, placed, source.accept)
     if lost:
         _put_aside(cat, dataset_id, at, lost)
-    draft = Draft(LABEL, new, first_row(new), len(new), base=at.file, parent=at.file)
+    draft = Draft(LABEL, new, base=at.file, parent=at.file)
     edits.append(cat, dataset_id, draft)
 
 
@@ -177,5 +177,5 @@ def _place(net: Net, lines: Lines) -> tuple[list[Change], list[Edit]]:
 
 
 def _put_aside(cat: Catalogue, dataset_id: int, at: Position, lost: list[Edit]) -> None:
-    draft = Draft(ASIDE, lost, first_row(lost), len(lost), base=at.file, parent=at.file, aside=True)
+    draft = Draft(ASIDE, lost, base=at.file, parent=at.file, aside=True)
     edits.append(cat, dataset_id, draft)

@@ -68,7 +68,7 @@ def shift(cat: Catalogue, dataset_id: int, since: int, at: Position) -> Shift:
     pieces = Pieces(cat.workspace.indexes)
     added = 0
     for part in _parts(way):
-        made = list(edits.along(cat, part, before=False))
+        made = list(edits.traces(cat, part))
         added += sum((edit.kind == "insert") - (edit.kind == "delete") for edit in made)
         if any(step.moves for step in (*part.back, *part.forth)):
             _move(pieces, *made)

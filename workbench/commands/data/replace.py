@@ -73,7 +73,8 @@ def replace(
         paths = [field_of(f".{path.removeprefix('.')}") for path in field or ()]
         skipped: list[Skipped] = []
         shown: list[Plan] = []
-        changes, places, total = [], 0, 0
+        changes = document.batch()
+        places, total = 0, 0
         for planned in plan(document, wanted, replacement, only, field, skipped=skipped):
             total, places = total + 1, places + planned.count
             if len(shown) < limit:
