@@ -7,7 +7,7 @@ process.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from store.errors import Unsupported
 
@@ -17,6 +17,12 @@ PACKAGES = {
     "trackio": ("trackio",),
 }
 """Each tracker, and the packages of which one will do, the one to install first."""
+
+_VARIABLES: dict[str, tuple[str, ...]] = {
+    "tensorboard": (),
+    "wandb": ("WANDB_",),
+    "trackio": ("TRACKIO_", "HF_TOKEN"),
+}
 
 
 def refuse_missing(names: Iterable[str]) -> None:
@@ -32,3 +38,12 @@ def refuse_missing(names: Iterable[str]) -> None:
                 f"report_to={name}: the package {packages[0]} is not installed",
                 f"pip install {packages[0]}, or leave {name} out of report_to.",
             )
+
+
+def environment(names: Iterable[str], ours: Mapping[str, str]) -> dict[str, str]:
+    """What a run's process must find of our environment so that its trackers find their accounts.
+
+    Nothing of it reaches a run that reports to no tracker.
+    """
+    prefixes = tuple(prefix for name in names for prefix in _VARIABLES[name])
+    return {name: value for name, value in ours.items() if prefixes and name.startswith(prefixes)}

@@ -19,6 +19,7 @@ from engine.chat.client import free_device
 from engine.jobs import process
 from engine.machine.facts import this_machine
 from engine.models import refs
+from engine.records import tracking
 from engine.train import spec as specs
 from engine.train.spec import Spec
 from store import queue, runs
@@ -40,9 +41,9 @@ def launch(cat: Catalogue, run_id: int, threads: int, *, keep_place: bool = Fals
     queue.enqueue(cat, run_id, keep=keep_place)
     if this_machine().device == "cuda":
         free_device(cat.workspace)
-    started = process.spawn(
-        command(run_dir), run_dir / specs.LOG, job_environment(threads, os.environ)
-    )
+    trackers = runs.get(cat, run_id).recipe.get("report_to") or ()
+    told = job_environment(threads, os.environ) | tracking.environment(trackers, os.environ)
+    started = process.spawn(command(run_dir), run_dir / specs.LOG, told)
     return runs.update(
         cat,
         run_id,

@@ -27,6 +27,7 @@ from engine.train.devices import launcher
 from engine.train.failures import explain
 from engine.train.preparing import prepare
 from engine.train.recording import Recorder
+from engine.train.sending import sending
 from engine.train.spec import Spec
 from engine.train.turn import devices_held, visible_devices
 from store.errors import Conflict, Unsupported, WorkbenchError
@@ -122,7 +123,8 @@ def train(
     # What exists by now stays for the whole run: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
+    with sending(spec, recorder, first=ranks is None or ranks.rank == 0):
+        trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
     step = trainer.state.global_step
     reason = trainer.ours.schedule.reason
     if reason is not None:
@@ -186,7 +188,9 @@ def _list_checkpoints(recorder: Recorder) -> None:
         recorder.listed(kept[step])
 
 
-def _set_up(spec: Spec, recorder: Recorder, control: Control, ranks: Ranks | None) -> Trainer:
+def _set_up(
+    spec: Spec, recorder: Recorder, control: Control, ranks: Ranks | None = None
+) -> Trainer:
     """Render the snapshot, load the base, put the adapter on it.
 
     Raises:
