@@ -94,10 +94,10 @@ def test_an_unfinished_save_is_no_checkpoint_even_with_a_manifest(tmp_path: Path
     assert checkpoints.newest_intact(tmp_path)[0] is None
 
 
-def test_pruning_spares_the_newest_and_the_best(tmp_path: Path) -> None:
+def test_pruning_spares_the_newest_and_who_is_named(tmp_path: Path) -> None:
     for step, loss in ((1, 0.9), (2, 0.1), (3, 0.5), (4, None), (5, 0.4)):
         save(tmp_path, step, loss)
     assert checkpoints.prune(tmp_path, 0) == []
-    assert checkpoints.prune(tmp_path, 3) == [1, 3]
-    assert checkpoints.prune(tmp_path, 1) == [4]
+    assert checkpoints.prune(tmp_path, 3, {2}) == [1, 3]
+    assert checkpoints.prune(tmp_path, 1, {2}) == [4]
     assert [c.step for c in checkpoints.complete(tmp_path)] == [2, 5]
