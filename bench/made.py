@@ -1,0 +1,66 @@
+"""What the training benches train: made-up chats of mixed length, and Llamas with random weights.
+
+Both are the same at every call. Heavy libraries are imported where a model is made.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import assets
+
+SIXTY_MILLION = {
+    "hidden_size": 640,
+    "intermediate_size": 1792,
+    "num_hidden_layers": 13,
+    "num_attention_heads": 10,
+    "num_key_value_heads": 5,
+}
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+
+def chats(path: Path, rows: int, median: int = 24, spread: float = 0.9, most: int = 160) -> Path:
+    """Short chats: answers of a log-normal number of words, a third of them in two turns."""
+    dice = random.Random(7)
+    words = _words()
+    lines = []
+    for _ in range(rows):
+        messages = []
+        for _ in range(2 if dice.random() < 0.33 else 1):
+            asked = [dice.choice(words) for _ in range(dice.randint(3, 14))]
+            length = min(max(int(dice.lognormvariate(0, spread) * median), 2), most)
+            answered = [dice.choice(words) for _ in range(length)]
+            messages.append({"role": "user", "content": " ".join(asked) + "?"})
+            messages.append({"role": "assistant", "content": " ".join(answered) + "."})
+        lines.append(json.dumps({"messages": messages}))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def llama(folder: Path, sizes: dict[str, Any], kind: str = "llama") -> Path:
+    """A model folder with random bfloat16 weights and the starter's tokenizer."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder.mkdir(parents=True)
+    for name in _TOKENIZER:
+        shutil.copy(assets.path("starter", name), folder / name)
+    settings = {"vocab_size": 2048, "max_position_embeddings": 8192, **sizes}
+    config = AutoConfig.for_model(
+        kind, bos_token_id=1, eos_token_id=5, pad_token_id=0, dtype="bfloat16", **settings
+    )
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder, max_shard_size="4GB")
+    return folder
+
+
+def _words() -> list[str]:
+    lines = assets.path("datasets", "teacher.jsonl").read_text().splitlines()
+    text = " ".join(m["content"] for line in lines for m in json.loads(line)["messages"])
+    return sorted({word.strip(".,?!").lower() for word in text.split()} - {""})
