@@ -328,12 +328,12 @@ class _Making:
     def intervals(self) -> None:
         steps = _steps(self.recipe, self._data)
         every = max(1, -(-steps // _EVALUATIONS))
-        reason = f"{_EVALUATIONS} evaluations in about {steps:,} steps"
+        reason = f"{_times(-(-steps // every), 'evaluation')} in about {_times(steps, 'step')}"
         if not self._data.held_out:
             reason += "; with nothing held out they give sample answers only"
         self._settle("eval_steps", every, reason)
         saves = max(1, -(-steps // _CHECKPOINTS))
-        reason = f"{_CHECKPOINTS} checkpoints in about {steps:,} steps"
+        reason = f"{_times(-(-steps // saves), 'checkpoint')} in about {_times(steps, 'step')}"
         if self.recipe.max_minutes:
             saves = min(saves, _TIMED_SAVE_STEPS)
             reason = f"a run that ends by the clock saves every {_TIMED_SAVE_STEPS} steps at least"
@@ -352,6 +352,10 @@ def _steps(recipe: Recipe, data: DataFacts) -> int:
     if recipe.max_tokens:
         return max(1, math.ceil(recipe.max_tokens / max(data.mean_length * batch, 1)))
     return max(1, math.ceil(math.ceil(data.rows / batch) * recipe.num_train_epochs))
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _installed(package: str) -> bool:

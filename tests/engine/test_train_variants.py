@@ -182,6 +182,13 @@ def test_added_tokens_belong_to_the_run_and_are_trained(
     assert rows.shape == (1, 256)
     started = grown_row(model.base, number)
     assert abs(rows[0] - started).max() > 1e-3, "the row was trained"
+    from engine.export.folder import write_adapter
+    from engine.export.plan import source_of
+
+    write_adapter(source_of(cat, model), tmp_path / "out")
+    assert {"tokenizer.json", "added_tokens.json"} <= {f.name for f in (tmp_path / "out").iterdir()}
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "resize_token_embeddings" in card and 'from_pretrained("starter")' in card
     shutil.rmtree(model.base)
     assert refs.resolve(cat, f"run:{run.id}").base == model.base and model.base.is_dir()
 
