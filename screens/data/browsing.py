@@ -5,7 +5,7 @@ Knows which document is open and where the cursor is. Finding the rest of the fi
 
 from __future__ import annotations
 
-import contextlib
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +30,8 @@ LOOK_SECONDS = 0.1
 """How long a worker looks further into a file before it tells."""
 FOLLOW_SECONDS = 2.0
 """How often a file that is known whole is looked at again: one `stat`."""
+Stamp = tuple[tuple[int, int, int], ...]
+"""Inode, bytes and time of every file."""
 SAMPLE = 100
 """Rows all over the file that are read to see whether it is mixed."""
 
@@ -63,6 +65,10 @@ class Browsing(Searching):
 
     def __init__(self) -> None:
         super().__init__()
+        self.wrong = ""
+        """Why the file cannot be looked at any more; empty while it can."""
+        self._stamp: Stamp = ()
+        """What was seen of the files when they were last looked at."""
         self._going: Goal | None = None
         """Where to go once that much of the file is known."""
 
@@ -70,18 +76,29 @@ class Browsing(Searching):
         self.set_interval(FOLLOW_SECONDS, self._follow)
 
     def _follow(self) -> None:
-        """Notice that the file has grown, while the room is on screen."""
+        """Notice what happened to the file, while the room is on screen."""
         document = self.document
         if document is not None and document.complete and self.is_current:
             self._look_for_more(document, document.size)
 
     @work(thread=True, exclusive=True, group="follow", exit_on_error=False)
     def _look_for_more(self, document: Dataset, size: int) -> None:
-        # What keeps it from being read is said when something is done with it, not every moment.
-        with contextlib.suppress(WorkbenchError, OSError, ValueError):
+        wrong, complete, before = "", True, self._stamp
+        self._stamp = _stamp(document)
+        try:
             complete = document.grow(seconds=LOOK_SECONDS)
-            if document.size != size or not complete:
-                self.post_message(Grown(document, complete))
+        except Conflict as conflict:
+            wrong = f"{conflict.message}; s asks which of the two to keep"
+        except WorkbenchError as error:
+            wrong = error.message
+        except OSError as error:
+            wrong = f"it cannot be looked at ({error.strerror})"
+        except ValueError:
+            return  # it was closed meanwhile
+        other = self._stamp != before
+        if other or not complete or document.size != size or bool(wrong) != bool(self.wrong):
+            anew = other and not wrong and not _longer(before, self._stamp)
+            self.post_message(Grown(document, complete, wrong, anew=anew))
 
     # Opening
 
@@ -120,6 +137,7 @@ class Browsing(Searching):
         self.forget_views()
         self.forget_marks()
         self._going = None
+        self.wrong, self._stamp = "", _stamp(document)
         document.grow(seconds=LOOK_SECONDS / 2)
         self.stop_scans()
         self.stop_finding()
@@ -152,6 +170,11 @@ class Browsing(Searching):
         document = event.document
         if document is not self.document:
             return
+        self.wrong = event.wrong.removeprefix(f"{document.path}: ")
+        if event.anew:
+            self.changed(self.rows.number)
+        elif event.complete:
+            self.rows.forget_rows()
         if self.rows.count > document.count:
             self.rows.forget_rows()
         if self.rows.order is None:
@@ -160,6 +183,10 @@ class Browsing(Searching):
             if follow:
                 self.rows.action_bottom()
         self._go_on()
+        self.tell()
+
+    @on(RowList.Mixed)
+    def _columns_changed(self) -> None:
         self.tell()
 
     # Reading what a frame had no time for
@@ -288,6 +315,25 @@ class Browsing(Searching):
         if document.unsaved:
             self.say(f"{words.plural(document.unsaved, 'edit')} not saved yet: s saves.")
         self.shell.visit(TrainOn(str(document.path)))
+
+
+def _stamp(document: Dataset) -> Stamp:
+    """Which files these are, and when they were written; a file that is gone is all zeros."""
+    from engine.data.dataset import Several
+
+    found: list[tuple[int, int, int]] = []
+    for file in document.files if isinstance(document, Several) else [document]:
+        try:
+            seen = os.stat(file.path)
+            found.append((seen.st_ino, seen.st_size, seen.st_mtime_ns))
+        except OSError:
+            found.append((0, 0, 0))
+    return tuple(found)
+
+
+def _longer(before: Stamp, now: Stamp) -> bool:
+    """Whether the same files have only become longer, so that their rows are taken as they were."""
+    return all(a == b or (a[0] == b[0] and a[1] < b[1]) for a, b in zip(before, now, strict=True))
 
 
 def _sample(document: Dataset) -> dict[int, Summary]:

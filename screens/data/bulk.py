@@ -57,7 +57,8 @@ class Bulk(Selecting, Editing):
     def _changed_many(self, label: str, rows: int) -> None:
         self.forget_marks()
         self.changed(self.rows.number if self.rows.count else 1)
-        self.say(f"{words.plural(rows, 'row')}: {label}. u takes it back.")
+        said = f"{words.plural(rows, 'row')}: {label}" if rows else label.capitalize()
+        self.say(f"{said}. u takes it back.")
 
     # One key each
 

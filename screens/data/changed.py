@@ -6,6 +6,7 @@ Knows JSON values by their places, and words. Does not know documents.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
@@ -115,6 +116,8 @@ def _words(before: str | None, after: str | None) -> Content:
 
 def _marked(words: str, sign: str, style: str) -> Content:
     shown, lost = clip(words, SHOWN)
+    if os.environ.get("NO_COLOR"):
+        shown = f"[-{shown}-]" if style == _GONE else f"{{+{shown}+}}"
     if not shown.strip():
         shown = shown.replace(" ", "·").replace("\n", "↵\n")
     return text(sign + shown + (f" … {lost:,} more characters" if lost else ""), style)

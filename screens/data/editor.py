@@ -123,6 +123,8 @@ class TurnEditor(Editor):
         self.foot.add_class("-one")
         self.pen = pen
         self.at = favourite(pen.parts) if at is None else min(at, len(pen.parts) - 1)
+        # At once, not when the pad is on screen: a fast ctrl+s would keep an empty text.
+        self.pad.body = PadText(self.part.text)
         self._marks: list[Content] = []
         self._past: list[Moment] = []
         self._future: list[Moment] = []
@@ -321,6 +323,7 @@ class JsonEditor(Editor):
         super().__init__(number, raw, copy)
         self.first = spread(raw)
         self._begin = self.first if written is None else written
+        self.pad.body = PadText(self._begin)
         self._sure: str | None = None
         self.wrong: str | None = None
 

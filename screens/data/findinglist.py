@@ -118,7 +118,7 @@ class FindingList(TableModal[tuple[str, str | int]]):
 
     def tell(self) -> None:
         """Show the kinds, or the rows of one."""
-        if not self.is_attached:
+        if not self.ready:
             return
         running = self.room.check_words()
         if self.kind is None:

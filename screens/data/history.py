@@ -62,9 +62,8 @@ class History(Shared):
 
     @on(Differed)
     def _differed(self, event: Differed) -> None:
-        if event.window.is_attached:
-            event.window.complaint = event.note
-            event.window.add(event.found, complete=event.complete)
+        event.window.complaint = event.note
+        event.window.add(event.found, complete=event.complete)
 
     def action_versions(self) -> None:
         """What the file was at each save; one can be brought back."""
@@ -85,4 +84,4 @@ class History(Shared):
 
         with self.open_catalogue() as cat, open_dataset(cat, path) as document:
             step = document.restore(version)
-        self.post_message(ChangedMany(path, step.label, step.rows_changed))
+        self.post_message(ChangedMany(path, step.label, 0))

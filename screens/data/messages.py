@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 
 class Grown(Message):
-    """More rows of the document are known."""
+    """More rows of the document are known; or `wrong`: why the file cannot be looked at."""
 
-    def __init__(self, document: Dataset, complete: bool) -> None:
+    def __init__(
+        self, document: Dataset, complete: bool, wrong: str = "", *, anew: bool = False
+    ) -> None:
+        """Args: anew: rows known before may be others now."""
         super().__init__()
+        self.wrong = wrong
+        self.anew = anew
         self.document = document
         self.complete = complete
 

@@ -93,8 +93,7 @@ class Replacing(Checking):
                 found += [Proposal(row, b"", new, read=raw) for row, new in event.body]
             elif isinstance(event, Report) and event.kind == "skipped" and event.body:
                 window.complaint = f"{len(event.body):,} rows have it and cannot be changed"
-        if window.is_attached:
-            window.add(found, complete=isinstance(events[-1], Done | Failed))
+        window.add(found, complete=isinstance(events[-1], Done | Failed))
 
     # Parts
 

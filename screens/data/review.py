@@ -22,6 +22,9 @@ from screens.data.tables import TableModal, fitted
 from screens.widgets import words
 from screens.widgets.linelist import Cells, LineList
 
+LONG = 64 * 1024
+"""Bytes of a row whose first words are not looked for: it is shown as it begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -85,14 +88,16 @@ class Review(TableModal[tuple[str, list[Proposal]]]):
         self.tell()
 
     def on_unmount(self) -> None:
+        super().on_unmount()
         if self.stopped is not None:
             self.stopped()
 
     def add(self, changes: Sequence[Proposal], *, complete: bool) -> None:
-        """More changes were found."""
+        """More changes were found, perhaps before the window is there."""
         self.changes += changes
         self.complete = complete
-        self.tell()
+        if self.ready:
+            self.tell()
 
     def tell(self) -> None:
         """Show what there is by now."""
@@ -123,7 +128,7 @@ class Review(TableModal[tuple[str, list[Proposal]]]):
         sign, tone = change.sign
         place = f"{change.row:,}" if change.row is not None else f"line {change.line or 0:,}"
         raw = change.after if change.after is not None else change.before
-        shown = (raw or b"")[:400].decode("utf-8", "replace")
+        shown = _words(raw or b"")
         out = index in self._out
         lead = "▸" if index == self.table.cursor else " "
         return (
@@ -162,3 +167,13 @@ class Review(TableModal[tuple[str, list[Proposal]]]):
         if self.offer and self.complete and self.changes:
             kept = [change for at, change in enumerate(self.changes) if at not in self._out]
             self.dismiss(("apply", kept))
+
+
+def _words(raw: bytes) -> str:
+    """What a row is about, as the list of rows says it; the beginning of a long one."""
+    from engine.data.rows import parse_row
+    from screens.data.rowlist import first_words
+
+    if len(raw) > LONG:
+        return raw[:400].decode("utf-8", "replace")
+    return first_words(parse_row(0, raw))

@@ -110,6 +110,9 @@ class RowList(LineList):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, RowList.Wanted)
 
+    class Mixed(Message):
+        """A second shape was seen: the columns are others."""
+
     def __init__(self) -> None:
         super().__init__(widget_id="rows")
         self.document: Dataset | None = None
@@ -228,6 +231,7 @@ class RowList(LineList):
             self._missing = []
         if self.mixed and not mixed:
             self.call_after_refresh(self.forget)
+            self.post_message(self.Mixed())
         return strips
 
     def cells(self, index: int, width: int) -> Cells:

@@ -109,7 +109,7 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
             edits = words.plural(document.unsaved, "unsaved edit")
             title += Content.styled(f" · {edits} ✎", "$accent")
         self.query_one("#list", Pane).title_is(title)
-        self._tell_trouble(document.trouble)
+        self._tell_trouble(self.wrong or document.trouble)
         self.query_one("#head", Static).update(Content(self.rows.head))
         self.tell_status()
         self.refresh_bindings()

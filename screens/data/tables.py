@@ -58,6 +58,8 @@ class TableModal(ModalScreen[Answer | None]):
         super().__init__()
         self.title_words = title
         self.table = Table()
+        self.ready = False
+        """Whether the window can be told what to show: it is there, and has not been closed."""
 
     def compose(self) -> ComposeResult:
         with Container(classes="dialog -broad -tall table") as frame:
@@ -72,7 +74,11 @@ class TableModal(ModalScreen[Answer | None]):
         yield self.table
 
     def on_mount(self) -> None:
+        self.ready = True
         self.table.focus()
+
+    def on_unmount(self) -> None:
+        self.ready = False
 
     def summary_is(self, words: Content) -> None:
         """Set what stands above the table."""

@@ -118,7 +118,8 @@ def _marks(turns: Sequence[Turn], section: Section | None) -> list[Content]:
         if span.start >= len(section.kept.ids):
             mark = Content.styled("✂ cut off", "$text-warning")
         elif span.end > len(section.kept.ids):
-            mark += Content.styled("  ✂ cut", "$text-warning")
+            cut = Content.styled("✂ cut", "$text-warning")
+            mark = mark + Content("  ") + cut if mark.plain else cut
         found.append(mark)
     return found
 

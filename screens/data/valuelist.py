@@ -6,6 +6,7 @@ Knows a table of counts. Answers the filter that lists the rows of one value.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -29,26 +30,34 @@ class ValueList(TableModal[str]):
         super().__init__(Content(" values of ") + line(field, "bold") + Content(" "))
         self.field = field
         self.counts: Table | None = None
+        self._told: Callable[[], None] | None = None
+        """What was told last, before the window was there."""
 
     def on_mount(self) -> None:
         super().on_mount()
         self.summary_is(Content.styled("counting …", "$text-muted"))
+        if self.counts is not None:
+            self.take(self.counts)
+        if self._told is not None:
+            self._told()
 
     def take(self, counts: Table) -> None:
         """Show what is counted so far."""
         self.counts = counts
-        if self.is_attached:
+        if self.ready:
             self.table.show(len(counts.values), self._cells)
             self._tell(complete=False, progress=counts.progress)
 
     def finish(self) -> None:
         """All rows are counted."""
-        if self.is_attached:
+        self._told = self.finish
+        if self.ready:
             self._tell(complete=True, progress=1.0)
 
     def fail(self, message: str) -> None:
         """It cannot be counted, and why."""
-        if self.is_attached:
+        self._told = lambda: self.fail(message)
+        if self.ready:
             self.summary_is(Content.styled("✗ ", "$text-error") + line(message))
 
     def _tell(self, *, complete: bool, progress: float) -> None:

@@ -42,7 +42,7 @@ class Views(Shared):
     def __init__(self) -> None:
         super().__init__()
         self.views: list[View] = []
-        self._moment = 0
+        self.moment_shown = 0
         """The state of the document in which rows were numbered last."""
 
     def below(self) -> Rows | None:
@@ -71,15 +71,15 @@ class Views(Shared):
     def forget_views(self) -> None:
         """List the document whole."""
         self.views.clear()
-        self._moment = self.open_document.moment
+        self.moment_shown = self.open_document.moment
 
     def follow_edits(self) -> None:
         """Rows may have other numbers: views go on listing the same rows."""
         document = self.open_document
-        if document.moment == self._moment:
+        if document.moment == self.moment_shown:
             return
-        shift = document.shift(self._moment)
-        self._moment = document.moment
+        shift = document.shift(self.moment_shown)
+        self.moment_shown = document.moment
         if shift.outside:
             self.forget_views()
         else:

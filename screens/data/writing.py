@@ -339,7 +339,7 @@ class Writing(Shared):
         """Whether an action means something now; None leaves it to the rest of the room."""
         if action.startswith("pen_"):
             if action in _OF_TURNS and self.under_pen is not None:
-                return self.under_pen.kind == "turns"
+                return self.under_pen.kind == "turns" and self.under_pen.is_mounted
             return self.under_pen is not None or (action == "pen_outside" and self.has_rows)
         return False if self.under_pen is not None else None
 

@@ -150,6 +150,8 @@ class LineList(ScrollView, can_focus=True):
 
         Not twice within a tick, so that a burst of keys costs no more frames than the screen gives.
         """
+        if not self.is_attached:
+            return
         now = time.monotonic()
         screen = self.screen
         if now - self._painted < TICK or not screen.is_current or self.app._batch_count:

@@ -462,3 +462,32 @@ def test_a_bad_row_shows_its_bytes_and_a_caret_under_the_place() -> None:
     huge = row_content(parse_row(8, b'{"text": "' + b"x" * 5_000_000)).plain
     assert "more characters not shown" in huge
     assert pen_of(parse_row(5, BROKEN)) is None
+
+
+async def test_a_row_kept_before_its_editor_is_on_screen_is_as_it_was(
+    make_app: MakeApp, mixed: Path
+) -> None:
+    app = make_app(mixed)
+    async with app.run_test(size=NARROW) as pilot:
+        room = await opened(pilot)
+        for begin in (room.action_edit, room.action_edit_json):
+            begin()
+            assert room.under_pen is not None
+            assert not room.under_pen.is_mounted
+            assert not room.under_pen.changed
+            room.action_pen_keep()
+            await until(pilot, lambda: room.under_pen is None)
+        assert room.document is not None
+        assert room.document.unsaved == 0
+
+
+async def test_a_split_at_an_end_says_where_to_put_the_cursor(
+    make_app: MakeApp, mixed: Path
+) -> None:
+    app = make_app(mixed)
+    async with app.run_test(size=WIDE) as pilot:
+        _room, editor = await begun(pilot, 1)
+        assert isinstance(editor, TurnEditor)
+        await pilot.press("ctrl+l", "s")
+        await until(pilot, lambda: "put the cursor where the second turn" in dump(app))
+        assert len(editor.pen.parts) == 2

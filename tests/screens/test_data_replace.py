@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.content import Content
 from textual.widgets import Input
 
 from screens.data.opening import paths_like
 from screens.data.replacing import divide_of
-from screens.data.review import Review
+from screens.data.review import Proposal, Review
 from screens.data.screen import DataRoom
 from screens.widgets.modals import LineModal
 from store.errors import BadInput
@@ -68,3 +69,21 @@ async def test_replacing_shows_every_change_first(make_app: MakeApp, greetings: 
         await pilot.press("u")
         await pilot.pause()
         assert b"Hello 0" in room.document.raw(1)
+
+
+async def test_changes_found_before_the_window_is_there_are_shown(
+    make_app: MakeApp, greetings: Path
+) -> None:
+    app = make_app(greetings)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        window = Review(Content(" changes "), [])
+        window.complete = False
+        window.add([Proposal(1, None, room.open_document.raw(1))], complete=False)
+        app.push_screen(window)
+        window.add([Proposal(2, None, room.open_document.raw(2))], complete=True)
+        await until(pilot, lambda: "2 added" in dump(app))
+        assert "Hello 0" in dump(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, DataRoom))
+        window.add([], complete=True)
