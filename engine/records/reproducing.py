@@ -20,7 +20,7 @@ from engine.machine.facts import this_machine, versions
 from engine.models.folder import file_sha256
 from engine.records import curves, origin, tensors
 from engine.records.curves import Gap
-from engine.records.tracking import refuse_missing
+from engine.records.tracking import missing
 from engine.render import Renderer
 from engine.train import checkpoints
 from engine.train import spec as specs
@@ -115,14 +115,18 @@ def reproduce(cat: Catalogue, run_id: int, *, name: str | None = None) -> Repeat
         )
     spec = found_again(cat, run, specs.read(run_dir))
     refuse_changed(cat, spec, came_from.base_files if came_from else {})
-    refuse_missing(spec.settings.report_to)
-    differing = (*_other_versions(spec.versions), *_otherwise(run, spec, came_from))
+    differing = [*_other_versions(spec.versions), *_otherwise(run, spec, came_from)]
+    sends = [name for name in spec.settings.report_to if not missing([name])]
+    if sends != list(spec.settings.report_to):
+        gone = ",".join(missing(spec.settings.report_to))
+        differing.append(Differing("report_to", gone, "not installed, so left out"))
+    recipe = spec.recipe | {"report_to": sends}
     begin = _beginning(run, run_dir, spec)
     again = runs.create(
         cat,
         model=run.model,
         dataset=run.dataset,
-        recipe=spec.recipe,
+        recipe=recipe,
         seed=spec.settings.seed,
         name=name or f"{run.name}-again",
         note=f"repeats run {run_id}",
@@ -150,6 +154,7 @@ def reproduce(cat: Catalogue, run_id: int, *, name: str | None = None) -> Repeat
         msgspec.structs.replace(
             spec,
             run_id=again.id,
+            recipe=recipe,
             versions=versions(),
             history=told,
             choices=(),

@@ -25,19 +25,23 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
 }
 
 
+def missing(names: Iterable[str]) -> list[str]:
+    """Those whose own library cannot be imported."""
+    return [n for n in names if not any(importlib.util.find_spec(p) for p in PACKAGES[n])]
+
+
 def refuse_missing(names: Iterable[str]) -> None:
     """See that each tracker's own library can be imported, before anything is started.
 
     Raises:
         Unsupported: with the command that installs it.
     """
-    for name in names:
-        packages = PACKAGES[name]
-        if not any(importlib.util.find_spec(package) for package in packages):
-            raise Unsupported(
-                f"report_to={name}: the package {packages[0]} is not installed",
-                f"pip install {packages[0]}, or leave {name} out of report_to.",
-            )
+    for name in missing(names):
+        package = PACKAGES[name][0]
+        raise Unsupported(
+            f"report_to={name}: the package {package} is not installed",
+            f"pip install {package}, or leave {name} out of report_to.",
+        )
 
 
 def environment(names: Iterable[str], ours: Mapping[str, str]) -> dict[str, str]:

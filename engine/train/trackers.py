@@ -134,6 +134,7 @@ class WandB:
                 disable_job_creation=True,
                 x_disable_stats=True,
                 x_disable_meta=True,
+                x_save_requirements=False,
             ),
         )
         # Its own steps may never go back, and an evaluation comes after its step was sent.

@@ -5,6 +5,7 @@ Knows what of a record a reader wants and in which order. Does not know Markdown
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -214,19 +215,20 @@ def _probes(record: Record) -> Iterator[Block]:
     if not record.samples:
         return
     yield Heading("Sample answers")
-    by_prompt: dict[str, list[Sample]] = {}
+    by_prompt: dict[str, dict[tuple[bool, int], Sample]] = {}
     for sample in record.samples:
-        by_prompt.setdefault(sample.prompt, []).append(sample)
-    for place, (prompt, answers) in enumerate(by_prompt.items(), 1):
+        answers = by_prompt.setdefault(sample.prompt, {})
+        answers[sample.model == "base", sample.step] = sample  # The newest of a step.
+    for place, (prompt, of_steps) in enumerate(by_prompt.items(), 1):
         yield Heading(f"Prompt {place}", 3)
         yield Passage("prompt", _cut(prompt))
-        base = [sample for sample in answers if sample.model == "base"]
-        adapter = [sample for sample in answers if sample.model != "base"]
+        base = [sample for (is_base, _), sample in of_steps.items() if is_base]
+        adapter = [sample for (is_base, _), sample in of_steps.items() if not is_base]
         for sample in base[:1]:
             yield Passage("A · base", _cut(sample.text))
         shown = _spread(adapter, _ANSWERS)
         for sample in shown:
-            ended = "" if sample.stop in ("eos", "stop") else f", {sample.stop}"
+            ended = "" if sample.stop == "turn end" else f", {sample.stop}"
             label = f"B · step {sample.step:,} ({sample.tokens} tokens{ended})"
             yield Passage(label, _cut(sample.text))
         if len(adapter) > len(shown):
@@ -272,7 +274,7 @@ def _origin(record: Record) -> Iterator[Block]:
     run, came, spec = record.run, record.origin, record.spec
     rows: list[tuple[str, str | Code]] = []
     if came is not None:
-        rows += [("typed", Code(" ".join(came.argv))), ("in", Code(came.folder))]
+        rows += [("typed", Code(shlex.join(came.argv))), ("in", Code(came.folder))]
         for name, git in (("git", came.git), ("Workbench's git", came.program_git)):
             if git is not None:
                 dirty = {True: ", with changes", False: "", None: ", changes not known"}[git.dirty]
