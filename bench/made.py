@@ -23,7 +23,7 @@ SIXTY_MILLION = {
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
-def chats(path: Path, rows: int, median: int = 24, spread: float = 0.9, most: int = 160) -> Path:
+def chats(path: Path, rows: int, median: int = 7, spread: float = 1.0, most: int = 60) -> Path:
     """Short chats: answers of a log-normal number of words, a third of them in two turns."""
     dice = random.Random(7)
     words = _words()
@@ -31,7 +31,7 @@ def chats(path: Path, rows: int, median: int = 24, spread: float = 0.9, most: in
     for _ in range(rows):
         messages = []
         for _ in range(2 if dice.random() < 0.33 else 1):
-            asked = [dice.choice(words) for _ in range(dice.randint(3, 14))]
+            asked = [dice.choice(words) for _ in range(dice.randint(2, 7))]
             length = min(max(int(dice.lognormvariate(0, spread) * median), 2), most)
             answered = [dice.choice(words) for _ in range(length)]
             messages.append({"role": "user", "content": " ".join(asked) + "?"})

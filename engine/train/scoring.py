@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 
 from engine.train.examples import IGNORED
 
@@ -43,7 +42,6 @@ class Scoring:
     accelerator: Any
     _counts: torch.Tensor | None = None
     _scored: Scored | None = None
-    _casting = True
 
     def compute_loss(
         self,
@@ -83,18 +81,6 @@ class Scoring:
             return model(**inputs, shift_labels=found, use_cache=False, fused_lm_head=True)
         finally:
             hook.mask = None
-
-    def cast_inputs(self, model: torch.nn.Module, *, on: bool) -> None:
-        """Let PEFT cast what goes into adapters to float32, or not.
-
-        Under autocast it is cast back to bfloat16 at once: the same numbers, kept once more for
-        every adapted layer. Outside of it (sample answers) the cast is needed.
-        """
-        if self._casting is not on:
-            self._casting = on
-            for module in model.modules():
-                if isinstance(module, BaseTunerLayer):
-                    module.cast_input_dtype_enabled = on
 
     def _hook(self) -> Scored:
         if self._scored is None:

@@ -17,6 +17,7 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from engine.train.adapting import adapt
 from engine.train.batches import (
     Batch,
     Collator,
@@ -62,16 +63,6 @@ class WorkbenchTrainer(Saving, Optimizing, Scoring, Halving, Telling, Watched, S
     """See the module."""
 
     ours: TrainingParts
-
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if self.args.bf16 and not self.ours.recipe.use_dora:
-            self.cast_inputs(self.model, on=False)
-        loss: torch.Tensor = super().training_step(*args, **kwargs)
-        return loss
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        self.cast_inputs(self.model, on=True)
-        return super().evaluate()
 
     def _measure(self, batches: list[Batch]) -> dict[str, float]:
         self.model.eval()
@@ -138,6 +129,7 @@ def build(spec: Spec, pad_id: int, output_dir: Path) -> Trainer:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Fitting(trainer, spec, peak))
     ready(trainer.model)
+    adapt(trainer.model)
     return trainer
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModelForCausalLM, LlamaConfig
 from trl.trainer.utils import add_fused_lm_head
 
 from engine.machine.facts import Gpu, this_machine
+from engine.train.adapting import adapt
 from engine.train.choosing import DataFacts
 from engine.train.fit.estimate import (
     batch_tokens,
@@ -66,9 +66,7 @@ def kept(layers: int, recipe: Recipe) -> int:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    for module in model.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = not half
+    adapt(model)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
