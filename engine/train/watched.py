@@ -37,6 +37,8 @@ class Watched:
         if parts.prober and parts.schedule.wants_probes(step):
             self._sample(step)
         parts.schedule.evaluated(step, self.control)
+        # Else the end of an epoch, or of the run, would do it all once more.
+        self.control.should_evaluate = False
         parts.recorder.mark()
         return values
 
