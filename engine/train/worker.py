@@ -123,7 +123,8 @@ def train(
     # What exists by now stays for the whole run: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    with sending(spec, recorder, first=ranks is None or ranks.rank == 0):
+    begin = resume.step if resume else -1
+    with sending(spec, recorder, begin, first=ranks is None or ranks.rank == 0):
         trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
     step = trainer.state.global_step
     reason = trainer.ours.schedule.reason
@@ -248,8 +249,10 @@ def _start_text(spec: Spec, trainer: Trainer, resume: checkpoints.Checkpoint | N
     trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     base = "NF4" if spec.settings.load_in_4bit else spec.settings.dtype
     where = f"resumed from step {resume.step}" if resume else "started"
+    count = spec.settings.devices
+    device = f"{count} processes on {spec.device}, each" if count > 1 else spec.device
     return (
-        f"{where} on {spec.device} with {spec.settings.threads} threads: base in {base}, "
+        f"{where} on {device} with {spec.settings.threads} threads: base in {base}, "
         f"{trained:,} trained parameters in float32"
     )
 
