@@ -172,6 +172,7 @@ class Browsing(Searching):
             return
         self.wrong = event.wrong.removeprefix(f"{document.path}: ")
         if event.anew:
+            self.rows.errors = self.rows.warnings = None
             self.changed(self.rows.number)
         elif event.complete:
             self.rows.forget_rows()

@@ -1,4 +1,4 @@
-"""The row under the pen: its turns one above the other, one of them open for writing; or JSON.
+"""The row under the pen: its turns one above the other, one of them open for writing.
 
 Knows what is written and what was; every step can be taken back until it is kept. Does not know
 where the row goes: it posts `Keep` with the new bytes, or `Leave`.
@@ -28,7 +28,6 @@ from screens.widgets.textpad import TextPad
 
 AROUND = 4_000
 """Characters shown of a turn that is not open."""
-_KEYS = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s*:)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,30 @@ class Editor(Container):
             return isinstance(message, Editor.Typed)
 
     kind = ""
+    keys: ClassVar[re.Pattern[str] | None] = None
+    """What is drawn in the accent."""
 
     def __init__(self, number: int, raw: bytes, copy: Callable[[str], None]) -> None:
         """Args: number, raw: the row as it is; copy: what to do with text that is copied."""
         super().__init__(classes="row-editor")
         self.number = number
         self.base = raw
-        self.pad = TextPad(copy=copy, keys=_KEYS if self.kind == "json" else None)
+        self.pad = TextPad(copy=copy, keys=self.keys)
         self.foot = Static(classes="editor-foot")
+        self._early = ""
+
+    def type(self, words: str) -> None:
+        """Take what was typed before the pad had the focus: a hand waits for no screen."""
+        if self.is_mounted:
+            self.pad.insert(words)
+        else:
+            self._early += words
+
+    def begin(self) -> None:
+        """The pad shows its text: take the focus, and what was typed by now."""
+        self.pad.focus()
+        if self._early:
+            self.pad.insert(self._early)
 
     @property
     def changed(self) -> bool:
@@ -139,7 +154,7 @@ class TurnEditor(Editor):
 
     def on_mount(self) -> None:
         self._open(end=True)
-        self.pad.focus()
+        self.begin()
 
     @property
     def part(self) -> Part:
@@ -307,105 +322,6 @@ class TurnEditor(Editor):
         self.pad.body.replace((0, 0), self.pad.body.end, words)
         self.pad.show(self.pad.body)
         self._draw()
-
-
-class JsonEditor(Editor):
-    """The row as JSON over several lines; what is wrong is said while it is written."""
-
-    kind = "json"
-
-    def __init__(
-        self, number: int, raw: bytes, written: str | None, copy: Callable[[str], None]
-    ) -> None:
-        """Args: written: a text to go on with; None begins with the row as it is."""
-        from engine.data.row.pretty import spread
-
-        super().__init__(number, raw, copy)
-        self.first = spread(raw)
-        self._begin = self.first if written is None else written
-        self.pad.body = PadText(self._begin)
-        self._sure: str | None = None
-        self.wrong: str | None = None
-
-    def compose(self) -> ComposeResult:
-        yield self.pad
-        yield self.foot
-
-    def on_mount(self) -> None:
-        self.pad.show(PadText(self._begin), 0)
-        self.pad.focus()
-        self.post_message(self.Typed())
-
-    @property
-    def changed(self) -> bool:
-        return self.pad.text != self.first
-
-    @on(TextPad.Moved)
-    def _moved(self, event: TextPad.Moved) -> None:
-        event.stop()
-
-    @on(TextPad.Changed)
-    def _changed(self, event: TextPad.Changed) -> None:
-        event.stop()
-        self._sure = None
-        self.post_message(self.Typed())
-
-    def judged(self, at: int | None, words: Content) -> None:
-        """Show what is wrong, and where; None for nowhere."""
-        self.pad.mark(at)
-        self.say(words)
-
-    def keep(self) -> None:
-        from engine.data.row.pretty import fold
-
-        written = self.pad.text
-        if written == self.first:
-            self.post_message(self.Keep(self.base))
-            return
-        at, complaint = judge(self.number, written, self.base)
-        if complaint and self._sure != written:
-            self._sure = written
-            self.pad.mark(at)
-            if at is not None:
-                self.pad.go(at)
-            anyway = Content.styled("\nctrl+s again keeps it as it is", "$text-muted")
-            self.say(Content.styled("✗ ", "$text-error") + line(complaint) + anyway)
-            return
-        self.post_message(self.Keep(fold(written, self.base)))
-
-    def outside(self) -> tuple[bytes, str]:
-        from engine.data.row.pretty import encoded
-
-        return encoded(self.pad.text), ".json"
-
-    def came_back(self, new: bytes) -> None:
-        from engine.data.row.pretty import decoded
-
-        self.put(decoded(new))
-        self.post_message(self.Typed())
-
-    def put(self, words: str) -> None:
-        """Put a text in place of all, as if typed."""
-        self.pad.body.replace((0, 0), self.pad.body.end, words)
-        self.pad.show(self.pad.body, 0)
-
-    def draft(self) -> tuple[bytes, bytes, int]:
-        return self.base, self.pad.text.encode("utf-8", "surrogateescape"), 0
-
-
-def judge(number: int, written: str, base: bytes) -> tuple[int | None, str]:
-    """What is wrong with a row as JSON: how many characters before it, and words; ("" for nothing).
-
-    May take long for a long text: call it from a worker.
-    """
-    from engine.data.row.pretty import fold, problem
-    from engine.data.rows import parse_row
-
-    wrong = problem(written)
-    if wrong is not None:
-        return wrong.at, wrong.words
-    error = parse_row(number, fold(written, base)).error
-    return None, (error or "").removeprefix(f"line {number}: ")
 
 
 def part_head(parts: tuple[Part, ...], at: int, mark: Content | None) -> Content:

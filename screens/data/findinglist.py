@@ -156,16 +156,16 @@ class FindingList(TableModal[tuple[str, str | int]]):
         stale = kept.moment != self.document.moment
         first.append(line(f"{seen['model']} · at most {seen['max_length'] or '–'}", "$text-muted"))
         first.append(Content.styled(words.age(words.now() - kept.created), "$text-muted"))
-        if stale:
-            first.append(Content.styled("! rows were edited since: r looks again", "$text-warning"))
+        if stale or _written(self.document) > kept.created:
+            since = "rows were edited" if stale else "the file was written"
+            first.append(Content.styled(f"! {since} since: r looks again", "$text-warning"))
         cost = (
             f"one epoch: {seen['total_tokens']:,} tokens, {seen['trained_tokens']:,} trained, "
             f"{seen['cut_tokens']:,} cut · {seen['epoch_steps']:,} steps"
         )
         if seen["packed_steps"]:
-            cost += (
-                f" · packed {seen['packed_steps']:,} steps, {seen['packing_efficiency']:.0%} full"
-            )
+            packed = words.plural(seen["packed_steps"], "step")
+            cost += f" · packed {packed}, {seen['packing_efficiency']:.0%} full"
         return joined(first) + Content("\n") + Content(cost)
 
     def _histograms(self) -> Content:
@@ -305,3 +305,14 @@ class FindingList(TableModal[tuple[str, str | int]]):
         """Ask what other trainers would do, or stop asking."""
         self.room.toggle_check(TRAINERS)
         self.tell()
+
+
+def _written(document: Dataset) -> float:
+    """When the newest of its files was written; 0 where they are gone."""
+    from engine.data.dataset import Several
+
+    files = document.files if isinstance(document, Several) else [document]
+    try:
+        return max(file.path.stat().st_mtime for file in files)
+    except OSError:
+        return 0.0

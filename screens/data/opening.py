@@ -58,7 +58,7 @@ class OpenModal(PickModal):
         super().__init__(
             "Open a dataset · tab completes a path",
             items,
-            placeholder="type to narrow; a path, or 'parts/*.jsonl' for several files as one",
+            placeholder="type to narrow; a path; or 'parts/*.jsonl', several as one",
             free=True,
         )
         self.known = tuple(items)

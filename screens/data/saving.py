@@ -78,7 +78,7 @@ class Saving(Shared):
 
         choices = (
             Answer("b", "both: put each edit on its own line, found by its content", "merge"),
-            Answer("m", "mine: put my edits on by line number, over the file as it is now", "mine"),
+            Answer("m", "mine: my edits by line number, over the file as it is now", "mine"),
             Answer("t", "theirs: drop my edits and show the file as it is now", "theirs"),
         )
         question = text(conflict.message) + text(

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import events, on, work
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
-from screens.data.shared import Shared
+from screens.data.drafting import Drafting
 from screens.safe import line
 from store.errors import Conflict, Unsupported
 
@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from screens.data.editor import Editor
     from screens.data.pen import Pen
     from screens.data.seeing import Seen
-    from store.drafts import Draft, Drafts
+    from store.drafts import Draft
 
 REST = 0.12
 """Seconds without a key after which the tokens are told anew."""
-DRAFT_REST = 0.5
-"""Seconds without a key after which a draft is written."""
 
 
 class Looked(Message):
@@ -52,13 +50,12 @@ class Looked(Message):
         self.seconds = seconds
 
 
-class Writing(Shared):
+class Writing(Drafting):
     """One row under the pen."""
 
     def __init__(self) -> None:
         super().__init__()
         self._live: Timer | None = None
-        self._draft: Timer | None = None
         self._looking = False
         self._again = False
         self._cost = 0.0
@@ -98,7 +95,7 @@ class Writing(Shared):
             if answer == "on":
                 self._write(number, raw, draft.kind, draft)
             elif answer == "anew":
-                self._drafts.drop(self.open_document.dataset_id, raw)
+                self.drafts.drop(self.open_document.dataset_id, raw)
                 self._write(number, raw, kind, None)
 
         when = age(now() - draft.saved)
@@ -115,7 +112,8 @@ class Writing(Shared):
     ) -> None:
         """Put the row under the pen, going on with a draft if there is one."""
         from engine.data.rows import parse_row
-        from screens.data.editor import JsonEditor, TurnEditor
+        from screens.data.editor import TurnEditor
+        from screens.data.jsoneditor import JsonEditor
         from screens.data.pen import pen_of
 
         pen: Pen | None = None
@@ -145,12 +143,16 @@ class Writing(Shared):
 
     # Following the hand
 
+    def on_key(self, event: events.Key) -> None:
+        """What is typed before the editor is on screen goes into it."""
+        if self.under_pen is not None and event.is_printable and event.character is not None:
+            event.stop()
+            self.under_pen.type(event.character)
+
     def on_editor_typed(self) -> None:
         """Look again once the hand rests; the longer that takes, the longer the rest."""
         self._schedule()
-        if self._draft is not None:
-            self._draft.stop()
-        self._draft = self.set_timer(max(DRAFT_REST, self._cost), self._keep_draft)
+        self.draft_soon(self._cost)
 
     def _schedule(self) -> None:
         if self._live is not None:
@@ -172,7 +174,8 @@ class Writing(Shared):
         """What is written as a row, judged and rendered; the newest text wins."""
         from engine.data.row.pretty import fold
         from engine.data.rows import parse_row
-        from screens.data.editor import TurnEditor, judge
+        from screens.data.editor import TurnEditor
+        from screens.data.jsoneditor import judge
         from screens.data.seeing import see
         from store.errors import BadInput
 
@@ -199,7 +202,8 @@ class Writing(Shared):
             return
         if self._again:
             self._schedule()
-        from screens.data.editor import JsonEditor, TurnEditor
+        from screens.data.editor import TurnEditor
+        from screens.data.jsoneditor import JsonEditor
         from screens.data.turns import marks_of
 
         number = event.editor.number
@@ -212,42 +216,7 @@ class Writing(Shared):
         elif isinstance(event.editor, TurnEditor) and event.seen is not None:
             event.editor.told(marks_of(event.row, event.seen.sections))
 
-    # The draft
-
-    @property
-    def _drafts(self) -> Drafts:
-        from store.drafts import Drafts
-
-        return Drafts(self.workspace)
-
-    def _keep_draft(self) -> None:
-        """Write what is on the pen to disk, in a worker."""
-        if self.under_pen is not None and self.document is not None and self.under_pen.changed:
-            self._write_draft(self.document.dataset_id, self.under_pen)
-
-    @work(thread=True, exclusive=True, group="draft", exit_on_error=False)
-    def _write_draft(self, dataset: int, editor: Editor) -> None:
-        self._save_draft(dataset, editor)
-
-    def _save_draft(self, dataset: int, editor: Editor) -> None:
-        from store.drafts import Draft
-        from store.errors import NoSpace
-
-        row, words, place = editor.draft()
-        try:
-            self._drafts.keep(dataset, editor.base,
-                              Draft(editor.kind, row, words, place, time.time()))  # fmt: skip
-        except OSError as error:
-            raise NoSpace(
-                f"no draft of row {editor.number:,} could be written ({error.strerror})",
-                "ctrl+s keeps the row itself; make room on the disk",
-            ) from error
-
-    def keep_draft(self) -> None:
-        """Write what is on the pen to disk, at once."""
-        editor = self.under_pen
-        if editor is not None and self.document is not None and editor.changed:
-            self._save_draft(self.document.dataset_id, editor)
+    # Laying it down
 
     def lay_down_pen(self) -> None:
         """Stop writing, whatever is written: it stays as a draft."""
@@ -277,14 +246,14 @@ class Writing(Shared):
         if event.raw == editor.base:
             self.say("Nothing was changed.")
         elif document.raw(editor.number) != editor.base:
-            self._save_draft(document.dataset_id, editor)
+            self.save_draft(document.dataset_id, editor)
             raise Conflict(
                 f"row {editor.number:,} is not what it was when you began to write",
                 "it was changed by another program; your text is kept here and as a draft",
             )
         else:
             document.replace(editor.number, event.raw)
-        self._drafts.drop(document.dataset_id, editor.base)
+        self.drafts.drop(document.dataset_id, editor.base)
         self._end()
         if event.raw != editor.base:
             self.changed(editor.number, moved=False)
@@ -315,15 +284,14 @@ class Writing(Shared):
         self.app.push_screen(ChoiceModal("Leave?", question, choices), self.guarded(chosen))
 
     def _give_up(self, editor: Editor) -> None:
-        self._drafts.drop(self.open_document.dataset_id, editor.base)
+        self.drafts.drop(self.open_document.dataset_id, editor.base)
         self._end()
         self.show_row()
 
     def _end(self) -> None:
-        for timer in (self._live, self._draft):
-            if timer is not None:
-                timer.stop()
-        self.workers.cancel_group(self, "draft")
+        if self._live is not None:
+            self._live.stop()
+        self.stop_drafting()
         self.under_pen = None
         self.seen_under_pen = None
         self.side.read()
@@ -360,7 +328,7 @@ class Writing(Shared):
         editor = self.under_pen
         if editor is not None:
             words, suffix = editor.outside()
-            editor.came_back(outside.edit(self.app, words, self._drafts.folder, suffix))
+            editor.came_back(outside.edit(self.app, words, self.drafts.folder, suffix))
             editor.pad.focus()
 
     def action_pen_tokens(self) -> None:

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 import assets
 from engine.data.rows import parse_row
 from engine.render.renderer import Renderer
-from screens.data.editor import Editor, JsonEditor, TurnEditor
+from screens.data.editor import Editor, TurnEditor
+from screens.data.jsoneditor import JsonEditor
 from screens.data.outside import command
 from screens.data.pen import pen_of
 from screens.data.screen import DataRoom
@@ -491,3 +493,20 @@ async def test_a_split_at_an_end_says_where_to_put_the_cursor(
         await pilot.press("ctrl+l", "s")
         await until(pilot, lambda: "put the cursor where the second turn" in dump(app))
         assert len(editor.pen.parts) == 2
+
+
+async def test_what_is_typed_before_the_editor_is_on_screen_goes_into_it(
+    make_app: MakeApp, mixed: Path
+) -> None:
+    app = make_app(mixed)
+    async with app.run_test(size=NARROW) as pilot:
+        room = await opened(pilot)
+        room.action_edit()
+        for key in ("x", "d"):
+            app.post_message(events.Key(key, key))
+        await until(pilot, lambda: room.under_pen is not None and room.under_pen.pad.has_focus)
+        assert room.under_pen is not None
+        pad = room.under_pen.pad
+        await until(pilot, lambda: pad.text == "Café light.xd")
+        assert room.document is not None
+        assert room.document.count == len(ROWS)

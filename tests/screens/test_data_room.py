@@ -13,8 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 import assets
 from engine.data.rows import parse_row
 from engine.render.renderer import Renderer
-from screens.data.editor import JsonEditor, TurnEditor
+from screens.data.editor import TurnEditor
 from screens.data.fields import WHOLE, fields
+from screens.data.jsoneditor import JsonEditor
 from screens.data.rowlist import RowList
 from screens.data.screen import DataRoom
 from screens.data.seeing import see
