@@ -257,12 +257,13 @@ def _words(
 
 def _same_rows(spec: Spec) -> None:
     folder = Path(spec.snapshot.path)
+    if not (folder / "meta.json").is_file():
+        raise NotFound(f"{folder}: the run's frozen rows are gone", "Put the folder back.")
+    raw = (folder / "meta.json").read_bytes()
+    if hashlib.sha256(raw).hexdigest() != spec.snapshot.sha256:
+        raise Conflict(f"{folder}/meta.json: the snapshot was altered", "Put the file back.")
     meta = read_meta(spec.snapshot)
     hashes = meta.sha256 or {"train.jsonl": meta.train_sha256, "eval.jsonl": meta.eval_sha256}
-    if meta.sha256:
-        raw = (folder / "meta.json").read_bytes()
-        if hashlib.sha256(raw).hexdigest() != spec.snapshot.sha256:
-            raise Conflict(f"{folder}/meta.json: the snapshot was altered", "Put the file back.")
     for name, recorded in hashes.items():
         path = folder / name
         if not path.is_file():

@@ -33,14 +33,15 @@ class Said(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def sending(spec: Spec, recorder: Recorder, *, first: bool = True) -> Iterator[None]:
+def sending(spec: Spec, recorder: Recorder, begin: int, *, first: bool = True) -> Iterator[None]:
     """Send what is recorded meanwhile; what is left at the end is sent without being waited for.
 
     Args:
+        begin: the step that the run goes on from; -1 where it starts.
         first: whether this process is the one of several that writes.
     """
     names = spec.settings.report_to if first else ()
-    ears = [_Ear(name, recorder.run_dir, recorder.writer) for name in names]
+    ears = [_Ear(name, recorder.run_dir, recorder.writer, begin) for name in names]
     try:
         yield
     finally:
@@ -51,7 +52,7 @@ def sending(spec: Spec, recorder: Recorder, *, first: bool = True) -> Iterator[N
 class _Ear:
     """One tracker's process, and a thread that listens to it."""
 
-    def __init__(self, name: str, run_dir: Path, writer: RunWriter) -> None:
+    def __init__(self, name: str, run_dir: Path, writer: RunWriter, begin: int) -> None:
         self._name, self._writer = name, writer
         self._lock = threading.Lock()
         self._listening = True
@@ -59,7 +60,7 @@ class _Ear:
         try:
             with (run_dir / f"tracker-{name}.log").open("ab") as log:
                 self._child = subprocess.Popen(
-                    process.python_module(_MODULE, str(run_dir), name),
+                    process.python_module(_MODULE, str(run_dir), name, str(begin)),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

@@ -1,4 +1,4 @@
-"""Trackers fed through their own libraries (heavy): `python -m engine.train.trackers RUN_DIR NAME`.
+"""Trackers fed through their own libraries (heavy): `engine.train.trackers RUN_DIR NAME STEP`.
 
 Reads the run's database until standard input closes, sends every number that is new, and ends.
 Only scalars and settings leave, the settings without secrets, prompts and paths; W&B stays offline
@@ -45,14 +45,14 @@ class Tracker(Protocol):
 class TensorBoard:
     """Event files in `tensorboard/` of the run's folder; `tensorboard --logdir runs` shows all."""
 
-    def __init__(self, run_dir: Path, settings: Mapping[str, Any], begin: int) -> None:
+    def __init__(self, run_dir: Path, settings: Mapping[str, Any], begin: int | None) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self._event, self._summary = Event, Summary
         self._writer = EventFileWriter(str(run_dir / "tensorboard"))
-        if begin:
+        if begin is not None:
             # What is on file beyond here is taken back: these steps come again.
             again = SessionLog(status=SessionLog.START)
             self._writer.add_event(Event(step=begin + 1, wall_time=time.time(), session_log=again))
@@ -92,10 +92,10 @@ class TensorBoard:
 class TensorBoardX:
     """The same through tensorboardX, where that is what is installed."""
 
-    def __init__(self, run_dir: Path, settings: Mapping[str, Any], begin: int) -> None:
+    def __init__(self, run_dir: Path, settings: Mapping[str, Any], begin: int | None) -> None:
         from tensorboardX import SummaryWriter
 
-        purge = begin + 1 if begin else None
+        purge = begin + 1 if begin is not None else None
         self._writer = SummaryWriter(str(run_dir / "tensorboard"), purge_step=purge)
         self._writer.add_text("settings", "\n".join(f"    {k}: {v}" for k, v in settings.items()))
 
@@ -113,7 +113,7 @@ class TensorBoardX:
 class WandB:
     """Weights & Biases: offline unless WANDB_MODE says otherwise; `wandb sync` sends it later."""
 
-    def __init__(self, run_dir: Path, settings: Mapping[str, Any], begin: int) -> None:  # noqa: ARG002 - a resumed run goes on under its id
+    def __init__(self, run_dir: Path, settings: Mapping[str, Any], begin: int | None) -> None:  # noqa: ARG002 - a resumed run goes on under its id
         os.environ.setdefault("WANDB_MODE", "offline")
         os.environ["WANDB_SILENT"] = "true"
         import wandb
@@ -154,7 +154,7 @@ class WandB:
 class Trackio:
     """trackio: on this machine unless TRACKIO_SPACE_ID or TRACKIO_SERVER_URL names a place."""
 
-    def __init__(self, run_dir: Path, settings: Mapping[str, Any], begin: int) -> None:  # noqa: ARG002 - as above
+    def __init__(self, run_dir: Path, settings: Mapping[str, Any], begin: int | None) -> None:  # noqa: ARG002 - as above
         if os.environ.get("TRACKIO_SPACE_ID"):
             os.environ.pop("HF_HUB_OFFLINE", None)
         import trackio
@@ -179,11 +179,13 @@ class Trackio:
         self._run.finish()
 
 
-def open_tracker(name: str, run_dir: Path, settings: Mapping[str, Any], begin: int) -> Tracker:
+def open_tracker(
+    name: str, run_dir: Path, settings: Mapping[str, Any], begin: int | None
+) -> Tracker:
     """A tracker by its name in `report_to`.
 
     Args:
-        begin: the last step that was sent before; 0 for a new run.
+        begin: the last step that was sent before; None for a new run.
     Raises:
         Exception: whatever its library raises.
     """
@@ -225,20 +227,20 @@ def _name(run_dir: Path) -> str:
 class _Feed:
     """What of a run's database is new, step by step; it remembers what was sent."""
 
-    def __init__(self, run_dir: Path, name: str, reader: RunReader) -> None:
+    def __init__(self, run_dir: Path, name: str, reader: RunReader, begin: int) -> None:
         self._path = run_dir / f"tracker-{name}.json"
         self._reader = reader
         try:
             known = msgspec.json.decode(self._path.read_bytes(), type=dict[str, int])
         except (OSError, msgspec.DecodeError):
             known = {}
-        newest = {metric: step for metric, (step, _) in reader.last().items()}
         # A resume takes back the steps that it repeats.
-        self._sent = {metric: min(step, newest.get(metric, -1)) for metric, step in known.items()}
+        self._sent = {metric: min(step, begin) for metric, step in known.items()}
 
     @property
-    def begin(self) -> int:
-        return max(self._sent.values(), default=0)
+    def begin(self) -> int | None:
+        """The last step that was sent; None for a run that is new here."""
+        return max(self._sent.values(), default=None)
 
     def new(self) -> Iterator[tuple[int, Values]]:
         """Steps with their new values, in order."""
@@ -256,8 +258,12 @@ class _Feed:
 
 
 def main(arguments: list[str]) -> int:
-    """Send until standard input closes; 1 where the tracker failed."""
-    run_dir, name = Path(arguments[0]), arguments[1]
+    """Send until standard input closes; 1 where the tracker failed.
+
+    Args:
+        arguments: run folder, tracker, and the step that the run goes on from.
+    """
+    run_dir, name, begin = Path(arguments[0]), arguments[1], int(arguments[2])
     mouth = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # What a library prints goes to the log.
     with contextlib.suppress(OSError):
@@ -266,7 +272,7 @@ def main(arguments: list[str]) -> int:
     _identify(run_dir)
     reader = RunReader.open(run_dir / specs.DATABASE)
     try:
-        feed = _Feed(run_dir, name, reader)
+        feed = _Feed(run_dir, name, reader, begin)
         title = f"{Path(spec.snapshot.source).stem}-{spec.run_id}"
         tracker = open_tracker(name, run_dir, settings_of(spec, title), feed.begin)
         _say(mouth, "info", f"{name} gets the metrics ({_where(name, run_dir)})")

@@ -40,6 +40,9 @@ def runs(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
 
 def show(run: RunArgument, workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
     """Everything about one run: status, settings, metrics, checkpoints, events."""
+    import msgspec
+
+    from engine.records import origin
     from engine.train import client
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
@@ -63,6 +66,7 @@ def show(run: RunArgument, workspace: WorkspaceOption = None, json: JsonOption =
                 "versions": found.versions,
                 "machine": found.machine,
                 "split": found.split,
+                "origin": msgspec.to_builtins(origin.read(cat.workspace.run_dir(found.id))),
                 "metrics": metrics,
                 "checkpoints": [plain(item) for item in run_db.checkpoints()],
                 "samples": [plain(item) for item in run_db.samples()],
