@@ -65,6 +65,7 @@ def _case(
     facts = {
         "recipe": {
             "learning_rate": shape.peak,
+            "r": 16,
             "per_device_train_batch_size": shape.batch,
             "lr_scheduler_type": "cosine" if shape.rate[-1] < 0.5 * shape.peak else "constant",
         },

@@ -99,13 +99,10 @@ class Curves:
 
 def points_of(pairs: Iterable[tuple[float, float | None]], name: str = "") -> Points:
     """Any pairs of step and value as a curve; where a step comes twice, the later pair counts."""
-    by_step = {
-        float(step): np.nan if value is None else float(value)
-        for step, value in pairs
-        if step is not None and np.isfinite(step)
-    }
-    steps = np.array(sorted(by_step), dtype=np.float64)
-    values = np.array([by_step[step] for step in steps.tolist()], dtype=np.float64)
+    table = np.array(list(pairs), dtype=np.float64).reshape(-1, 2)  # None becomes NaN.
+    table = table[np.isfinite(table[:, 0])][::-1]
+    steps, first = np.unique(table[:, 0], return_index=True)
+    values = table[first, 1]
     # Beyond 1e30 squares overflow: nothing is lost if such a value is taken as infinite.
     good = np.isfinite(values) & (np.abs(values) < 1e30)
     gaps = np.diff(steps)

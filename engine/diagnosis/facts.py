@@ -68,11 +68,19 @@ class Facts:
     def suited_rates(self) -> tuple[float, float]:
         """The usual rates, raised for a model that is narrower than those they come from.
 
-        Source: `get_lr` of tinker-cookbook, (2000 / hidden)^0.781 for Llama shapes; a wider model
-        than 2,000 keeps the usual rates.
+        A tenth of them where no adapter's rank is known: it may have been a full fine-tune.
+
+        Source: `get_lr` of tinker-cookbook, (2000 / hidden)^0.781 for Llama shapes and 10 between
+        LoRA and a full fine-tune; a wider model than 2,000 keeps the usual rates.
         """
         scale = max((_HIDDEN / self.hidden) ** _POWER, 1.0) if self.hidden else 1.0
+        scale *= 1.0 if self.r else 0.1
         return USUAL_RATES[0] * scale, USUAL_RATES[1] * scale
+
+    @property
+    def language(self) -> bool:
+        """Whether the loss is the mean surprise of a token; a preference's is not."""
+        return self.method in ("sft", "text")
 
     @property
     def epoch_steps(self) -> float | None:

@@ -15,7 +15,12 @@ from engine.diagnosis import preset as presets
 from engine.diagnosis.verdict import ordered
 from store.errors import BadInput, NotFound
 
-RECIPE = {"learning_rate": 2e-4, "per_device_train_batch_size": 8, "lr_scheduler_type": "constant"}
+RECIPE = {
+    "learning_rate": 2e-4,
+    "r": 16,
+    "per_device_train_batch_size": 8,
+    "lr_scheduler_type": "constant",
+}
 STEPS = np.arange(1, 201)
 
 
@@ -103,7 +108,12 @@ def test_a_low_rate_is_told_by_a_straight_descent_and_a_rate_far_under_the_usual
 
 
 def test_story_one_before_training() -> None:
-    recipe = {"learning_rate": 5e-6, "num_train_epochs": 5, "per_device_train_batch_size": 1}
+    recipe = {
+        "learning_rate": 5e-6,
+        "r": 8,
+        "num_train_epochs": 5,
+        "per_device_train_batch_size": 1,
+    }
     verdicts = before(known.of(recipe, rows=8, held_out=0))
     told = {verdict.rule: verdict.text for verdict in verdicts}
     assert "20–60× under the usual" in told["rate-too-low"]
@@ -116,7 +126,7 @@ def test_story_one_after_training(logged: int) -> None:
     steps = np.arange(1, logged + 1)
     loss = np.linspace(2.93, 2.26, logged)
     curves = {"loss": pairs(loss, steps)}
-    recipe = {"learning_rate": 5e-6, "per_device_train_batch_size": 1}
+    recipe = {"learning_rate": 5e-6, "r": 8, "per_device_train_batch_size": 1}
     thumb = presets.load("lab")
     found = diagnose(
         Curves.from_points(curves),
@@ -259,9 +269,24 @@ def test_before_training_names_what_cannot_work() -> None:
     assert [v.rule for v in copies] == ["leak"]
     assert before(known.of(RECIPE, rows=800, held_out=80, hidden=4096)) == []
     # A narrow base wants more: what is usual for 7B is low for the starter, and its own is fine.
-    assert before(known.of({"learning_rate": 1e-3}, rows=800, held_out=80, hidden=256)) == []
+    assert (
+        before(known.of({"learning_rate": 1e-3, "r": 8}, rows=800, held_out=80, hidden=256)) == []
+    )
     # A rate that is chosen later is no rate of zero.
     assert before(known.of({"learning_rate": 0.0}, rows=800, held_out=80)) == []
+
+
+def test_a_full_fine_tune_and_a_preference_have_rates_of_their_own() -> None:
+    loss = 2.93 - 0.3 * STEPS / 200
+    curves = {"loss": pairs(noisy(loss)), "eval_loss": held(loss)}
+    full = {key: value for key, value in RECIPE.items() if key != "r"} | {"learning_rate": 1e-5}
+    verdicts = diagnose(Curves.from_points(curves), known.of(full, rows=800, held_out=80))
+    assert "rate-too-low" not in [verdict.rule for verdict in verdicts]
+    assert before(known.of(full, rows=800, held_out=80)) == []
+    dpo = {**RECIPE, "learning_rate": 5e-6, "method": "dpo"}
+    found = diagnose(Curves.from_points(curves), known.of(dpo, rows=800, held_out=80))
+    told = {verdict.rule: verdict.text for verdict in found}
+    assert "rate-too-low" not in told and "tokens" not in told["progress"]
 
 
 def test_curves_of_a_trainer_elsewhere_are_taken_as_they_are() -> None:

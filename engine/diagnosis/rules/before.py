@@ -19,7 +19,7 @@ _PASSES = 10.0
 def rate(facts: Facts) -> Verdict | None:
     """The rate is far from what suits a LoRA on this base."""
     value = facts.learning_rate
-    if value is None or facts.method not in ("sft", "text"):
+    if value is None or not facts.language:
         return None
     low, high = facts.suited_rates
     evidence = {
@@ -32,13 +32,14 @@ def rate(facts: Facts) -> Verdict | None:
     base = f", a base {facts.hidden} wide wants {words.rate(low)}–{words.rate(high)}"
     narrow = base if facts.hidden and low > 1.2 * USUAL_RATES[0] else ""
     if value < low / 3:
-        if value < USUAL_RATES[0]:
+        if value < USUAL_RATES[0] and facts.r:
             text = (
                 f"learning rate {words.rate(value)} is {words.under_usual(value)} under the usual "
                 f"{words.usual()}{narrow}"
             )
         else:
-            text = f"learning rate {words.rate(value)} is {words.count(low / value)}× low{narrow}"
+            rate_ = f"learning rate {words.rate(value)} is {words.count(low / value)}× under"
+            text = f"{rate_} what suits this base, {words.rate(low)}–{words.rate(high)}"
         advice = f"Start at {words.rate(low)} to {words.rate(high)}."
         return Verdict("rate-too-low", "warn", text, evidence, advice, "learning_rate")
     if value > high * _FAR_OVER:

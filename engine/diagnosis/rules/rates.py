@@ -96,7 +96,7 @@ def too_high(view: View) -> Verdict | None:
 def too_low(view: View) -> Verdict | None:
     """The rate is under what suits the model, and the loss falls in a straight, shallow line."""
     rate, n = view.rate, len(view.loss)
-    if rate is None or n < 2:
+    if rate is None or n < 2 or not view.facts.language:
         return None
     low = view.facts.suited_rates[0]
     far = rate < low / FAR_UNDER
@@ -108,7 +108,7 @@ def too_low(view: View) -> Verdict | None:
     if fell >= _FALL or not (small or straight):
         return None
     text = f"{words.went(view)}, at a rate of {words.rate(rate)}"
-    if rate < 1e-4:
+    if rate < 1e-4 and view.facts.r:
         text += f", {words.under_usual(rate)} under the usual {words.usual()}"
     if view.facts.hidden and low > 1.2e-4:
         text += f" ({words.count(low / rate)}× under what suits a base {view.facts.hidden} wide)"
@@ -246,7 +246,8 @@ def _lost_ground(view: View) -> Verdict | None:
 def _stalled(view: View) -> Verdict | None:
     """At a rate far over what suits the base, the loss fell at once and then stood, still high."""
     rate, high, n = view.rate, view.facts.suited_rates[1], len(view.loss)
-    if rate is None or n < 2 * FEW or rate < FAR_OVER * high or view.fell > 0.75:
+    far = rate is not None and rate >= FAR_OVER * high and view.facts.language
+    if rate is None or not far or n < 2 * FEW or view.fell > 0.75:
         return None
     half = float(view.smooth[n // 2])
     now = view.now[0]

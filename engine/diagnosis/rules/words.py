@@ -45,6 +45,8 @@ def went(view: View) -> str:
 def fall(view: View) -> str:
     """What the training loss did, and what that means."""
     start, now = view.start, view.now[0]
+    if not view.facts.language:
+        return went(view)
     return (
         f"{went(view)}: the model hesitated as among {among(start)} equally likely tokens, now as "
         f"among {among(now)}"
