@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from engine.train import checkpoints, stopping
+from engine.train.extending import More, longer
 from engine.train.recipe import Recipe
 from engine.train.recording import Recorder
-from store import pins
+from store import pins, runs
+from store.catalogue import Catalogue
+from store.errors import BadInput
 from store.rundb import RunWriter
 
 
@@ -96,3 +99,27 @@ def test_the_best_may_be_a_suites(recorder: Recorder) -> None:
         recorder.writer.metrics(step, {"suite/habit/opens": rate})
         saved(recorder, step, recipe, float(step))
     assert kept(recorder) == [2, 4]
+
+
+def test_a_limit_moves_only_where_there_is_one(cat: Catalogue) -> None:
+    run = runs.create(cat, model="starter", dataset="x", recipe={}, seed=0, total_steps=30)
+    by_epochs = Recipe()
+    assert longer(run, by_epochs, More(epochs=1.5)).num_train_epochs == 4.5
+    assert longer(run, by_epochs, More(max_steps=5)).max_steps == 35
+    timed = replace(Recipe(), max_minutes=10.0)
+    assert longer(run, timed, More(minutes=5)).max_minutes == 15
+    by_tokens = replace(Recipe(), max_tokens=1000)
+    assert longer(run, by_tokens, More(tokens=500)).max_tokens == 1500
+    counted = longer(run, by_tokens, More(max_steps=5))
+    assert (counted.max_steps, counted.max_tokens) == (35, 0)
+    unbegun = runs.create(cat, model="starter", dataset="x", recipe={}, seed=0)
+    for who, recipe, more, match in (
+        (run, by_epochs, More(minutes=5), "no time limit"),
+        (run, by_epochs, More(tokens=5), "no token limit"),
+        (run, by_tokens, More(epochs=1), "counts tokens"),
+        (run, by_tokens, More(max_steps=1, tokens=5), "two ends"),
+        (run, by_epochs, More(max_steps=1, epochs=1), "two ends"),
+        (unbegun, by_epochs, More(max_steps=1), "has not begun"),
+    ):
+        with pytest.raises(BadInput, match=match):
+            longer(who, recipe, more)
