@@ -12,6 +12,7 @@ NAMES = (
     "search",
     "save",
     "metrics",
+    "delay",
     "train",
     "recording",
     "first",

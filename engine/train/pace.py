@@ -37,11 +37,13 @@ class Pace:
         samples: Sequence[Sample] = (),
         checkpoints: Sequence[Checkpoint] = (),
         evaluated: Iterable[int] = (),
+        seconds: Iterable[tuple[int, float]] = (),
     ) -> None:
         """Take in what is known now: all records of the run, again at each look.
 
         Args:
             evaluated: steps of the evaluations.
+            seconds: steps, and the seconds of training up to each: the metric `train_seconds`.
         """
         begin = next((event for event in reversed(events) if event.kind in BEGINS), None)
         if begin is None:
@@ -56,6 +58,9 @@ class Pace:
                    *((sample.created, sample.step) for sample in samples),
                    *((kept.created, kept.step) for kept in checkpoints),
                    (state.heartbeat, state.step)]  # fmt: skip
+        timed = [pair for pair in seconds if pair[0] > self._begin]
+        if timed and timed[-1][0] == state.step:
+            records += [(state.heartbeat - (timed[-1][1] - spent), step) for step, spent in timed]
         for when, step in records:
             if when >= begin.created and step >= self._begin:
                 self._mark(when, step)
@@ -76,12 +81,13 @@ class Pace:
         reached = self._marks[newest][0]
         every = self._every
         ends = [step for step in self._evaluated if step in self._marks and step < newest]
-        start = ends[-1] if ends and newest - ends[-1] >= LEAST_STEPS else steps[0]
-        if start == steps[0] and len(ends) > 1:
-            start = ends[-2]
+        settled = bool(ends) and newest - ends[-1] > LEAST_STEPS
+        start = ends[-1] if settled else ends[-2] if len(ends) > 1 else steps[0]
+        after = next((step for step in steps if step > start), newest) if settled else start
+        start = after if newest - after >= LEAST_STEPS else start  # Free of the evaluation itself.
         pace = (reached - self._marks[start][1]) / (newest - start)
         left = (total - newest) * pace
-        if every and ends and start == ends[-1]:
+        if every and settled:
             left += ((total // every) - (newest // every)) * self._round_cost(ends, pace, every)
         return max(left - max(now - reached, 0.0), 0.0)
 

@@ -94,6 +94,8 @@ class Recorder:
         values |= {name: float(value) for name, value in logs.items() if name in _PREFERENCE}
         values["epoch"] = epoch
         values["memory_bytes"] = float(memory or self._process.memory_info().rss)
+        if memory is None:  # The processor is the device: its load, by all who use it.
+            values["device_load"] = psutil.cpu_percent(interval=None) / 100
         tokens = float(logs.get("num_tokens", self._tokens))
         if now > self._mark and tokens > self._tokens:
             values["tokens_per_second"] = (tokens - self._tokens) / (now - self._mark)

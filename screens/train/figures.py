@@ -68,7 +68,7 @@ COMPANIONS = {
 }
 """What is measured on held-out rows and belongs into the same chart."""
 _KNOWN = {figure.metric: figure for figure in FIGURES}
-_HIDDEN = ("eval_", "suite/", "epoch", "num_tokens")
+_HIDDEN = ("eval_", "suite/", "probe/", "epoch", "num_tokens", "train_seconds")
 
 
 def figure_of(metric: str) -> Figure:

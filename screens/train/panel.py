@@ -6,6 +6,7 @@ read anything and starts nothing: the room hands it a `Look`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from textual.app import ComposeResult
@@ -60,7 +61,7 @@ class RunPanel(Container):
         self.look: Look | None = None
         self.prompt = 0
         self.log_shown = False
-        self._said: object = None
+        self._said: dict[str, object] = {}
 
     def compose(self) -> ComposeResult:
         with Pane(id="run-live"):
@@ -88,7 +89,6 @@ class RunPanel(Container):
     def watch_view(self) -> None:
         for name in VIEWS:
             self.set_class(self.view == name, f"-{name}")
-        self._said = None
         if self.is_mounted and self.look is not None:
             self._show_words()
             self.post_message(self.Wanted())
@@ -184,7 +184,6 @@ class RunPanel(Container):
         """The following prompt; the first press opens the answers."""
         if self.view == "answers":
             self.prompt += by
-            self._said = None
             self._show_words()
         else:
             self.view = "answers"
@@ -207,7 +206,6 @@ class RunPanel(Container):
         """Events or log in the tail."""
         self.log_shown = not self.log_shown
         self.set_class(self.log_shown, "-log")
-        self._said = None
         self._show_words()
         self.post_message(self.Wanted())
 
@@ -219,32 +217,35 @@ class RunPanel(Container):
     # -- words -------------------------------------------------------------------------------
 
     def _show_words(self) -> None:
-        """The texts, touched only where they changed."""
+        """The texts, each touched only where it changed: a text that changes costs a layout."""
         look, at = self.look, self.chart.cursor
         if look is None:
             return
-        key = (look.run.id, len(look.samples), self.prompt, len(look.events), self.log_shown,
-               look.log, look.checkpoints, look.verdicts, self.view, at,
-               self.app.size, len(look.suites))  # fmt: skip
-        if key == self._said:
-            return
-        self._said = key
         seen = answers_at(look.samples, self.prompt, at)
-        side = self.query_one("#run-probes", AnswerPane)
-        side.shown = seen
-        place = f"sample answer {seen.place + 1} of {seen.count}" if seen else "sample answers"
-        side.border_title = Content(place).markup
-        if self.view == "answers":
-            self.query_one("#run-answers", AnswerPane).shown = seen
+        wide = self.app.size.width >= 100
+        if self._new("answers", (seen, self.view)):
+            side = self.query_one("#run-probes", AnswerPane)
+            side.shown = seen
+            place = f"sample answer {seen.place + 1} of {seen.count}" if seen else "sample answers"
+            side.border_title = Content(place).markup
+            if self.view == "answers":
+                self.query_one("#run-answers", AnswerPane).shown = seen
         if self.view == "suites":
             table = suite_words(look.suites, self.size.width - 4, at, look.run.best_step)
             self.query_one("#run-suite-words", Static).update(table)
-        self.query_one("#run-meaning").set_class(not look.verdicts, "-nothing")
-        if look.verdicts:
-            rows = 4 if self.app.size.width >= 100 else 1
-            shown = short_words(look.verdicts, rows)
+        if self._new("meaning", (look.verdicts, wide)):
+            self.query_one("#run-meaning").set_class(not look.verdicts, "-nothing")
+            shown = short_words(look.verdicts, 4 if wide else 1)
             self.query_one("#run-meaning-words", Static).update(shown)
-        self._show_tail(look)
+        kept = tuple(checkpoint.step for checkpoint in look.checkpoints)
+        if self._new("tail", (look.run.id, len(look.events), self.log_shown, look.log, kept)):
+            self._show_tail(look)
+
+    def _new(self, part: str, value: object) -> bool:
+        """Whether a part shows something else than before; it does from now on."""
+        before = self._said.get(part)
+        self._said[part] = value
+        return before != value
 
     def _show_tail(self, look: Look) -> None:
         tail = self.query_one("#run-tail", Pane)
@@ -267,4 +268,12 @@ class RunPanel(Container):
 
 def _with_estimate(look: Look) -> dict[str, Reading]:
     """The readings, with what memory was expected to be beside what it is."""
-    return dict(look.figures)
+    readings = dict(look.figures)
+    expected = {fit.kind: fit.peak_bytes for fit in look.fits if fit.peak_bytes}
+    memory = readings.get("memory_bytes")
+    if memory is None or memory.value is None or "estimate" not in expected:
+        return readings
+    off = memory.value / expected["estimate"] - 1
+    note = f"est. {expected['estimate'] / 1e9:.2f}  {off:+.0%}"
+    readings["memory_bytes"] = replace(memory, note=note)
+    return readings

@@ -25,6 +25,7 @@ from store import runs
 from store.catalogue import Catalogue
 from store.rundb import Checkpoint, Event, Sample, Series
 from store.runfeed import RunFeed
+from store.runrecords import Fit
 from store.runs import Run
 
 LOG_BYTES = 32 * 1024
@@ -68,6 +69,8 @@ class Look:
         alive: other runs that run or wait: (running, queued).
         left: seconds to the last step.
         best: step and held-out loss of the checkpoint that `run:ID` means.
+        heartbeat: when the process wrote last, Unix seconds.
+        fits: what memory and time were expected, probed and measured to be.
     """
 
     run: Run
@@ -87,6 +90,7 @@ class Look:
     best: tuple[int, float] | None = None
     verdicts: Verdicts = ()
     heartbeat: float = 0.0
+    fits: tuple[Fit, ...] = ()
 
     @property
     def living(self) -> bool:
@@ -123,6 +127,7 @@ class Watcher:
         self._everyone: list[Run] = []
         self._asked: tuple[int, float] = (0, 0.0)
         self._status: str | None = None
+        self._fits: tuple[Fit, ...] = ()
 
     def close(self) -> None:
         """Let go of every file."""
@@ -148,7 +153,10 @@ class Watcher:
                  if mean is not None]  # fmt: skip
         left = None
         if feed.state is not None and run.status == "running":
-            self._pace.look(feed.state, feed.events, feed.samples, feed.checkpoints, steps)
+            spent = feed.series("train_seconds")
+            seconds = [(step, high) for step, high in zip(spent.ends, spent.highs, strict=True)
+                       if high is not None]  # fmt: skip
+            self._pace.look(feed.state, feed.events, feed.samples, feed.checkpoints, steps, seconds)
             left = self._pace.remaining(run.total_steps, words.now())
         epoch = feed.traces["epoch"].last if "epoch" in feed.traces else None
         return Look(
@@ -172,6 +180,7 @@ class Watcher:
             best=_best(run, evaluations),
             verdicts=self._judge.look(run, feed),
             heartbeat=feed.state.heartbeat if feed.state else 0.0,
+            fits=self._fits,
         )
 
     def _keep_only(self, wanted: Sequence[int], points: int) -> None:
@@ -201,6 +210,7 @@ class Watcher:
             self._everyone = runs.all(cat)
             known = {run.id: run for run in self._everyone}
             self._asked, self._status = (run_id, now), status
+            self._fits = tuple(feed.reader.fits())
         run = known.get(run_id) or runs.get(cat, run_id)
         if state is None or run.status not in words.ALIVE or run.pid != state.pid:
             return run

@@ -181,6 +181,11 @@ class WatchRoom(ChartRoom):
 
     # -- what the panel asks for -------------------------------------------------------------
 
+    def share(self, chart: Chart) -> None:
+        """Small charts that are not on screen take over everything once they are."""
+        if self.panel.view == "grid":
+            super().share(chart)
+
     @on(Chart.Zoomed)
     def _zoomed(self, _event: Chart.Zoomed) -> None:
         self.look_now()

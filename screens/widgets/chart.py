@@ -257,7 +257,7 @@ class Chart(Widget, can_focus=True):
             self._strips = self._draw(self.size.width, self.size.height)
         if y < len(self._strips):
             return self._strips[y]
-        return Strip.blank(self.size.width, self.rich_style)
+        return Strip.blank(self.size.width, self._style(""))
 
     def _draw(self, width: int, height: int) -> list[Strip]:
         self.frames += 1
@@ -368,11 +368,12 @@ class Chart(Widget, can_focus=True):
 
     def _strip(self, row: Sequence[Run], width: int) -> Strip:
         segments = [Segment(text, self._style(style)) for text, style in row]
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+        return Strip(segments).adjust_cell_length(width, self._style(""))
 
     def _style(self, name: str) -> Style:
-        if not name:
-            return self.rich_style
+        """The style of an ink; the widget's own is as dear to ask for as a component's."""
         if name not in self._inks:
-            self._inks[name] = self.get_component_rich_style(f"chart--{name}")
+            self._inks[name] = (
+                self.get_component_rich_style(f"chart--{name}") if name else self.rich_style
+            )
         return self._inks[name]

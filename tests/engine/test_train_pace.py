@@ -108,6 +108,22 @@ def test_a_resume_on_a_faster_machine_forgets_the_slow_one(watched: bool) -> Non
     assert told == pytest.approx(machine.left(), rel=0.15)
 
 
+def test_seconds_of_training_time_every_step_of_this_process() -> None:
+    """Nobody watched and no sample was taken: the metric alone tells evaluations from steps."""
+    machine = Machine()
+    machine.begin(30)
+    began, seconds = machine.now, []
+    for _ in range(119):
+        machine.train(1)
+        at = machine.beat - began
+        seconds.append((machine.step, at))
+    state = RunState("running", 119, TOTAL, None, 1, 1.0, machine.beat, 1_000.0, None)
+    pace = Pace()
+    evaluated = list(range(0, 119, EVERY))
+    pace.look(state, machine.events, (), (), evaluated, seconds)
+    assert pace.remaining(TOTAL, machine.now) == pytest.approx(machine.left(), rel=0.1)
+
+
 def test_the_time_goes_down_while_a_step_takes_its_time() -> None:
     machine, pace = Machine(), Pace()
     machine.begin(1)

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from engine.diagnosis import Verdict
 from engine.train import checkpoints
 from screens.train.acting import longer
 from screens.train.answers import AnswerPane, changed
 from screens.train.grid import SmallChart
+from screens.train.meaning import Judge
 from screens.train.panel import RunPanel
 from screens.train.reading import Look, Watcher, Wish
 from screens.train.screen import TrainRoom
@@ -37,6 +39,19 @@ def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "now", lambda: NOW)
 
 
+SAID = (
+    Verdict("falling", "good", "held-out loss still falling (-0.33 in 82 steps, ±0.21)"),
+    Verdict("many-passes", "warn", "11 passes over the rows: answers may be known by heart"),
+    Verdict("healthy", "good", "nothing wrong to be seen in 412 steps"),
+)
+
+
+@pytest.fixture
+def pinned_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dumps pin the layout; what the diagnosis says is for its own tests, and for one here."""
+    monkeypatch.setattr(Judge, "look", lambda *_: SAID)
+
+
 async def train_room(pilot: Pilot[Any], ready: Callable[[TrainRoom], bool]) -> TrainRoom:
     await pilot.app.run_action("app.go('train')")
     await until(pilot, lambda: isinstance(pilot.app.screen, TrainRoom))
@@ -50,6 +65,7 @@ def looked(room: TrainRoom) -> bool:
     return room.look is not None
 
 
+@pytest.mark.usefixtures("pinned_words")
 @pytest.mark.parametrize(("name", "size"), [("narrow", NARROW), ("wide", WIDE)])
 async def test_a_running_run_is_shown_at_once(
     make_app: MakeApp, cat: Catalogue, name: str, size: tuple[int, int]
@@ -60,6 +76,7 @@ async def test_a_running_run_is_shown_at_once(
         check_golden(f"train-run-{name}", dump(pilot.app))
 
 
+@pytest.mark.usefixtures("pinned_words")
 async def test_answers_take_the_charts_place_where_it_is_narrow(
     make_app: MakeApp, cat: Catalogue
 ) -> None:
@@ -220,6 +237,7 @@ def seen(cat: Catalogue, run_id: int) -> Look:
     return Watcher().look(cat, Wish(run_id))
 
 
+@pytest.mark.usefixtures("pinned_words")
 @pytest.mark.parametrize(("name", "size"), [("narrow", NARROW), ("wide", WIDE)])
 async def test_all_charts_share_one_crosshair(
     make_app: MakeApp, cat: Catalogue, name: str, size: tuple[int, int]
@@ -239,6 +257,7 @@ async def test_all_charts_share_one_crosshair(
         assert {chart.window for chart in small} == {room.chart.window} != {None}
 
 
+@pytest.mark.usefixtures("pinned_words")
 async def test_one_chart_on_the_whole_screen_and_any_metric_in_it(
     make_app: MakeApp, cat: Catalogue
 ) -> None:
