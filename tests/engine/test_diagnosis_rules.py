@@ -83,6 +83,9 @@ def test_without_held_out_rows_it_says_that_it_cannot_tell() -> None:
     assert verdict is not None and not verdict.known
     assert verdict.text == "cannot tell: no held-out rows" and verdict.mark == "?"
     assert "no-held-out" in alarms({"loss": pairs(noisy(falling()))}, held_out=0)
+    waiting = said({"loss": pairs(noisy(falling()))}, "overfitting", held_out=80)
+    assert waiting is not None and waiting.text == "cannot tell: no evaluation so far"
+    assert "no-held-out" not in alarms({"loss": pairs(noisy(falling()))}, held_out=80)
 
 
 def test_still_falling_is_good_while_it_runs_and_underfit_at_the_end() -> None:

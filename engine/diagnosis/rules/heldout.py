@@ -50,6 +50,8 @@ def no_held_out(view: View) -> Verdict | None:
 def overfitting(view: View) -> Verdict | None:
     """The held-out loss turned while the training loss went on falling."""
     held = view.held
+    if not len(held) and view.facts.held_out:
+        return unknown("overfitting", "no evaluation so far", "Set eval_steps.", "eval_steps")
     if not len(held):
         return unknown(
             "overfitting", "no held-out rows", "Set test_size=0.1 in the next run.", "test_size"
