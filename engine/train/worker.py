@@ -26,6 +26,7 @@ from engine.train.control import Control, StopRequested
 from engine.train.devices import launcher
 from engine.train.failures import explain
 from engine.train.preparing import prepare
+from engine.train.recipe import PREFERENCE
 from engine.train.recording import Recorder
 from engine.train.sending import sending
 from engine.train.spec import Spec
@@ -112,6 +113,8 @@ def train(
             trainer.begin_with(recorder.run_dir / spec.start)
     elif ranks is not None and ranks.sharded:
         trainer.begin_with(resume.path)
+    if spec.start is not None and spec.settings.method in PREFERENCE:
+        trainer.refer_to(recorder.run_dir / spec.start)
     _log(f"set up in {time.perf_counter() - began:.1f} s")
     kind, step = ("resumed", resume.step) if resume else ("started", 0)
     recorder.writer.event(kind, _start_text(spec, trainer, resume), step=step)

@@ -68,7 +68,7 @@ def some(folder: Path, name: str, count: int) -> Path:
 
 
 @pytest.fixture
-def job(cat: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str, list[str]], Run]:
+def job(cat: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """Start a run as ever, but do its job in this process."""
 
     def here(catalogue: Catalogue, run_id: int, *_: Any, **__: Any) -> Run:
@@ -76,8 +76,8 @@ def job(cat: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str,
 
     monkeypatch.setattr(client, "launch", here)
 
-    def do(data: Path, recipe: str, sets: list[str]) -> Run:
-        run = client.start(cat, data, "starter", with_sets(load(recipe), sets))
+    def do(data: Path, recipe: str, sets: list[str], model: str = "starter") -> Run:
+        run = client.start(cat, data, model, with_sets(load(recipe), sets))
         again(cat, run.id)
         return client.refresh(cat, run.id)
 
@@ -242,6 +242,26 @@ def test_a_method_learns_records_and_resumes_bit_for_bit(
     assert all((weights[key] == repeated[key]).all() for key in weights)
     with client.reader(cat, run.id) as run_db:
         assert run_db.exact("eval_loss")[-1] == (STEPS, after)
+
+
+def test_on_top_of_an_adapter_that_adapter_is_the_reference(
+    cat: Catalogue, job: Callable[..., Run], tmp_path: Path
+) -> None:
+    first = job(some(tmp_path, "habit", 40), "default", [*SHORT, "load_in_4bit=true"])
+    pairs = some(tmp_path, "brief", 40)
+    sets = [*SHORT, "load_in_4bit=true", "use_rslora=false"]
+    run = job(pairs, "preference", [*sets, "r=4"], f"run:{first.id}")
+    with client.reader(cat, run.id) as run_db:
+        rewards = {name: run_db.exact(f"eval_{name}") for name in REWARDS}
+        undisturbed = losses(cat, run.id)
+    assert all(points[0] == (0, 0.0) for points in rewards.values())
+    learned = rewards["rewards/margins"][-1][1]
+    assert learned is not None and learned > 0
+    end = checkpoints.folder(cat.workspace.run_dir(run.id), STEPS)
+    assert not any("ref" in name for name in load_file(end / "adapter_model.safetensors"))
+    shutil.rmtree(end)
+    again(cat, run.id)
+    assert losses(cat, run.id) == undisturbed
 
 
 def test_the_loss_is_the_formula_of_the_paper(starter: Path, tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ Knows the trainers' hooks. Does not know how a step is written down (`telling`) 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from datasets import Dataset
+from peft import set_peft_model_state_dict
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
 from engine.train.batches import Batch, EpochLoader, evaluation_batches, training_loader
@@ -31,6 +34,7 @@ from engine.train.watched import Watched
 Inputs = dict[str, Any]
 
 _EVAL_BATCH = 8
+_REFERENCE = "ref"
 _MEANS = (
     "rewards/chosen",
     "rewards/rejected",
@@ -53,6 +57,20 @@ class Preferring(Watched):
     _metrics: Any
     _total_train_tokens: int
     _tokens_before = 0
+
+    def refer_to(self, folder: Path) -> None:
+        """Measure against an adapter instead of the base: the one that the run began with.
+
+        TRL takes an adapter called `ref` for the reference; it is never trained or saved.
+        """
+        model = self.model
+        model.add_adapter(_REFERENCE, model.peft_config["default"])
+        weights = safetensors.torch.load_file(folder / "adapter_model.safetensors")
+        set_peft_model_state_dict(model, weights, adapter_name=_REFERENCE)
+        model.set_adapter("default")
+        for name, parameter in model.named_parameters():
+            if f".{_REFERENCE}." in name:
+                parameter.data = parameter.data.to(torch.float32)
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         """As it is: TRL only wants one at hand, and tokenises nothing here."""
