@@ -155,7 +155,8 @@ def test_dense_lora_in_bfloat16(shop: tuple[Catalogue, Path]) -> None:
     done = wait(cat, run.id, ended)
     assert (done.status, done.step, done.eval_loss) == ("finished", 3, None)
     with client.reader(cat, run.id) as run_db:
-        assert "base in bfloat16" in run_db.events()[0].text
+        (started,) = [event for event in run_db.events() if event.kind == "started"]
+    assert "base in bfloat16" in started.text
 
 
 def test_a_run_waits_for_the_device_and_can_be_stopped_there(
