@@ -38,9 +38,9 @@ class Recipe:
 
     method: str = setting(
         "sft",
-        "What is learned: answers, plain text, or preferences. sft: answers to prompts; text: plain running text (continued "
-        "pre-training); dpo: to prefer one answer to another; kto: from answers marked good or "
-        "bad.",
+        "What is learned: answers, plain text, or preferences. sft: answers to prompts; text: "
+        "plain running text (continued pre-training); dpo: to prefer one answer to another; kto: "
+        "from answers marked good or bad.",
         choices=METHODS,
         group="Method",
         usual=True,
@@ -337,7 +337,12 @@ class Recipe:
         group="Machine",
     )
     devices: int = setting(
-        1, "GPUs that share the run, or processes on a CPU.", low=0, high=64, group="Machine"
+        1,
+        "GPUs that share the run, or processes on a CPU. The rows of an optimizer step stay the "
+        "same ones and are shared out, so the run learns what it would on one.",
+        low=0,
+        high=64,
+        group="Machine",
     )
     eval_steps: int = setting(
         0, "Steps between evaluations; 0 makes ten a run.", low=0, high=_STEPS, group="Watching",
