@@ -343,7 +343,6 @@ class _Making:
 def _steps(recipe: Recipe, data: DataFacts) -> int:
     """Optimizer steps to expect, a stop by the clock or by patience not counted."""
     batch = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
-    batch *= max(recipe.devices, 1)
     if recipe.max_steps > 0:
         return recipe.max_steps
     if recipe.packing:

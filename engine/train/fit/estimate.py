@@ -133,7 +133,12 @@ def batch_tokens(recipe: Recipe, data: DataFacts) -> int:
     length = recipe.max_length or data.longest
     if recipe.packing is not True:
         length = min(length, data.longest) or length
-    return max(recipe.per_device_train_batch_size * length, 1)
+    return max(recipe.per_device_train_batch_size * sequences_of(recipe) * length, 1)
+
+
+def sequences_of(recipe: Recipe) -> int:
+    """Sequences of a row: a pair has two."""
+    return 2 if recipe.method == "dpo" else 1
 
 
 def ranks_of(recipe: Recipe, shape: Shape) -> dict[str, int]:
@@ -230,7 +235,7 @@ def _beside(name: str) -> str:
 
 def _workspace(recipe: Recipe, shape: Shape, tokens: int, width: int) -> float:
     """Workspace of attention and of the widest layer, and gradients on their way."""
-    rows = recipe.per_device_train_batch_size
+    rows = recipe.per_device_train_batch_size * sequences_of(recipe)
     length = tokens // rows
     moving = tokens * width * (2 * shape.intermediate + 2 * shape.hidden)
     largest = max((math.prod(sides) for sides in shape.linear.values()), default=0)

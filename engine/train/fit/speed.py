@@ -81,6 +81,8 @@ def predict(
 ) -> Time:
     """Seconds of a mean step, and how many there will be."""
     batch, again = recipe.per_device_train_batch_size, recipe.gradient_accumulation_steps
+    if recipe.method == "dpo":
+        batch *= 2  # A pair has two sequences.
     length = data.mean_length or float(data.longest) or 1.0
     if recipe.packing is True:
         tokens = batch * again * (recipe.max_length or length) * _PACKED_FULL
@@ -111,8 +113,17 @@ def flops_per_token(recipe: Recipe, shape: Shape, data: DataFacts) -> float:
     scored = 1.0
     if data.tokens:
         scored = min(data.trained_tokens / data.tokens, 1.0)
+    body *= 1 + 0.5 * _looks(recipe)
     # Logits, again in the backward pass, and their gradient.
     return body + 6 * shape.vocabulary * shape.hidden * scored
+
+
+def _looks(recipe: Recipe) -> int:
+    """Forward passes without gradients beside the one that is trained: the reference's, and of
+    KTO both models' on mismatched pairs."""
+    if recipe.method == "kto":
+        return 3 if recipe.loss_type in ("auto", "kto") else 1
+    return 1 if recipe.method == "dpo" else 0
 
 
 def steps_of(recipe: Recipe, data: DataFacts, tokens: float, seconds: float) -> int:
