@@ -47,9 +47,7 @@ SHORT = (
 RUNS = {
     "dpo": ("preference", "brief", "load_in_4bit=false"),
     "dpo-nf4": ("preference", "brief", "load_in_4bit=true", "gradient_accumulation_steps=2"),
-    "dpo-ipo": ("preference", "brief", "loss_type=ipo", "load_in_4bit=false"),
     "kto": ("kto", "marked", "load_in_4bit=false"),
-    "kto-nf4": ("kto", "marked", "loss_type=apo_zero_unpaired", "load_in_4bit=true"),
     "text": ("text", "island", "max_length=64", "load_in_4bit=false"),
 }
 REWARDS = ("rewards/chosen", "rewards/rejected", "rewards/margins")
