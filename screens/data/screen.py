@@ -110,7 +110,7 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
             title += Content.styled(f" · {edits} ✎", "$accent")
         self.query_one("#list", Pane).title_is(title)
         self._tell_trouble(self.wrong or document.trouble)
-        self.query_one("#head", Static).update(Content(self.rows.head))
+        self.query_one("#head", Static).update(Content(self.rows.head), layout=False)
         self.tell_status()
         self.refresh_bindings()
 

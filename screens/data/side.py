@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container
 from textual.content import Content, Span
 from textual.widgets import Static
 
+from screens.data.rowview import RowView
 from screens.data.tokens import TokenView, verdict
 from screens.data.turns import row_content
 from screens.safe import line, text
@@ -33,8 +34,8 @@ class Side(Container):
     """Where in a text the search matches."""
 
     def compose(self) -> ComposeResult:
-        with Pane(id="turns"), VerticalScroll():
-            yield Static()
+        with Pane(id="turns"):
+            yield RowView()
         yield Pane(id="writing")
         with Pane(id="tokens"):
             yield TokenView()
@@ -68,8 +69,9 @@ class Side(Container):
         self.query_one("#tokens").display = shown
 
     @property
-    def scroller(self) -> VerticalScroll:
-        return self.query_one("#turns VerticalScroll", VerticalScroll)
+    def scroller(self) -> RowView:
+        """The row as it is read."""
+        return self.query_one(RowView)
 
     @property
     def tokens(self) -> TokenView:
@@ -86,7 +88,7 @@ class Side(Container):
             content = _noted(noted) + Content("\n\n") + content
         if self.spans is not None:
             content = _matched(content, self.spans(content.plain))
-        self.query_one("#turns Static", Static).update(content)
+        self.scroller.show(content)
 
     def title_is(
         self,
@@ -138,7 +140,7 @@ class Side(Container):
         """There is no row to show."""
         self.forget_tokens()
         self.query_one("#turns", Pane).title_is(Content(""))
-        self.query_one("#turns Static", Static).update(Content(""))
+        self.scroller.show(Content(""))
 
 
 def _noted(noted: Annotation) -> Content:
