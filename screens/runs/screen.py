@@ -29,9 +29,9 @@ from screens.runs.ledger import (
     heading,
     run_words,
 )
+from screens.runs.records import RecordsRoom
 from screens.widgets import words
 from screens.widgets.chart import Chart
-from screens.widgets.chartkeys import ChartRoom
 from screens.widgets.ink import run_ink
 from screens.widgets.linelist import LineList
 from screens.widgets.modals import LineModal
@@ -60,7 +60,7 @@ class Worded(Message):
         self.name = name
 
 
-class RunsRoom(ChartRoom):
+class RunsRoom(RecordsRoom):
     """All runs of the workspace."""
 
     ROOM = "runs"
@@ -100,24 +100,22 @@ class RunsRoom(ChartRoom):
         self.focus_on(self.listing)
 
     @property
-    def listing(self) -> RunList:
-        return self.query_one(RunList)
-
-    @property
     def current(self) -> Line | None:
         """The run under the cursor."""
         return self.listing.current
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
-        if action in ("open", "select", "chat", "export", "note", "rename"):
+        if action in ("open", "select", "chat", "export", "note", "rename", "report"):
             return self.current is not None
+        if action == "weigh":
+            return len(self.listing.chosen) == 2
         status = self.current.run.status if self.current else None
         if action == "stop":
             return status in words.ALIVE
         if action == "resume":
             return status in ("paused", "stopped", "failed", "lost")
-        return True
+        return self.current is not None if action == "again" else True
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -150,7 +148,7 @@ class RunsRoom(ChartRoom):
             self.set_class(not self.ledger.lines, "-empty")
             self.listing.styles.height = max(len(self.ledger.lines), 3)
             self.listing.show(self.ledger.lines)
-            self._show_detail()
+            self.show_detail()
         self._say_status()
         self.refresh_bindings()
         self._follow()
@@ -180,7 +178,7 @@ class RunsRoom(ChartRoom):
     def _show_heading(self) -> None:
         self.query_one("#runs-heading", Static).update(heading(self.listing.size.width))
 
-    def _show_detail(self) -> None:
+    def show_detail(self) -> None:
         """The curves and facts of the run under the cursor, or of the two compared."""
         self._show_heading()
         by_id = {item.run.id: item for item in self.ledger.lines}
@@ -190,7 +188,7 @@ class RunsRoom(ChartRoom):
         if len(sides) == 2:
             shown = sides
             pane.title_is(Content(f"A run {sides[0].run.id} against B run {sides[1].run.id}"))
-            facts.update(compare_words(*sides))
+            facts.update(self.with_verdict(compare_words(*sides)))
         elif self.current is not None:
             shown = [self.current]
             title = f"run {self.current.run.id}"
@@ -215,7 +213,7 @@ class RunsRoom(ChartRoom):
     def _moved(self) -> None:
         self.refresh_bindings()
         if len(self.listing.chosen) < 2 and self.current is not None:
-            self._show_detail()
+            self.show_detail()
             if self.current.run.id not in self.ledger.curves:
                 self._look_now()
 
@@ -240,7 +238,7 @@ class RunsRoom(ChartRoom):
             del chosen[1:]
             chosen.append(run_id)
         self.listing.forget()
-        self._show_detail()
+        self.show_detail()
         self._look_now()
 
     def action_back(self) -> None:
