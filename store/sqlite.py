@@ -1,7 +1,7 @@
 """How the house connects to and writes SQLite: one helper for writes.
 
 Knows pragmas, transactions and what SQLite's error codes mean for a person. Does not know any
-table (see `store.migrations`) and nothing of run databases but the error texts (see `store.rundb`).
+table (see `store.tables`) and nothing of run databases but the error texts (see `store.rundb`).
 """
 
 from __future__ import annotations

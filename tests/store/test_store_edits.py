@@ -11,8 +11,9 @@ from store import datasets, edits, versions
 from store.catalogue import Catalogue
 from store.edits import Draft, Edit, Step
 from store.errors import Conflict
-from store.migrations import CATALOGUE, migrate_catalogue
+from store.migrations import migrate_catalogue
 from store.sqlite import connect, write
+from store.tables import CATALOGUE
 from store.versions import Version
 from store.workspace import Workspace
 
