@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from engine.diagnosis.reading import diagnosis
-from engine.records import curves, importing, noise, origin, report, tensors
+from engine.records import curves, importing, noise, origin, report, tensors, tracking
 from engine.records.comparing import compare
 from engine.records.secrets import HIDDEN, redacted, redacted_words
 from engine.train import checkpoints, client
@@ -287,3 +287,10 @@ def test_a_report_takes_every_text_as_text(cat: Catalogue, tmp_path: Path) -> No
     with pytest.raises(Conflict, match="not a report"):
         report.save(tmp_path / "mine.md", text)
     assert (tmp_path / "mine.md").read_text() == "mine" and len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_account_reaches_only_the_run_that_reports_to_it() -> None:
+    ours = {"WANDB_API_KEY": "k", "WANDB_MODE": "online", "HF_TOKEN": "t", "PATH": "/bin"}
+    assert tracking.environment([], ours) == tracking.environment(["tensorboard"], ours) == {}
+    told = tracking.environment(["wandb"], ours)
+    assert told == {"WANDB_API_KEY": "k", "WANDB_MODE": "online"}

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.records.tracking import PACKAGES
+
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "llama_cpp", "bitsandbytes")
 
@@ -77,7 +79,11 @@ def plain(distribution: str) -> str:
 def test_what_is_imported_is_depended_on() -> None:
     """A fresh machine has what pyproject names, and no more."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = {plain(re.split(r"[^\w.-]", item)[0]) for item in project["dependencies"]}
+    # Trackers are optional: each is an extra, and refused by name where it is not installed.
+    extras = project["optional-dependencies"]
+    trackers = [item for name in PACKAGES for item in extras[name]]
+    wanted = [*project["dependencies"], *trackers, "tensorboardX"]
+    named = {plain(re.split(r"[^\w.-]", item)[0]) for item in wanted}
     # Textual's own, which Textual's widgets are made of; and trl's own, which its trainers take.
     named |= {"rich", "datasets"}
     distributions = packages_distributions()
