@@ -11,7 +11,7 @@ from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict
 from store.runs import Run
-from store.sqlite import rows, write
+from store.sqlite import write
 
 
 def enqueue(cat: Catalogue, run_id: int, *, keep: bool = False) -> Run:
@@ -29,8 +29,7 @@ def enqueue(cat: Catalogue, run_id: int, *, keep: bool = False) -> Run:
 
 def waiting(cat: Catalogue) -> list[Run]:
     """Every run that has a place, the first to go first."""
-    found = rows(cat.db, "SELECT id FROM runs WHERE place IS NOT NULL ORDER BY place, id")
-    return [runs.get(cat, row["id"]) for row in found]
+    return runs.waiting(cat)
 
 
 def move(cat: Catalogue, run_id: int, to: int) -> list[Run]:

@@ -102,6 +102,12 @@ def all(cat: Catalogue) -> list[Run]:
     return [_run(row) for row in rows(cat.db, "SELECT * FROM runs ORDER BY id DESC")]
 
 
+def waiting(cat: Catalogue) -> list[Run]:
+    """Every run that has a place in the queue, the first to go first."""
+    sql = "SELECT * FROM runs WHERE place IS NOT NULL ORDER BY place, id"
+    return [_run(row) for row in rows(cat.db, sql)]
+
+
 def update(cat: Catalogue, run_id: int, **fields: Any) -> Run:
     """Change fields of a run.
 
