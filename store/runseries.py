@@ -25,8 +25,8 @@ _GROUPED = (
     "GROUP BY step >> ? ORDER BY 1"
 )
 _BUCKETS = (
-    "SELECT first, last, low, high, total, n, nulls FROM lod "
-    "WHERE key = ? AND level = ? AND bucket >= ? AND bucket < ? ORDER BY bucket"
+    "SELECT min(first), max(last), min(low), max(high), sum(total), sum(n), sum(nulls) FROM lod "
+    "WHERE key = ? AND level = ? AND bucket >= ? AND bucket < ? GROUP BY bucket >> ? ORDER BY 1"
 )
 
 
@@ -56,11 +56,15 @@ def read_series(
 
 def _level(connection: sqlite3.Connection, key: int, low: int, high: int, width: int) -> int:
     """The coarsest level whose buckets are no wider than what is drawn, where rows are many."""
-    sql = "SELECT count(*) FROM (SELECT 1 FROM metrics WHERE key = ? AND step >= ? AND step <= ? "
-    rows = connection.execute(f"{sql} LIMIT ?)", [key, low, high, ROWS_AT_ONCE + 1]).fetchone()[0]
+    level = sum(lod.shift(level) <= width for level in range(1, lod.LEVELS + 1))
+    most = FEW_ROWS if level else ROWS_AT_ONCE
+    sql = (
+        "SELECT count(*) FROM (SELECT 1 FROM metrics WHERE key = ? AND step >= ? AND step <= ? "
+        "LIMIT ?)"
+    )
+    rows = connection.execute(sql, [key, low, high, most + 1]).fetchone()[0]
     if rows <= FEW_ROWS:
         return 0
-    level = sum(lod.shift(level) <= width for level in range(1, lod.LEVELS + 1))
     return max(level, int(rows > ROWS_AT_ONCE))
 
 
@@ -81,9 +85,9 @@ def _cover(
         return [Bucket(*row) for row in connection.execute(_POINTS, [key, low, high]).fetchall()]
     size = lod.width(level)
     begin, end = -(-low // size), (high + 1) // size
-    inside = [
-        Bucket(*row) for row in connection.execute(_BUCKETS, [key, level, begin, end]).fetchall()
-    ]
+    wider = max(drawn - lod.shift(level), 0)
+    found = connection.execute(_BUCKETS, [key, level, begin, end, wider]).fetchall()
+    inside = [Bucket(*row) for row in found]
     if not inside:
         return _cover(connection, key, low, high, level - 1, drawn)
     before = lod.bucket_of(inside[0].first, level) * size - 1
