@@ -130,7 +130,7 @@ def _tokens(inputs: Inputs) -> torch.Tensor:
         found: torch.Tensor = inputs["attention_mask"].sum()
         return found
     ids = inputs["input_ids"]
-    return torch.tensor(ids.numel(), device=ids.device)
+    return torch.full((), ids.numel(), device=ids.device)  # A fill, for a copy would wait.
 
 
 def _cut(inputs: Inputs, pieces: int) -> Iterator[tuple[Inputs, float | None]]:

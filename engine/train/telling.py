@@ -1,8 +1,9 @@
 """Writing a step down without making the device wait (heavy): a mixin for every trainer of ours.
 
-On a GPU the numbers of a step are copied to pinned memory while the next one is computed, and
-written when they have arrived, one step later; before an evaluation, a save or the end everything
-is written. On a CPU they are there at once, and written at once.
+On a GPU batches come from pinned memory while the last step is still computed, and the numbers of
+a step go there while the next one is; they are written when they have arrived, one step later.
+Before an evaluation, a save or the end everything is written. On a CPU they are there at once, and
+written at once.
 
 Knows the trainer's hooks and the recorder. Does not know what the numbers mean.
 """
@@ -50,6 +51,21 @@ class Telling:
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Nothing: steps are written by `_maybe_log_save_evaluate`, and no history is kept."""
+
+    def _prepare_input(self, data: Any) -> Any:
+        """To the device; from pinned memory without waiting for what it still does."""
+        if isinstance(data, torch.Tensor) and data.is_pinned():
+            return data.to(self.args.device, non_blocking=True)
+        return super()._prepare_input(data)  # type: ignore[misc]
+
+    def _get_num_items_in_batch(self, batches: Any, device: torch.device) -> Any:
+        """Counted where the batches are, then brought over like them."""
+        if device.type != "cuda" or self.args.world_size > 1:
+            return super()._get_num_items_in_batch(batches, device)  # type: ignore[misc]
+        items = super()._get_num_items_in_batch(batches, torch.device("cpu"))  # type: ignore[misc]
+        if isinstance(items, torch.Tensor):
+            return items.pin_memory().to(device, non_blocking=True)
+        return items
 
     def counts(self) -> torch.Tensor | None:
         """What a trainer counts on the device, in the order of `scoring.COUNTS`."""

@@ -182,5 +182,4 @@ def _common_arguments(recipe: Recipe, device: str, output_dir: Path) -> dict[str
         "report_to": [],
         "disable_tqdm": True,
         "dataloader_pin_memory": False,  # Ours pins where there is a GPU to copy to meanwhile.
-        "accelerator_config": {"non_blocking": device == "cuda"},
     }
