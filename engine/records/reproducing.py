@@ -143,12 +143,8 @@ def reproduce(cat: Catalogue, run_id: int, *, name: str | None = None) -> Repeat
     target = cat.workspace.run_dir(again.id)
     target.mkdir(mode=0o700, parents=True)
     if begin is not None:
-        shutil.copytree(begin, target / begin.relative_to(run_dir))
-        if spec.start is None and run.forked_step is not None:
-            copy_until(run_dir / specs.DATABASE, target / specs.DATABASE, run.forked_step)
+        _begin_there(run, run_dir, target, begin)
     told = tuple(item for item in spec.history if item.kind == "forked")
-    forked = spec.start is None and run.forked_step is not None
-    since = run.forked_step if forked and run.forked_step else 0
     specs.write(
         target,
         msgspec.structs.replace(
@@ -158,14 +154,21 @@ def reproduce(cat: Catalogue, run_id: int, *, name: str | None = None) -> Repeat
             versions=versions(),
             history=told,
             choices=(),
-            patience_from=since,
+            patience_from=(run.forked_step or 0) if told else 0,
         ),
     )
     asked = came_from.asked if came_from else None
-    data = came_from.data if came_from else ()
     here = origin.here(base=Path(spec.base), asked=asked, repeats=run_id)
+    data = came_from.data if came_from else ()
     origin.write(target, msgspec.structs.replace(here, data=data))
     return Repeat(launch(cat, again.id, spec.settings.threads), tuple(differing))
+
+
+def _begin_there(run: Run, run_dir: Path, target: Path, begin: Path) -> None:
+    """Give a repeat the weights that its run began with, and a fork's the curve up to there."""
+    shutil.copytree(begin, target / begin.relative_to(run_dir))
+    if begin.parent.name == specs.CHECKPOINTS and run.forked_step is not None:
+        copy_until(run_dir / specs.DATABASE, target / specs.DATABASE, run.forked_step)
 
 
 def refuse_changed(cat: Catalogue, spec: Spec, base_files: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from engine.train.spec import Spec
 from store.rundb import RunReader, Seen
 
 EVERY_S = 1.0
+LEAVE_S = 300.0
 _NICE = 10
 _PRIVATE = ("probes", "report_to", "suites", "retention_suite")
 """Settings that may hold the user's texts or paths."""
@@ -268,6 +270,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)  # What a library prints goes to the log.
     with contextlib.suppress(OSError):
         os.nice(_NICE)
+    threading.Thread(target=_leave_at_last, daemon=True).start()
     spec = specs.read(run_dir)
     _identify(run_dir)
     reader = RunReader.open(run_dir / specs.DATABASE)
@@ -289,6 +292,13 @@ def main(arguments: list[str]) -> int:
         _say(mouth, "warn", f"{name} gets nothing more: {text}; the run goes on without it")
         raise
     return 0
+
+
+def _leave_at_last() -> None:
+    """End this process some time after the run did, also where a library waits for ever."""
+    select.select([0], [], [])
+    time.sleep(LEAVE_S)
+    os._exit(1)
 
 
 def _identify(run_dir: Path) -> None:

@@ -7,7 +7,6 @@ a tag or a fence is escaped, control bytes and bidi overrides are made visible.
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -31,6 +30,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 _GAP = "·"
 _ACTIVE = re.compile(r"[\\`*_\[\]<|~]")
 _WIDEST = 44
+_LARGEST = 1e150
 
 
 def write(title: str, mark: str, blocks: Iterable[Block]) -> str:
@@ -64,7 +64,7 @@ def sparkline(series: Series, width: int = SPARK) -> str:
 
 
 def _resampled(series: Series, width: int) -> list[float | None]:
-    means = [v if v is None or math.isfinite(v) else None for v in series.means]
+    means = [v if v is not None and abs(v) < _LARGEST else None for v in series.means]
     if len(means) <= width:
         return means
     edges = [round(i * len(means) / width) for i in range(width + 1)]

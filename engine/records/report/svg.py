@@ -18,6 +18,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 10, 26
 _LOG_FROM = 30.0
 """How many times larger than the least the greatest value is where a scale becomes logarithmic."""
 _DOTS = 40
+_LARGEST = 1e150
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,9 @@ def is_log(curves: Sequence[tuple[str, Series]]) -> bool:
 
 
 def _bounds(curves: Sequence[tuple[str, Series]]) -> tuple[float | None, float | None]:
-    lows = [v for _, series in curves for v in series.lows if v is not None and math.isfinite(v)]
-    highs = [v for _, series in curves for v in series.highs if v is not None and math.isfinite(v)]
+    # The distance of two larger ones may be infinite.
+    lows = [v for _, s in curves for v in s.lows if v is not None and abs(v) < _LARGEST]
+    highs = [v for _, s in curves for v in s.highs if v is not None and abs(v) < _LARGEST]
     return min(lows, default=None), max(highs, default=None)
 
 
