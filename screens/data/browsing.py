@@ -43,6 +43,11 @@ class Goal:
     number: int = 0
     share: float | None = None
 
+    @property
+    def words(self) -> str:
+        """The goal as it would be typed."""
+        return f"{self.number:,}" if self.share is None else f"{self.share:.0%}"
+
     @classmethod
     def parse(cls, words: str, here: int) -> Goal | None:
         """Read `120000`, `120,000`, `50%`, `+100`, `-100`; None where it is none of these."""
@@ -69,7 +74,7 @@ class Browsing(Searching):
         """Why the file cannot be looked at any more; empty while it can."""
         self._stamp: Stamp = ()
         """What was seen of the files when they were last looked at."""
-        self._going: Goal | None = None
+        self.going: Goal | None = None
         """Where to go once that much of the file is known."""
 
     def on_mount(self) -> None:
@@ -136,7 +141,7 @@ class Browsing(Searching):
         self.document = document
         self.forget_views()
         self.forget_marks()
-        self._going = None
+        self.going = None
         self.wrong, self._stamp = "", _stamp(document)
         document.grow(seconds=LOOK_SECONDS / 2)
         self.stop_scans()
@@ -248,7 +253,7 @@ class Browsing(Searching):
 
         def chosen(words: str | None) -> None:
             if words is not None:
-                self._going = Goal.parse(words, self.rows.number)
+                self.going = Goal.parse(words, self.rows.number)
                 self._go_on()
                 self.tell()
 
@@ -262,7 +267,7 @@ class Browsing(Searching):
 
     def _go_on(self) -> None:
         """Go where the person wanted to, as soon as that row is known."""
-        goal, document = self._going, self.document
+        goal, document = self.going, self.document
         if goal is None or document is None:
             return
         if goal.share is not None and self.rows.order is not None:
@@ -276,11 +281,11 @@ class Browsing(Searching):
             return
         else:
             self.jump(goal.number)
-        self._going = None
+        self.going = None
 
     def stop_going(self) -> bool:
         """Stay here; False when there was nowhere to go."""
-        was, self._going = self._going, None
+        was, self.going = self.going, None
         return was is not None
 
     @on(LineList.Chosen)

@@ -130,10 +130,13 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
         if scans.plain:
             self.status = scans
         elif self.sought:
-            self.status = Content.styled("/", "$accent") + line(self.sought, limit=30)
-            self.status += Content(" ") + self.find_words()
+            # The count first: where there is little room, words are cut and not numbers.
+            self.status = self.find_words() + Content.styled(" /", "$accent")
+            self.status += line(self.sought, limit=30)
         elif not document.complete:
             self.status = Content.styled(f"reading {document.progress:.0%}", "$accent")
+            if self.going is not None:
+                self.status += Content.styled(f" → {self.going.words}", "$accent")
         elif document.unsaved:
             self.status = Content.styled("✎ not saved", "$accent")
         else:
