@@ -109,6 +109,6 @@ def _published() -> list[Planned]:
         dropout = 0.1 if seed % 4 == 0 else 0.0
         for data in DATASETS:
             found += [Planned(data, "plain", 1.0 + seed % 2, seed, steps=70, dropout=dropout)]
-    for data in ("teacher", "shell"):
+    for data in ("teacher", "shell", "habit"):
         found += [Planned(data, "sweep", factor, 21) for factor in FACTORS[1:]]
     return found
