@@ -57,8 +57,9 @@ _RECOMPUTED = 1.3
 PRODUCT_SIDE, PRODUCT_TRIES = 256, 12
 _LAUNCH_SECONDS, _LAUNCHES_PER_LAYER = 7e-6, 406
 """A forward, backward and optimizer step of one layer with seven adapters, counted."""
-_CPU_BF16 = 4.3
-_CPU_SHARE, _CPU_SHARE_NF4 = 0.45, 0.35
+_CPU_BF16, _CPU_BF16_PARAMETERS = 4.3, 100_000_000
+"""How much faster a CPU with bfloat16 arithmetic is in it, from so many parameters on."""
+_CPU_SHARE, _CPU_SHARE_NF4 = 0.30, 0.25
 """What a training step reaches of a plain product's speed."""
 _CPU_CALL_SECONDS = 12e-6
 """A dispatched operation on a CPU, whatever its size."""
@@ -97,7 +98,7 @@ def predict(
     if machine.device == "cuda":
         seconds = max(operations / _gpu_rate(recipe, machine.gpus[0]), floor * _LAUNCH_SECONDS)
     else:
-        seconds = operations / _cpu_rate(recipe, machine, rate) + floor * _CPU_CALL_SECONDS
+        seconds = operations / _cpu_rate(recipe, shape, machine, rate) + floor * _CPU_CALL_SECONDS
     return Time(steps_of(recipe, data, tokens, seconds), tokens, seconds, 0.5)
 
 
@@ -155,9 +156,11 @@ def _gpu_rate(recipe: Recipe, gpu: Gpu) -> float:
     return (peak_of(gpu) or _UNKNOWN_PEAK) * share
 
 
-def _cpu_rate(recipe: Recipe, machine: Machine, rate: float | None) -> float:
+def _cpu_rate(recipe: Recipe, shape: Shape, machine: Machine, rate: float | None) -> float:
     share = _CPU_SHARE_NF4 if recipe.load_in_4bit is True else _CPU_SHARE
-    faster = _CPU_BF16 if recipe.dtype == "bfloat16" and machine.cpu_bf16 else 1.0
+    large = shape.parameters >= _CPU_BF16_PARAMETERS
+    half = recipe.dtype == "bfloat16" and machine.cpu_bf16
+    faster = _CPU_BF16 if half and large else 1.0
     threads = min(recipe.threads or machine.cores, machine.cores)
     return (rate or product_rate()) * threads * share * faster
 
