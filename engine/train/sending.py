@@ -55,7 +55,7 @@ class _Ear:
     def __init__(self, name: str, run_dir: Path, writer: RunWriter, begin: int) -> None:
         self._name, self._writer = name, writer
         self._lock = threading.Lock()
-        self._listening = True
+        self._listening, self._heard = True, False
         self._child: subprocess.Popen[bytes] | None = None
         try:
             with (run_dir / f"tracker-{name}.log").open("ab") as log:
@@ -76,6 +76,9 @@ class _Ear:
 
     def leave(self) -> None:
         """Let the process send the rest and end; nothing more is heard of it."""
+        if not self._heard and self._child is not None:
+            text = f"{self._name} had not answered when the training ended; it gets everything "
+            self._tell(Said("info", f"{text}once it does, else tracker-{self._name}.log says why"))
         with self._lock:
             self._listening = False
         if self._child is not None and self._child.stdin is not None:
@@ -98,6 +101,7 @@ class _Ear:
 
     def _tell(self, said: Said) -> None:
         with self._lock:
+            self._heard = True
             if self._listening:
                 level = "warn" if said.level == "warn" else "info"
                 self._writer.event("tracker", said.text[:_LINE], level=level)  # type: ignore[arg-type]
