@@ -5,7 +5,7 @@ Knows how a run begins: its rows, its recipe, the engine's choices. Leaves nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.data.dataset import open_dataset
@@ -78,8 +78,7 @@ def machine_with(gpu: str) -> Machine:
     old = next((found for part, found in _OLD.items() if part in name), _MODERN)
     here = this_machine()
     card = Gpu(name, int(memory * 2**30), old)
-    values = {field.name: getattr(here, field.name) for field in fields(here)}
-    return Elsewhere(**values | {"gpus": (card,)})
+    return Elsewhere(**{**asdict(here), "gpus": (card,)})
 
 
 def ask(cat: Catalogue, file: str, model: str, recipe: Recipe, machine: Machine) -> Answer:
