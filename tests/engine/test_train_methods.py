@@ -23,7 +23,7 @@ from engine.render import Renderer
 from engine.render.purposes import Drawn, draw
 from engine.train import blocks, checkpoints, client
 from engine.train.examples import IGNORED, encode
-from engine.train.recipe import load, with_sets
+from engine.train.recipe import LOSSES, load, with_sets
 from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput
@@ -262,18 +262,17 @@ def test_on_top_of_an_adapter_that_adapter_is_the_reference(
     assert losses(cat, run.id) == undisturbed
 
 
-def test_the_loss_is_the_formula_of_the_paper(starter: Path, tmp_path: Path) -> None:
-    """DPO by hand: logits of the model with and without its adapter, on the same ids."""
+def trainer_of(name: str, starter: Path, folder: Path, *sets: str) -> Any:
+    """A trainer whose adapter has moved a little from the base."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from engine.train.loading import lora, ready
     from engine.train.methods import preference
-    from engine.train.methods.collating import PairCollator
 
-    recipe = with_sets(load("preference"), ["beta=0.3", "loss_type=sigmoid", "max_length=512"])
+    recipe = with_sets(load(name), ["max_length=512", *sets])
     base = AutoModelForCausalLM.from_pretrained(starter, dtype=torch.float32)
-    common = {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False, "report_to": []}
+    common = {"output_dir": str(folder), "use_cpu": True, "bf16": False, "report_to": []}
     tokenizer = AutoTokenizer.from_pretrained(starter)
     trainer = preference.make(recipe, base, common, tokenizer, lora(recipe))
     ready(trainer.model)
@@ -281,6 +280,45 @@ def test_the_loss_is_the_formula_of_the_paper(starter: Path, tmp_path: Path) -> 
     for parameter in trainer.model.parameters():
         if parameter.requires_grad:
             parameter.data += 0.02 * torch.randn_like(parameter)
+    return trainer
+
+
+@pytest.mark.parametrize(("name", "data"), [("preference", "brief"), ("kto", "marked")])
+def test_a_batch_in_pieces_has_the_loss_of_the_whole(
+    starter: Path, tmp_path: Path, name: str, data: str
+) -> None:
+    """Where memory runs out a batch is cut; what its rows are measured against is not."""
+    import torch
+
+    from engine.train.methods.collating import PairCollator, VerdictCollator
+
+    method: Any = load(name).method
+    usual = LOSSES[method][0]
+    trainer = trainer_of(name, starter, tmp_path, f"loss_type={usual}")
+    examples = encode(rows(data, 5), Renderer.load(starter), 512, method).examples
+    collator = PairCollator(0)
+    if name == "kto":
+        collator = VerdictCollator(0, 512, examples, mismatched=True)  # type: ignore[assignment]
+    batch = collator(examples)
+    with torch.no_grad():
+        whole, pieces = (
+            sum(
+                trainer.compute_loss(trainer.model, piece, num_items_in_batch=torch.tensor(5))
+                for piece, _ in trainer.pieces_of(batch, count)
+            )
+            for count in (1, 3)
+        )
+    assert torch.allclose(whole, pieces, atol=1e-6)
+    assert trainer.rows_of(batch) == 5
+
+
+def test_the_loss_is_the_formula_of_the_paper(starter: Path, tmp_path: Path) -> None:
+    """DPO by hand: logits of the model with and without its adapter, on the same ids."""
+    import torch
+
+    from engine.train.methods.collating import PairCollator
+
+    trainer = trainer_of("preference", starter, tmp_path, "beta=0.3", "loss_type=sigmoid")
     examples = encode(rows("brief", 3), Renderer.load(starter), 512, "dpo").examples
     batch = PairCollator(0)(examples)
     with torch.no_grad():

@@ -19,6 +19,7 @@ import torch
 from datasets import Dataset
 from peft import set_peft_model_state_dict
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
+from trl.trainer.utils import use_adapter
 
 from engine.train.batches import Batch, EpochLoader, evaluation_batches, training_loader
 from engine.train.examples import Example
@@ -194,6 +195,34 @@ class DPO(Saving, Optimizing, Preferring, Halving, Telling, DPOTrainer):  # type
 
 class KTO(Saving, Optimizing, Preferring, Halving, Telling, KTOTrainer):  # type: ignore[misc]
     """Answers marked good or bad."""
+
+    _moved: list[torch.Tensor] | None = None
+
+    def pieces_of(self, inputs: Inputs, pieces: int) -> Iterator[tuple[Inputs, float | None]]:
+        """Each piece is measured against how far the model has moved on the whole batch."""
+        self._moved = None
+        parts = list(super().pieces_of(inputs, pieces))
+        if len(parts) > 1 and "KL_input_ids" in inputs:
+            self._moved = self._on_whole([piece for piece, _ in parts])
+        yield from parts
+        self._moved = None
+
+    def _on_whole(self, parts: list[Inputs]) -> list[torch.Tensor]:
+        """Log-probabilities of the mismatched answers: the model's, then the reference's."""
+        prepared = [self._prepare_inputs(dict(part)) for part in parts]
+        reference = _REFERENCE if _REFERENCE in self.model.peft_config else None
+        model = super()._compute_kl_logps
+        with torch.no_grad():
+            ours = torch.cat([model(self.model, part) for part in prepared])
+            with use_adapter(self.model, adapter_name=reference):
+                return [ours, torch.cat([model(self.model, part) for part in prepared])]
+
+    def _compute_kl_logps(self, model: Any, batch: Inputs) -> Any:
+        """TRL asks for the model's and then for the reference's."""
+        if self._moved is None:
+            return super()._compute_kl_logps(model, batch)
+        self._moved.append(first := self._moved.pop(0))
+        return first
 
     def _sides(self, inputs: Inputs) -> tuple[int, int]:
         good = int(inputs["label"].sum())
