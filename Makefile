@@ -7,12 +7,15 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: run test check bench demo starter lock clean
+.PHONY: run test test-long check bench demo starter lock clean
 
 run: $(STAMP)  ## the application
 	@$(BIN)/workbench
 
-test: $(STAMP)  ## all tests, offline
+test: $(STAMP)  ## the tests, offline, but those that train for minutes
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 -m "not long"
+
+test-long: $(STAMP)  ## every test
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
 
 check: $(STAMP)  ## lint, types, import contracts

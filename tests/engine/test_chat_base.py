@@ -47,10 +47,10 @@ def _logits(base: Base) -> torch.Tensor:
 @pytest.mark.parametrize("double", [False, True])
 def test_nf4_is_what_4_bit_training_computes_with(folder: Path, double: bool) -> None:
     from engine.train.loading import load_base
-    from engine.train.recipe import load, with_sets
+    from engine.train.recipe import load, settled, with_sets
 
     changes = ["load_in_4bit=true", "dtype=float32", f"bnb_4bit_use_double_quant={double}".lower()]
-    trained = load_base(folder, with_sets(load("default"), changes), "cpu")
+    trained = load_base(folder, settled(with_sets(load("default"), changes)), "cpu")
     with torch.no_grad():
         theirs = trained.train()(input_ids=torch.tensor([PROBE])).logits
     ours = _logits(_load(folder, quantization="nf4", double_quantization=double))

@@ -20,6 +20,8 @@ from store.runs import Run
 from tests.engine.train_fixtures import ended, small_recipe, wait
 from workbench.cli import main
 
+pytestmark = pytest.mark.long
+
 ROWS, BATCH, SPOILT = 100, 4, 15
 COMMON = (
     "test_size=0",

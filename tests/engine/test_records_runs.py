@@ -32,6 +32,8 @@ from store.workspace import Workspace
 from tests.engine.train_fixtures import ended, small_data, small_recipe, wait
 from workbench.cli import app
 
+pytestmark = pytest.mark.long
+
 SIX = ("max_steps=6", "save_steps=3", "eval_steps=2", "probe_tokens=4", "load_in_4bit=false")
 
 

@@ -32,6 +32,8 @@ from store.runs import Run
 from tests.engine.test_train_methods import again, rows, some
 from tests.engine.train_fixtures import ended, losses, wait
 
+pytestmark = pytest.mark.long
+
 SHORT = (
     "max_steps=6",
     "save_steps=2",

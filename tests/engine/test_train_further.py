@@ -28,6 +28,8 @@ from store.workspace import Workspace
 from tests.engine.train_fixtures import ended, losses, small_data, small_recipe, wait
 from workbench.cli import app
 
+pytestmark = pytest.mark.long
+
 EIGHT = ("max_steps=8", "lr_scheduler_type=constant", "warmup_steps=0", "probe_tokens=0")
 
 

@@ -26,6 +26,8 @@ from store.runs import Run
 from tests.engine.test_train_faults import device_taken
 from tests.engine.train_fixtures import ended, losses, small_data, small_recipe, wait
 
+pytestmark = pytest.mark.long
+
 SETS = (
     "max_steps=5",
     "per_device_train_batch_size=16",

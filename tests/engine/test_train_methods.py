@@ -30,6 +30,8 @@ from store.errors import BadInput
 from store.runs import Run
 from tests.engine.train_fixtures import losses
 
+pytestmark = pytest.mark.long
+
 STEPS, SAVED = 4, 2
 SHORT = (
     f"max_steps={STEPS}",

@@ -18,6 +18,8 @@ from engine.train.scoring import Scoring
 from store.catalogue import Catalogue
 from tests.engine.train_fixtures import ended, losses, small_data, small_recipe, wait
 
+pytestmark = pytest.mark.long
+
 CAPACITY = 64
 
 

@@ -24,6 +24,8 @@ from store.workspace import Workspace
 from tests.engine.export_models import tiny_llama
 from tests.engine.train_fixtures import losses, small_data
 
+pytestmark = pytest.mark.long
+
 STEPS, SAVED = 4, 2
 SHORT = (
     f"max_steps={STEPS}",
