@@ -91,7 +91,7 @@ def _child(wanted: dict[str, str], env: dict[str, str]) -> None:
 
 def main() -> int:
     """Import everything, then fork a worker for each line of standard input."""
-    import engine.train.probes
+    import engine.train.looking
     import engine.train.schedule
     import engine.train.trainer
     import engine.train.worker  # noqa: F401

@@ -1,6 +1,6 @@
 """The beginning of a run's database as the beginning of another's, for a fork.
 
-Knows what of a run is still true of one that leaves it at a step: metrics and samples up to there.
+Knows what of a run is still true of one that leaves it at a step: metrics and answers up to there.
 Events, checkpoints and state are each run's own. Does not know why one forks.
 """
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from store.sqlite import explain
 
-_STEPPED = ("metrics", "samples")
+_STEPPED = ("metrics", "samples", "judged")
 _OWN = ("events", "checkpoints", "state", "fits")
 
 
 def copy_until(source: Path, target: Path, step: int) -> None:
-    """Write `target` with the metrics and samples of `source` up to `step`.
+    """Write `target` with the metrics and answers of `source` up to `step`.
 
     The source may be written meanwhile. The level of detail still reaches beyond `step` until its
     writer rewinds to there, as every start does.
@@ -35,7 +35,7 @@ def copy_until(source: Path, target: Path, step: int) -> None:
             new.execute("BEGIN IMMEDIATE")
             found = new.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             tables = {row[0] for row in found}
-            for table in _STEPPED:
+            for table in tables.intersection(_STEPPED):
                 new.execute(f"DELETE FROM {table} WHERE step > ?", [step])
             for table in tables.intersection(_OWN):
                 new.execute(f"DELETE FROM {table}")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from store.metrics import Series, Trace
 from store.runreader import RunReader
-from store.runrecords import Checkpoint, Event, Fit, News, RunState, Sample, Seen
+from store.runrecords import Checkpoint, Event, Fit, Judged, News, RunState, Sample, Seen
 from store.runwriter import RunWriter
 
 __all__ = [
     "Checkpoint",
     "Event",
     "Fit",
+    "Judged",
     "News",
     "RunReader",
     "RunState",

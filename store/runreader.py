@@ -22,7 +22,7 @@ from store import metrics as lod
 from store import pins
 from store.errors import BadInput
 from store.metrics import Series, Trace
-from store.runrecords import Checkpoint, Event, Fit, News, RunState, Sample, Seen
+from store.runrecords import Checkpoint, Event, Fit, Judged, News, RunState, Sample, Seen
 from store.runseries import ROWS_AT_ONCE, read_series
 from store.sqlite import error_code, explain
 
@@ -40,6 +40,10 @@ _CHECKPOINTS = (
 )
 _EVENTS = "SELECT id, created, level, kind, text, step FROM events WHERE id > ? ORDER BY id"
 _FITS = "SELECT created, kind, step, peak_bytes, seconds, detail FROM fits ORDER BY id"
+_JUDGED = (
+    "SELECT place, verdict, text, tokens, stop FROM judged "
+    "WHERE suite = ? AND model = ? AND step = ? ORDER BY place"
+)
 _STATE = (
     "SELECT status, step, total_steps, reason, pid, process_started, heartbeat, started, "
     "finished FROM state"
@@ -171,6 +175,10 @@ class RunReader:
     def samples(self, after_id: int = 0) -> list[Sample]:
         """Answers to probes in order, those after `after_id` only."""
         return [Sample(*row) for row in self._rows(_SAMPLES, after_id)]
+
+    def judged(self, suite: str, model: str, step: int) -> list[Judged]:
+        """Answers of `base` or `adapter` to a check suite; none where it was not asked then."""
+        return [Judged(*row) for row in self._rows(_JUDGED, suite, model, step)]
 
     def checkpoints(self) -> list[Checkpoint]:
         """Checkpoints that are whole, in order of steps."""

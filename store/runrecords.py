@@ -26,6 +26,21 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """An answer to a prompt of a check suite, and what it came to: pass, fail or error.
+
+    Attributes:
+        place: of the prompt in its suite, from 0.
+    """
+
+    place: int
+    verdict: str
+    text: str
+    tokens: int
+    stop: str
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A complete checkpoint; `path` is absolute, also after the run's folder was moved.
 

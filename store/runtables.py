@@ -89,3 +89,21 @@ def _fits(db: Database) -> None:
             detail TEXT NOT NULL CHECK (json_valid(detail))
         ) STRICT""",
     )
+
+
+@RUN(name="003-judged")
+def _judged(db: Database) -> None:
+    statements(
+        db,
+        """CREATE TABLE judged (
+            step INTEGER NOT NULL,
+            suite TEXT NOT NULL,
+            model TEXT NOT NULL CHECK (model IN ('base', 'adapter')),
+            place INTEGER NOT NULL,    -- of the prompt in its suite
+            verdict TEXT NOT NULL CHECK (verdict IN ('pass', 'fail', 'error')),
+            text TEXT NOT NULL,
+            tokens INTEGER NOT NULL,
+            stop TEXT NOT NULL,
+            PRIMARY KEY (step, suite, model, place)
+        ) STRICT, WITHOUT ROWID""",
+    )

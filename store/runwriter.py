@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,7 @@ from store import metrics as lod
 from store.errors import NoSpace, WorkbenchError
 from store.identity import start_of
 from store.migrations import migrate_run
+from store.runrecords import Judged
 from store.sqlite import Database, connect, explain, explain_or_none, storable, write
 from store.writerlock import WriterLock
 
@@ -161,6 +162,13 @@ class RunWriter:
         row = (int(step), storable(prompt), storable(model), storable(text), int(tokens), stop)
         self._commit(_Step(((sql, [(*row, time.time())]),)))
 
+    def judged(self, step: int, suite: str, model: str, answers: Iterable[Judged]) -> None:
+        """Record the answers of `base` or `adapter` to a check suite at `step`."""
+        sql = "INSERT OR REPLACE INTO judged VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        key = (int(step), storable(suite), model)
+        rows = [(*key, a.place, a.verdict, storable(a.text), a.tokens, a.stop) for a in answers]
+        self._commit(_Step(((sql, rows),)))
+
     def checkpoint(
         self,
         step: int,
@@ -248,7 +256,7 @@ class RunWriter:
             if not self.flush():
                 raise NoSpace(f"{self.trouble}", "Make room on that disk, then resume again.")
             with write(self.db) as db:
-                for table in ("metrics", "samples", "checkpoints"):
+                for table in ("metrics", "samples", "judged", "checkpoints"):
                     db.execute(f"DELETE FROM {table} WHERE step > ?", [step])
                 db.execute(_REOPEN)
                 db.execute("UPDATE state SET step = ?, heartbeat = ?", [step, time.time()])

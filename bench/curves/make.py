@@ -31,10 +31,11 @@ from bench.curves.plan import BATCH, EVERY, RATE, Planned, runs
 from engine.data.rows import parse_row
 from engine.render import Renderer
 from engine.train import trainer as parts
+from engine.train.asking import Asked
 from engine.train.batches import EpochSampler
 from engine.train.control import Control
 from engine.train.examples import IGNORED, Example, encode
-from engine.train.probes import Prober
+from engine.train.looking import Looking
 from engine.train.recipe import as_dict, from_dict
 from engine.train.recording import Recorder
 from engine.train.schedule import Schedule
@@ -203,7 +204,7 @@ def _train(
         eval_batches=held_out,
         recorder=recorder,
         control=control,
-        prober=Prober(renderer, [], 0),
+        looking=Looking(renderer, Asked(), recorder, None, untrained=True),
         schedule=schedule,
     )
     built.args.eval_on_start = True

@@ -17,6 +17,7 @@ from typing import Any
 import assets
 from engine.checks import kinds, patterns
 from engine.checks.kinds import Check
+from engine.data.rows import Turn
 from store.errors import BadInput, NotFound
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -35,6 +36,12 @@ class Prompt:
     system: str | None = None
     expect: str | None = None
 
+    @property
+    def turns(self) -> list[Turn]:
+        """The conversation that is to be continued."""
+        system = [Turn("system", self.system)] if self.system else []
+        return [*system, Turn("user", self.text)]
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -47,19 +54,33 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A whole suite. `sha256` covers the file and every file of prompts it names."""
+    """A whole suite.
+
+    Attributes:
+        sha256: covers the file and every file of prompts it names, which are `files`.
+    """
 
     name: str
     description: str
     max_tokens: int
     groups: tuple[Group, ...]
     sha256: str
-    path: Path
+    files: tuple[Path, ...]
+
+    @property
+    def path(self) -> Path:
+        """The suite's own file."""
+        return self.files[0]
 
     @property
     def size(self) -> int:
         """How many prompts it has."""
         return sum(len(group.prompts) for group in self.groups)
+
+    @property
+    def asked(self) -> list[tuple[Group, Prompt]]:
+        """Every prompt with its group, in order."""
+        return [(group, prompt) for group in self.groups for prompt in group.prompts]
 
 
 def names() -> list[str]:
@@ -91,6 +112,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._hash = hashlib.sha256()
+        self._files: list[Path] = []
         text = self._read(path).decode("utf-8", "replace")
         self._lines = text.splitlines()
         try:
@@ -125,7 +147,7 @@ class _Reader:
             max_tokens=tokens,
             groups=read,
             sha256=self._hash.hexdigest(),
-            path=self._path,
+            files=tuple(self._files),
         )
 
     def _group(self, group: Mapping[str, Any], index: int) -> Group:
@@ -248,6 +270,7 @@ class _Reader:
         if path.stat().st_size > MAX_BYTES:
             raise BadInput(f"{path}: more than {MAX_BYTES:,} bytes", "Split the suite.")
         data = path.read_bytes()
+        self._files.append(path)
         self._hash.update(len(data).to_bytes(8, "big") + data)
         return data
 

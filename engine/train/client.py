@@ -21,7 +21,7 @@ from engine.records import origin
 from engine.records.tracking import refuse_missing
 from engine.render import Renderer
 from engine.train import spec as specs
-from engine.train import turn
+from engine.train import suites, turn
 from engine.train.choosing import choose, readable, refuse
 from engine.train.extending import extend
 from engine.train.forking import fork, intact, on_top, take_along
@@ -98,6 +98,7 @@ def start(
     recipe = on_top(cat, base, recipe)
     refuse(recipe, describe(base.base), this_machine())
     refuse_missing(recipe.report_to)
+    checked = suites.load(recipe)
     folder = grow(cat.workspace, base.base, recipe.add_tokens)
     described = describe(folder)
     renderer = Renderer.load(folder)
@@ -149,6 +150,7 @@ def start(
             start=take_along(base.adapter, run_dir) if base.adapter else None,
         ),
     )
+    suites.keep(checked, run_dir)
     origin.write(run_dir, origin.here(data=file, base=folder, asked=as_dict(asked)))
     return launch(cat, run.id, resolved.threads)
 

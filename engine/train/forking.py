@@ -19,7 +19,7 @@ from engine.models import refs
 from engine.models.hashes import known_weights_sha256
 from engine.records import origin
 from engine.records.tracking import refuse_missing
-from engine.train import checkpoints
+from engine.train import checkpoints, suites
 from engine.train import spec as specs
 from engine.train.launching import found_again, launch
 from engine.train.recipe import AUTO, Recipe, as_dict, with_sets
@@ -66,6 +66,7 @@ def fork(
     recipe = forked_recipe(spec.settings, sets, step)
     same_base(cat, spec)
     refuse_missing(recipe.report_to)
+    checked = suites.load(recipe, parent_dir)
     changed = _changed(spec.settings, recipe)
     run = runs.create(
         cat,
@@ -105,6 +106,7 @@ def fork(
             choices=(),
         ),
     )
+    suites.keep(checked, run_dir)
     origin.write(run_dir, origin.here(base=Path(spec.base)))
     return launch(cat, run.id, recipe.threads)
 

@@ -58,7 +58,9 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         if self._control.heartbeat_due():
             self._recorder.writer.heartbeat()
         ending = self._control.ending is not None
-        control.should_evaluate = self.wants_evaluation(step) or self.wants_probes(step)
+        control.should_evaluate = (
+            self.wants_evaluation(step) or self.wants_probes(step) or self.wants_suites(step)
+        )
         control.should_save = last or ending or self._control.checkpoint or self._wants_save(step)
         control.should_training_stop = last or ending
         if last:
@@ -98,6 +100,11 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         if every == 0:
             return self.wants_evaluation(step)
         return self._over(step) or step % every == 0
+
+    def wants_suites(self, step: int) -> bool:
+        """Whether check suites are due: with every evaluation and every regular checkpoint."""
+        checked = bool(self._recipe.suites or self._recipe.retention_suite)
+        return checked and (self.wants_evaluation(step) or self._wants_save(step))
 
     def _over(self, step: int) -> bool:
         return step == self._total or (self.reason is not None and step > 0)

@@ -38,8 +38,8 @@ from engine.train.loading import (
     lora,
     ready,
 )
+from engine.train.looking import Looking
 from engine.train.optimizing import Optimizing
-from engine.train.probes import Prober
 from engine.train.recipe import PREFERENCE, Recipe
 from engine.train.recording import Recorder
 from engine.train.saving import Saving
@@ -89,7 +89,7 @@ class TrainingParts:
     eval_batches: list[Batch]
     recorder: Recorder
     control: Control
-    prober: Prober
+    looking: Looking
     schedule: Schedule
     ranks: Ranks | None = None
 

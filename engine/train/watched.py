@@ -28,14 +28,17 @@ class Watched:
         return self.ours.loader
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """The held-out rows, then the sample answers, as far as they are due."""
+        """The held-out rows, the sample answers and the suites, as far as they are due."""
         parts, step = self.ours, self.state.global_step
         values: dict[str, float] = {}
         if parts.eval_batches and parts.schedule.wants_evaluation(step):
             values = self._measure(parts.eval_batches)
             parts.recorder.evaluation(step, values)
-        if parts.prober and parts.schedule.wants_probes(step):
-            self._sample(step)
+        looking = parts.looking
+        if looking.has_probes and parts.schedule.wants_probes(step):
+            looking.sample(self.model, step)
+        if looking.has_suites and parts.schedule.wants_suites(step):
+            looking.check(self.model, step)
         parts.schedule.evaluated(step, self.control)
         # Else the end of an epoch, or of the run, would do it all once more.
         self.control.should_evaluate = False
@@ -55,11 +58,3 @@ class Watched:
         """The sum over all processes that share the held-out batches."""
         ranks = self.ours.ranks
         return sums if ranks is None or ranks.takes_all else ranks.summed(sums)
-
-    def _sample(self, step: int) -> None:
-        parts = self.ours
-        for label in ("base", "adapter") if step == 0 else ("adapter",):
-            for answer in parts.prober.answers(self.model, base=label == "base"):
-                parts.recorder.writer.sample(
-                    step, answer.prompt, label, answer.text, answer.tokens, answer.stop
-                )

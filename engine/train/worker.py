@@ -22,6 +22,7 @@ from engine.models.hashes import known_weights_sha256
 from engine.render import Renderer
 from engine.train import checkpoints, reserve
 from engine.train import spec as specs
+from engine.train.asking import asked
 from engine.train.control import Control, StopRequested
 from engine.train.devices import launcher
 from engine.train.failures import explain
@@ -216,7 +217,8 @@ def _set_up(
             "this run was made for a GPU, and torch sees none",
             "Check the driver, or start a new run, which goes to the CPU.",
         )
-    from engine.train import probes, trainer
+    from engine.train import trainer
+    from engine.train.looking import Looking
     from engine.train.schedule import Schedule
 
     pad = renderer.pad_id or 0
@@ -232,7 +234,6 @@ def _set_up(
     schedule = Schedule(recipe, recorder, control, spec.patience_from)
     if ranks is not None:
         schedule = ranks.schedule(recipe, recorder, control, spec.patience_from)
-    prompts = probes.choose(recipe.probes, rows.held, rows.train)
     built.add_callback(schedule)
     built.ours = trainer.TrainingParts(
         recipe=recipe,
@@ -241,7 +242,13 @@ def _set_up(
         eval_batches=held_out,
         recorder=recorder,
         control=control,
-        prober=probes.Prober(renderer, prompts, recipe.probe_tokens),
+        looking=Looking(
+            renderer,
+            asked(recipe, rows, recorder.run_dir),
+            recorder,
+            control if ranks is None else None,
+            untrained=spec.start is None,
+        ),
         schedule=schedule,
         ranks=ranks,
     )

@@ -11,7 +11,7 @@ from workbench.commands.chat import Models
 from workbench.output import JsonOption, WorkspaceOption, emit, table
 
 if TYPE_CHECKING:
-    from engine.checks.run import Count, ModelResult
+    from engine.checks.judging import Count, ModelResult
 
 
 def check(

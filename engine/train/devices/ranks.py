@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -28,7 +28,7 @@ from engine.train.devices.sharded import WholeState, gather, scatter
 from engine.train.devices.sharing import Sharing
 from engine.train.recipe import PREFERENCE, Recipe
 from engine.train.schedule import Schedule
-from store.rundb import RunWriter
+from store.rundb import Judged, RunWriter
 
 _T = TypeVar("_T")
 _PATIENCE = datetime.timedelta(days=7)
@@ -165,6 +165,8 @@ class Silent(RunWriter):
     def sample(
         self, step: int, prompt: str, model: str, text: str, tokens: int, stop: str
     ) -> None: ...
+
+    def judged(self, step: int, suite: str, model: str, answers: Iterable[Judged]) -> None: ...
 
     def checkpoint(
         self,

@@ -10,6 +10,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from engine.train.recipe.describing import AUTO, RecipeField, Value
 from engine.train.recipe.fields import (
@@ -227,15 +228,38 @@ def _pattern(key: str, name: str, number: float, *, whole: bool) -> None:
         )
 
 
+def suite_label(entry: str) -> str:
+    """The name by which metrics and `suite:NAME` know a suite that a recipe names."""
+    return Path(entry).stem
+
+
+def suite_names(recipe: Recipe) -> dict[str, str]:
+    """The recipe's suites, each label with what the recipe calls it, the retention suite last.
+
+    Raises:
+        BadInput: two suites would have one label.
+    """
+    found: dict[str, str] = {}
+    for entry in [*recipe.suites, *filter(None, [recipe.retention_suite])]:
+        name = suite_label(entry)
+        if found.setdefault(name, entry) != entry:
+            raise BadInput(
+                f"suites: {entry!r} and {found[name]!r} are both called {name!r}",
+                "Rename one of the files: the metrics are named after them.",
+            )
+    return found
+
+
 def _suites(recipe: Recipe) -> None:
-    known = [*recipe.suites, *filter(None, [recipe.retention_suite])]
+    known = suite_names(recipe)
     for key, metric in (
         ("patience_metric", recipe.patience_metric if recipe.patience else "eval_loss"),
         ("keep_best", recipe.keep_best),
     ):
         kind, _, name = metric.partition(":")
         if kind == "suite" and name not in known:
+            listed = f"There are {', '.join(known)}. " if known else ""
             raise BadInput(
                 f"{key}={metric}: suites does not name {name!r}, so it is never measured",
-                f"Add it: suites={','.join([*recipe.suites, name])}, or use eval_loss.",
+                f"{listed}Add it: suites={','.join([*recipe.suites, name])}, or use eval_loss.",
             )

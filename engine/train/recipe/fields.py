@@ -367,7 +367,9 @@ class Recipe:
         group="Watching",
     )
     suites: tuple[str, ...] = setting(
-        (), "Check suites run at every evaluation: names, or files.", group="Watching"
+        (),
+        "Check suites run at every evaluation and checkpoint: names, or files.",
+        group="Watching",
     )
     retention_suite: str = setting(
         "",

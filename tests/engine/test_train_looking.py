@@ -1,0 +1,113 @@
+"""Suites and probes while a run learns: measured, kept, warned of, and without a trace in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.train import client
+from engine.train.recipe import load, with_sets
+from store.catalogue import Catalogue
+from store.errors import BadInput, NotFound
+from store.workspace import Workspace
+from tests.engine.train_fixtures import EXACT, ended, losses, small_data, small_recipe, wait
+
+WORLD = ("mirror", "crow")
+SUITE = """
+max_tokens = 8
+[[group]]
+name = "forgets"
+prompts = ["What is rain?", "Name a colour."]
+[[group.check]]
+kind = "not_contains"
+values = ["mirror", "crow"]
+[[group]]
+name = "says something"
+prompts = ["Hi"]
+[[group.check]]
+kind = "regex"
+value = "."
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Catalogue, Path]]:
+    folder = tmp_path_factory.mktemp("looking")
+    (folder / "gone.toml").write_text(SUITE)
+    with Catalogue.open(Workspace(folder / "workspace")) as cat:
+        yield cat, small_data(folder)
+
+
+@pytest.mark.long
+def test_suites_are_measured_at_evaluations_and_checkpoints_and_change_nothing(
+    shop: tuple[Catalogue, Path],
+) -> None:
+    cat, data = shop
+    suite = data.parent / "gone.toml"
+    fast = ["learning_rate=0.01", "save_total_limit=1"]
+    plain = client.start(cat, data, "starter", small_recipe(*fast))
+    sets = [f"suites={suite}", "keep_best=suite:gone"]
+    watched = client.start(cat, data, "starter", small_recipe(*fast, *sets))
+    plain, watched = (wait(cat, run.id, ended) for run in (plain, watched))
+    assert losses(cat, watched.id) == losses(cat, plain.id)
+    # The run keeps the suite as it was.
+    suite.write_text("changed")
+    kept = cat.workspace.run_dir(watched.id) / "suites" / "gone" / "gone.toml"
+    assert kept.read_text() == SUITE
+    with client.reader(cat, watched.id) as run_db:
+        rates = run_db.exact("suite/gone/forgets")
+        assert [step for step, _ in rates] == [0, 4, 6, 8, 12]
+        assert rates[0][1] == 0.0
+        base, last = run_db.judged("gone", "base", 0), run_db.judged("gone", "adapter", 12)
+        assert [a.verdict for a in base] == ["fail", "fail", "pass"]
+        forgot = [not any(word in a.text for word in WORLD) for a in last[:2]]
+        assert [a.verdict == "pass" for a in last[:2]] == forgot
+        assert rates[-1][1] == sum(forgot) / 2 > 0
+        for name in ("probe/same_opening", "probe/unended"):
+            steps = [step for step, _ in run_db.exact(name)]
+            assert steps == [0, 4, 6, 8, 12], name
+        # The best by the suite is kept, the earliest of equals, and the newest.
+        top = max((rate, -step) for step, rate in rates if step in (4, 8, 12))
+        assert {c.step for c in run_db.checkpoints()} == {-top[1], 12}
+
+
+def test_patience_on_a_suite_ends_the_run(shop: tuple[Catalogue, Path]) -> None:
+    cat, data = shop
+    suite = data.parent / "never.toml"
+    suite.write_text(SUITE.replace("not_contains", "contains").replace("mirror", "never"))
+    sets = [f"suites={suite}", "patience=2", "patience_metric=suite:never", "eval_steps=2"]
+    run = wait(cat, client.start(cat, data, "starter", small_recipe(*sets)).id, ended)
+    assert run.status == "finished"
+    assert run.reason is not None
+    assert "2 evaluations without a better suite:never than 0.75 at step 0" in run.reason
+    assert run.step == 4
+
+
+@pytest.mark.long
+def test_a_retention_that_falls_is_an_event(shop: tuple[Catalogue, Path]) -> None:
+    cat, data = shop
+    sets = ["retention_suite=retention", "learning_rate=0.05", "max_steps=6", "eval_steps=6"]
+    sets += ["probe_tokens=0", "warmup_steps=0", "save_steps=6"]
+    run = wait(cat, client.start(cat, data, "starter", small_recipe(*sets)).id, ended)
+    with client.reader(cat, run.id) as run_db:
+        told = [e.text for e in run_db.events() if e.kind == "warning" and e.step == 6]
+        assert run_db.judged("retention", "base", 0)
+    assert any("retention falls:" in text and "were lost" in text for text in told), told
+
+
+@pytest.mark.parametrize(
+    ("sets", "error", "said"),
+    [
+        (["suites=nowhere.toml"], NotFound, "nowhere.toml"),
+        (["suites=a/x.toml,b/x.toml"], BadInput, "both called 'x'"),
+        (["suites=habit", "keep_best=suite:other"], BadInput, "never measured"),
+    ],
+)
+def test_suites_that_cannot_be_asked_are_refused_before_anything_starts(
+    shop: tuple[Catalogue, Path], sets: list[str], error: type[Exception], said: str
+) -> None:
+    cat, data = shop
+    with pytest.raises(error, match=said):
+        client.start(cat, data, "starter", with_sets(load("habit-starter"), [*EXACT, *sets]))
