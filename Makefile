@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM = false
 
 .PHONY: run test test-long check bench demo starter lock clean
@@ -31,7 +30,7 @@ demo: $(STAMP)  ## story 5 from start to end, without a screen
 	$(BIN)/workbench demo
 
 starter: $(STAMP)  ## train the shipped model again from scratch
-	$(BIN)/python -m engine.starter.build
+	OMP_NUM_THREADS=2 $(BIN)/python -m engine.starter.build
 
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Workbench needs Python 3.11 or newer: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
