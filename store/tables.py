@@ -356,3 +356,17 @@ def _queue(db: Database) -> None:
         "ALTER TABLE runs ADD COLUMN method TEXT NOT NULL DEFAULT 'sft'",
         "ALTER TABLE runs ADD COLUMN forked_step INTEGER",  # of the parent
     )
+
+
+@CATALOGUE(name="008-answers")
+def _answers(db: Database) -> None:
+    statements(
+        db,
+        """CREATE TABLE answers (
+            key TEXT PRIMARY KEY,      -- of model, prompt and sampling: see engine.checks.asking
+            text TEXT NOT NULL,
+            tokens INTEGER NOT NULL,
+            stop TEXT NOT NULL,
+            created REAL NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+    )

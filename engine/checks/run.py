@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from engine.chat.client import ChatSession, Sampling, answer
-from engine.chat.protocol import Done, Failed
+from engine.chat.client import Sampling
+from engine.chat.protocol import Failed
+from engine.checks.asking import ask
 from engine.checks.judging import ModelResult, by_group, counted, judged
 from engine.checks.kinds import Answer
 from engine.checks.suite import Suite
 from store import checks as records
+from store.answers import Known
 from store.catalogue import Catalogue
-from store.errors import WorkbenchError
 
 
 def run(
@@ -31,24 +32,11 @@ def run(
     Raises:
         WorkbenchError: a model cannot be asked at all, in the words of its first error.
     """
-    asked = suite.asked
-    total = len(asked) * len(refs)
-    with ChatSession.open(cat, refs, keep=False) as session:
-        answers = answer(
-            session,
-            [prompt.turns for _, prompt in asked],
-            Sampling(max_tokens=suite.max_tokens),
-            on_done=None if on_progress is None else lambda done: on_progress(done, total),
-        )
-        resolved = [model.ref for model in session.models]
-    columns = list(zip(*answers, strict=True))
-    for name, column in zip(refs, columns, strict=True):
-        if all(isinstance(event, Failed) for event in column):
-            first = next(event for event in column if isinstance(event, Failed))
-            raise WorkbenchError(f"{name}: {first.message}", first.hint)
-    judgements = judged(suite, [[_told(event) for event in column] for column in columns])
+    conversations = [prompt.turns for _, prompt in suite.asked]
+    columns = ask(cat, refs, conversations, Sampling(max_tokens=suite.max_tokens), on_progress)
+    told = [[_told(answer) for answer in column] for _, column in columns]
     results = []
-    for name, ref, items in zip(refs, resolved, judgements, strict=True):
+    for name, (ref, _), items in zip(refs, columns, judged(suite, told), strict=True):
         results.append(
             ModelResult(name, ref, counted(suite.name, items), by_group(suite, items), items)
         )
@@ -56,8 +44,8 @@ def run(
     return results
 
 
-def _told(event: Done | Failed) -> Answer | str:
-    return Answer(event.text, event.stop) if isinstance(event, Done) else event.message
+def _told(answer: Known | Failed) -> Answer | str:
+    return answer.message if isinstance(answer, Failed) else Answer(answer.text, answer.stop)
 
 
 def _record(cat: Catalogue, suite: Suite, result: ModelResult) -> None:

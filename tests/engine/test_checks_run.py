@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import assets
+from engine.chat.client import ChatSession
 from engine.checks import suite
 from engine.checks.run import run
 from store import checks as records
@@ -43,7 +44,9 @@ kind = "stops"
 """
 
 
-def test_outcomes_are_counted_apart_and_kept(cat: Catalogue, tmp_path: Path) -> None:
+def test_outcomes_are_counted_apart_and_kept(
+    cat: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "small.toml"
     path.write_text(SUITE.replace("LONG", "word " * 2000))
     adapter = make_adapter(assets.path("starter"), tmp_path / "a", scale=0.3)
@@ -51,7 +54,7 @@ def test_outcomes_are_counted_apart_and_kept(cat: Catalogue, tmp_path: Path) -> 
     heard: list[tuple[int, int]] = []
     read = suite.load(str(path))
     results = run(cat, read, ["starter", ref], lambda *at: heard.append(at))
-    assert heard[-1] == (12, 12)
+    assert heard[-1] == (10, 10)  # One prompt is in two groups and asked once.
     assert [(r.model, r.ref) for r in results] == [("starter", "starter"), (ref, f"{ref}@4")]
     base = results[0]
     says, never, hangs, long = base.groups
@@ -68,6 +71,20 @@ def test_outcomes_are_counted_apart_and_kept(cat: Catalogue, tmp_path: Path) -> 
     assert [(k.model, k.passed, k.errors) for k in kept] == [(f"{ref}@4", 3, 2), ("starter", 3, 2)]
     assert kept[0].suite_sha256 == read.sha256
     assert len(kept[0].items) == 6
+
+    # What was answered is not asked again, and a model that is not needed is not loaded.
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    path.write_text(path.read_text().replace("word " * 2000, "Name a colour."))
+    with monkeypatch.context() as patch:
+        patch.setattr(ChatSession, "open", refuse)
+        again = run(cat, suite.load(str(path)), ["starter", ref])
+    assert [item.answer for item in again[0].items[:4]] == [i.answer for i in base.items[:4]]
+    other = make_adapter(assets.path("starter"), tmp_path / "b", scale=0.4)
+    with monkeypatch.context() as patch, pytest.raises(AssertionError, match="was loaded"):
+        patch.setattr(ChatSession, "open", refuse)
+        run(cat, suite.load(str(path)), [add_run(cat, "starter", {4: other})])
 
 
 def test_a_model_that_answers_nothing_is_an_error(cat: Catalogue, tmp_path: Path) -> None:

@@ -1,0 +1,156 @@
+"""Asking models many things at once, and nothing twice.
+
+An answer is known again by what decides it: the weights, how they are held, template and
+tokenizer, the conversation, the sampling, and the versions of the libraries that compute it. Knows
+sessions and the store of answers. Does not judge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from engine.chat.client import ChatSession, Sampling, launches
+from engine.chat.link import Launch
+from engine.chat.protocol import MAX_ROWS, AskRow, Done, Failed
+from engine.data.rows import Turn
+from engine.machine.facts import this_machine, versions
+from engine.models.folder import file_sha256
+from engine.models.hashes import known_weights_sha256
+from engine.models.refs import Model, resolve
+from store import answers
+from store.answers import Known
+from store.catalogue import Catalogue
+from store.errors import WorkbenchError
+from store.workspace import Workspace
+
+_KEPT_AFTER = 64
+"""Answers that a kill can cost at most."""
+_BESIDE = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+_ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
+_HOLDS = ("quantization", "double_quantization", "dtype", "context", "exact")
+
+
+def ask(
+    cat: Catalogue,
+    refs: Sequence[str],
+    conversations: Sequence[Sequence[Turn]],
+    sampling: Sampling,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[tuple[str, list[Known | Failed]]]:
+    """Every conversation by every model, in as few batches as memory allows.
+
+    What was answered before, here or for another suite, is not asked again: where nothing is new,
+    no model is loaded. Answers are kept as they come.
+
+    Args:
+        on_progress: hears (answers so far, answers in all).
+    Returns:
+        per model its resolved reference and, per conversation, the answer or what went wrong.
+    Raises:
+        WorkbenchError: a model cannot be asked at all, in the words of its first error.
+    """
+    models = [resolve(cat, ref) for ref in refs]
+    held = [
+        _identity(cat.workspace, model, launch)
+        for model, launch in zip(models, launches(cat.workspace, models), strict=True)
+    ]
+    keys = [[_key(one, turns, sampling) for turns in conversations] for one in held]
+    every = {key for column in keys for key in column}
+    told: dict[str, Known | Failed] = {**answers.find(cat, every)}
+    missing = {
+        key: (model, turns)
+        for model, column in zip(models, keys, strict=True)
+        for key, turns in zip(column, conversations, strict=True)
+        if key not in told
+    }
+    if on_progress is not None:
+        on_progress(len(told), len(every))
+    if missing:
+        told |= _asked(cat, refs, missing, sampling, on_progress, len(every))
+    columns = [[told[key] for key in column] for column in keys]
+    for model, column in zip(models, columns, strict=True):
+        first = column[0] if column else None
+        if isinstance(first, Failed) and all(isinstance(answer, Failed) for answer in column):
+            raise WorkbenchError(f"{model.ref}: {first.message}", first.hint)
+    return [(model.ref, column) for model, column in zip(models, columns, strict=True)]
+
+
+def _asked(
+    cat: Catalogue,
+    refs: Sequence[str],
+    missing: Mapping[str, tuple[Model, Sequence[Turn]]],
+    sampling: Sampling,
+    on_progress: Callable[[int, int], None] | None,
+    total: int,
+) -> dict[str, Known | Failed]:
+    """Ask what is missing. Neighbours in a batch do not change an answer, so any order will do."""
+    found: dict[str, Known | Failed] = {}
+    fresh: dict[str, Known] = {}
+    wanted = list(missing)
+    # By prompt first, so that one batch holds the models' answers to the same prompts.
+    rows = [AskRow(i, missing[key][0].ref, tuple(missing[key][1])) for i, key in enumerate(wanted)]
+    rows.sort(key=lambda row: [(turn.role, turn.text) for turn in row.turns])
+    try:
+        with ChatSession.open(cat, refs, keep=False) as session:
+            for start in range(0, len(rows), MAX_ROWS):
+                for event in session.ask_rows(rows[start : start + MAX_ROWS], sampling):
+                    if isinstance(event, Failed) and event.column is not None:
+                        found[wanted[event.column]] = event
+                    elif isinstance(event, Done):
+                        given = Known(event.text, event.tokens, event.stop)
+                        found[wanted[event.column]] = given
+                        if event.stop != "stopped":
+                            fresh[wanted[event.column]] = given
+                    else:
+                        continue
+                    if on_progress is not None:
+                        on_progress(total - len(wanted) + len(found), total)
+                    if len(fresh) >= _KEPT_AFTER:
+                        answers.keep(cat, fresh)
+                        fresh = {}
+    finally:
+        if fresh:
+            answers.keep(cat, fresh)
+    return found
+
+
+def _identity(workspace: Workspace, model: Model, launch: Launch) -> str:
+    """What decides a model's answers, as a hash."""
+    facts: dict[str, object] = {
+        "holds": {name: launch.spec[name] for name in _HOLDS if name in launch.spec},
+        "versions": versions(),
+        "device": this_machine().device,
+    }
+    if model.gguf is not None:
+        found = model.gguf.stat()
+        facts["file"] = [str(model.gguf.resolve()), found.st_size, found.st_mtime_ns, found.st_ino]
+    else:
+        assert model.base is not None
+        facts["weights"] = known_weights_sha256(workspace, model.base)
+        facts["beside"] = _hashes(model.base, _BESIDE)
+    if model.adapter is not None:
+        facts["adapter"] = _hashes(model.adapter, _ADAPTER)
+    return _sha256(facts)
+
+
+def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    files = {name: folder / name for name in names}
+    return {name: file_sha256(file) for name, file in files.items() if file.is_file()}
+
+
+def _key(identity: str, turns: Sequence[Turn], sampling: Sampling) -> str:
+    return _sha256([identity, [(turn.role, turn.text) for turn in turns], asdict(sampling)])
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
