@@ -370,3 +370,46 @@ def _answers(db: Database) -> None:
             created REAL NOT NULL
         ) STRICT, WITHOUT ROWID""",
     )
+
+
+@CATALOGUE(name="009-votes")
+def _votes(db: Database) -> None:
+    statements(
+        db,
+        """CREATE TABLE reviews (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            name TEXT NOT NULL,
+            models TEXT NOT NULL CHECK (json_valid(models)),
+            settings TEXT NOT NULL CHECK (json_valid(settings)),
+            created REAL NOT NULL
+        ) STRICT""",
+        """CREATE TABLE vote_items (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            review_id INTEGER REFERENCES reviews(id) ON DELETE CASCADE,
+            chat_id INTEGER REFERENCES chats(id) ON DELETE SET NULL,
+            turns TEXT NOT NULL CHECK (json_valid(turns)),
+            answers TEXT NOT NULL CHECK (json_valid(answers)),   -- in the order shown
+            sampling TEXT NOT NULL CHECK (json_valid(sampling)),
+            created REAL NOT NULL
+        ) STRICT""",
+        "CREATE INDEX vote_items_by_review ON vote_items(review_id, id)",
+        "CREATE INDEX vote_items_by_chat ON vote_items(chat_id, id)",
+        """CREATE TABLE votes (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            item_id INTEGER NOT NULL REFERENCES vote_items(id) ON DELETE CASCADE,
+            verdict TEXT NOT NULL CHECK (verdict IN
+                ('better', 'tie', 'bad', 'void', 'withdrawn')),
+            best INTEGER,              -- the place of the better answer
+            blind INTEGER NOT NULL CHECK (blind IN (0, 1)),
+            note TEXT NOT NULL,
+            created REAL NOT NULL,
+            CHECK ((verdict = 'better') = (best IS NOT NULL))
+        ) STRICT""",
+        "CREATE INDEX votes_by_item ON votes(item_id, id)",
+        """CREATE TABLE vote_rows (
+            path TEXT NOT NULL,        -- of the dataset in which a vote became a row
+            vote_id INTEGER NOT NULL REFERENCES votes(id) ON DELETE CASCADE,
+            created REAL NOT NULL,
+            PRIMARY KEY (path, vote_id)
+        ) STRICT, WITHOUT ROWID""",
+    )
