@@ -48,6 +48,8 @@ def test_migrations_are_recorded_once(workspace: Workspace) -> None:
         "005-edit-steps",
         "006-findings",
         "007-queue-and-forks",
+        "008-answers",
+        "009-votes",
     ]
 
 
