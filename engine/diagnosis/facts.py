@@ -40,6 +40,7 @@ class Facts:
         trained_tokens, tokens: of one pass, with loss and in all.
         checkpoints: (step, held-out loss) of those that are kept, the loss None if not measured.
         rows_at: the lines of the rows of a step, by step.
+        doubts: (step, words) of what the run itself found wrong with its answers, and still does.
     """
 
     learning_rate: float | None = None
@@ -63,6 +64,7 @@ class Facts:
     ended: bool = False
     checkpoints: tuple[tuple[int, float | None], ...] = ()
     rows_at: Callable[[int], Sequence[int]] | None = None
+    doubts: tuple[tuple[int, str], ...] = ()
 
     @property
     def suited_rates(self) -> tuple[float, float]:

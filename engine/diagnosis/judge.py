@@ -11,8 +11,8 @@ from engine.diagnosis.curves import Curves
 from engine.diagnosis.facts import Facts
 from engine.diagnosis.preset import Preset
 from engine.diagnosis.preset import judge as judge_by
+from engine.diagnosis.rules import answers, broken, heldout, rates, spikes, trends
 from engine.diagnosis.rules import before as early
-from engine.diagnosis.rules import broken, heldout, rates, spikes, trends
 from engine.diagnosis.verdict import Verdict, ordered
 from engine.diagnosis.view import View
 
@@ -65,6 +65,7 @@ RULES = {
     "few-rows": "The examples are few.",
     "many-passes": "Many passes over the rows.",
     "spike": "Single steps stand out, with the rows of their batch.",
+    "answers": "Sample answers or check suites are worse than the base's.",
     "plateau": "The loss stands still although the rate would let it move.",
     "underfit": "The loss is still falling at the end.",
     "falling": "The loss is still falling.",
@@ -135,7 +136,7 @@ def diagnose(
             found.append(verdict)
     told = {verdict.rule for verdict in found if verdict.known}
     silent = {rule for cause in told for rule in _SILENCED.get(cause, ())}
-    kept = [verdict for verdict in found if verdict.rule not in silent]
+    kept = [verdict for verdict in found if verdict.rule not in silent] + answers.doubts(known)
     if not any(v.alarm and v.rule not in ("few-rows", "no-held-out") for v in kept):
         fine = trends.healthy(view)
         kept += [fine] if fine is not None else []

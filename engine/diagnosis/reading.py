@@ -21,13 +21,14 @@ from engine.diagnosis.verdict import Verdict
 from engine.models.folder import describe
 from engine.render import Renderer
 from engine.train import spec as specs
+from engine.train.doubts import standing
 from engine.train.examples import encode
 from engine.train.order import epoch_batches
 from engine.train.spec import Spec
 from engine.train.status import reader
 from store.catalogue import Catalogue
 from store.errors import WorkbenchError
-from store.runrecords import Checkpoint
+from store.runrecords import Checkpoint, Event
 from store.runs import Run
 
 _APART = ("hash", "recorded", "file")
@@ -38,14 +39,16 @@ def diagnosis(cat: Catalogue, run: Run, preset: Preset | None = None) -> list[Ve
     """What the curves of a run mean; a spike names its rows."""
     folder = cat.workspace.run_dir(run.id)
     with reader(cat, run.id) as run_db:
-        curves, saved = Curves.from_reader(run_db), run_db.checkpoints()
-    return diagnose(curves, facts_of(run, folder, saved, rows_at=StepRows(run, folder)), preset)
+        curves, saved, said = Curves.from_reader(run_db), run_db.checkpoints(), run_db.events()
+    known = facts_of(run, folder, saved, said, rows_at=StepRows(run, folder))
+    return diagnose(curves, known, preset)
 
 
 def facts_of(
     run: Run,
     folder: Path,
     checkpoints: Sequence[Checkpoint] = (),
+    events: Sequence[Event] = (),
     *,
     rows_at: Callable[[int], Sequence[int]] | None = None,
 ) -> Facts:
@@ -60,6 +63,7 @@ def facts_of(
         "ended": run.status == "finished",
         "checkpoints": tuple((saved.step, saved.eval_loss) for saved in checkpoints),
         "rows_at": rows_at,
+        "doubts": tuple((doubt.step, doubt.text) for doubt in standing(events).values()),
     }
     spec = _spec(folder)
     if spec is not None:
@@ -74,9 +78,13 @@ class StepRows:
     """The lines of the rows of an optimizer step; rendered at the first question, then kept.
 
     Nothing is known of packed batches, of preferences, and of rows that are gone.
+
+    Args:
+        most: more rows than this are not rendered, so that nothing is known of them either.
     """
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, run: Run, folder: Path, most: int | None = None) -> None:
+        self._most = most
         self._folder = folder
         self._recipe = run.recipe
         self._lines: list[int] | None = None
@@ -105,7 +113,7 @@ class StepRows:
         if self._lines is None:
             self._lines = []
             spec = _spec(self._folder)
-            if spec is None:
+            if spec is None or (self._most is not None and spec.snapshot.train_rows > self._most):
                 return self._lines
             taken = spec.snapshot
             if not Path(taken.path).is_dir():  # The workspace was moved.

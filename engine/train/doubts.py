@@ -14,12 +14,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from engine.checks.judging import Item
 from engine.checks.kinds import Answer
 from engine.checks.stats import at_least, fell
+from store.rundb import Event
+
+OPENINGS = "answers collapse to one opening"
+ENDINGS = "answers stop ending"
 
 _CHANCE = 0.01
 _WORDS = 3
 _FEW = 0.3
 """Below this share of the answers, what may be sure is still not worth a warning."""
 _SHOWN = 60
+
+
+def falls(suite: str) -> str:
+    """What a doubt about a suite begins with."""
+    return f"{suite} falls"
+
+
+def standing(events: Iterable[Event]) -> dict[str, Event]:
+    """The doubts that a run wrote down and that have not passed since, by their first words."""
+    found: dict[str, Event] = {}
+    for event in events:
+        about = event.text.partition(":")[0]
+        if event.kind == "warning" and event.step is not None:
+            found[about] = event
+        elif event.kind == "passed":
+            found.pop(about, None)
+    return found
 
 
 def opening(text: str) -> str:
@@ -60,7 +81,7 @@ def about_openings(
     if not words or not _surprises(count, len(now), before, len(base), taught.get(words, 0.0)):
         return None
     return (
-        f"answers collapse to one opening: {count} of {len(now)} begin '{words}…' "
+        f"{OPENINGS}: {count} of {len(now)} begin '{words}…' "
         f"(the base: {before} of {len(base)}; the training rows: {taught.get(words, 0.0):.0%}). "
         "Look for templates in the rows, or stop earlier."
     )
@@ -76,7 +97,7 @@ def about_endings(now: Sequence[Answer], base: Sequence[Answer], longer: float) 
     if not _surprises(count, len(now), before, len(base), longer):
         return None
     return (
-        f"answers stop ending: {count} of {len(now)} run to the limit "
+        f"{ENDINGS}: {count} of {len(now)} run to the limit "
         f"(the base: {before} of {len(base)}). Look whether the turn end of the rows is trained, "
         "and not cut by max_length."
     )
@@ -92,7 +113,7 @@ def about_retention(name: str, now: Sequence[Item], base: Sequence[Item]) -> str
         return None
     passed, before = (sum(pair[i].verdict == "pass" for pair in pairs) for i in (1, 0))
     return (
-        f"{name} falls: {passed} of {len(pairs)} pass, with the base it was {before}; "
+        f"{falls(name)}: {passed} of {len(pairs)} pass, with the base it was {before}; "
         f"{len(lost)} were lost, {won} won. The first one lost: '{lost[0].prompt[:_SHOWN]}'. "
         "Go back to an earlier checkpoint, take a lower rate, or mix in general rows."
     )

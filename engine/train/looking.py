@@ -52,7 +52,8 @@ class Looking:
             for name, suite in asked.suites.items()
         }
         self._base: dict[str, tuple[Item, ...]] = {}
-        self._said: set[str] = set()
+        with recorder.reader() as run_db:
+            self._said = set(doubts.standing(run_db.events()))
 
     @property
     def has_probes(self) -> bool:
@@ -101,9 +102,15 @@ class Looking:
             base += _answers(before)
             longest = max(longest, suite.max_tokens)
             if name == self._asked.retention:
-                self._say(step, name, doubts.about_retention(name, items, before))
+                doubt = doubts.about_retention(name, items, before)
+                self._say(step, doubts.falls(name), doubt)
         if now:
             self._doubt_form(step, now, base, longest)
+
+    def has_asked(self, step: int) -> bool:
+        """Whether every suite was asked of the adapter at a step, by what is written down."""
+        with self._recorder.reader() as run_db:
+            return all(run_db.judged(name, _ADAPTER, step) for name in self._suites)
 
     def _base_items(self, model: Any, name: str) -> tuple[Item, ...] | None:
         """How the base did: as it was written down at the start, else asked now."""
@@ -162,14 +169,15 @@ class Looking:
                 "probe/unended": doubts.unended(now),
             },
         )
-        self._say(step, "openings", doubts.about_openings(now, base, self._asked.taught))
-        self._say(step, "endings", doubts.about_endings(now, base, self._asked.longer(limit)))
+        self._say(step, doubts.OPENINGS, doubts.about_openings(now, base, self._asked.taught))
+        self._say(step, doubts.ENDINGS, doubts.about_endings(now, base, self._asked.longer(limit)))
 
     def _say(self, step: int, about: str, doubt: str | None) -> None:
-        """Warn once, until it has passed."""
-        if doubt is None:
-            self._said.discard(about)
-        elif about not in self._said:
+        """Warn once, and say when it has passed."""
+        if doubt is None and about in self._said:
+            self._said.remove(about)
+            self._recorder.writer.event("passed", f"{about}: no longer", step=step)
+        elif doubt is not None and about not in self._said:
             self._said.add(about)
             self._recorder.writer.event("warning", doubt, level="warn", step=step)
 

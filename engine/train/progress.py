@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from engine.train.pace import Pace
 from engine.train.status import LIVE, is_alive, reader, refresh
 from store.catalogue import Catalogue
-from store.rundb import Event, RunReader
+from store.rundb import Event, RunReader, Sample
 from store.runs import Run
 
 _POLL_S = 0.2
 _EVALUATIONS = 100
+_STEPS_TIMED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,8 @@ class _Follower:
         self._step = 0
         self._status = ""
         self._event = 0
+        self._silence: str | None = None
+        self._samples: list[Sample] = []
         self._pace = Pace()
         self._left: float | None = None
 
@@ -103,12 +106,17 @@ class _Follower:
         state, events = run_db.state(), tuple(run_db.events())
         if state is not None:
             evaluated = [step for step, _ in run_db.exact("eval_loss", _EVALUATIONS)]
-            self._pace.look(state, events, (), run_db.checkpoints(), evaluated)
+            seconds = [(at, value) for at, value in run_db.exact("train_seconds", _STEPS_TIMED)
+                       if value is not None]  # fmt: skip
+            self._samples += run_db.samples(self._samples[-1].id if self._samples else 0)
+            saved = run_db.checkpoints()
+            self._pace.look(state, events, self._samples, saved, evaluated, seconds)
         self._left = None
         if run.status == "running":
             self._left = self._pace.remaining(run.total_steps, time.time())
         new = tuple(event for event in events if event.id > self._event)
         self._event = new[-1].id if new else self._event
+        new += self._silent(run)
         last = run_db.last()
         newest = last["loss"][0] if "loss" in last else 0
         if not self._status and run.status == "queued":
@@ -125,6 +133,13 @@ class _Follower:
         if new or run.status != self._status:
             yield self._record(run, run.step, run.loss, speed, new)
         self._status = run.status
+
+    def _silent(self, run: Run) -> tuple[Event, ...]:
+        """That a run has fallen silent, once; no database has it, for its process says nothing."""
+        before, self._silence = self._silence, run.reason if run.status == "running" else None
+        if self._silence is None or self._silence == before:
+            return ()
+        return (Event(0, time.time(), "warn", "silent", self._silence, run.step),)
 
     def _record(
         self,

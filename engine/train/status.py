@@ -1,14 +1,18 @@
 """How a run stands: its own database and its process, brought into the catalogue.
 
 The run database is the truth, the catalogue's row a cache. Knows that a run whose process is gone
-without a last word is lost. Does not know how runs are started.
+without a last word is lost, and that one whose process is there and writes nothing is not: it is
+said to be silent. Does not know how runs are started.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
+
+import psutil
 
 from engine.jobs import death, process
 from engine.train import checkpoints, stopping
@@ -21,6 +25,12 @@ from store.runs import Run, Status
 
 LIVE: tuple[Status, ...] = ("queued", "running", "paused")
 _OPEN: tuple[Status, ...] = (*LIVE, "lost")
+
+SILENT_S = 180.0
+"""A process that has written nothing for so long, and for `_STEPS` steps' time, is silent."""
+_SILENT_BEFORE_STEPS_S = 600.0
+"""The same before the first step: a large base is read from a slow disk without a word."""
+_STEPS = 10
 
 
 @overload
@@ -77,11 +87,14 @@ def _refreshed(cat: Catalogue, run: Run) -> Run:
         changes["status"] = "lost"
         known = run.reason if run.status == "lost" else None
         changes["reason"] = known or _lost_reason(cat, run, state)
+    elif alive and state is not None and state.status == "running":
+        changes["reason"] = _silence(run.id, state, changes.pop("train_seconds"))
     elif not alive and changes.get("status") == "paused" and changes.get("reason"):
         changes["status"] = "lost"
         changes["reason"] = f"The disk was full. {_lost_reason(cat, run, state)}"
     if changes.get("status", run.status) != "queued" and not _lost_its_place(run, state, changes):
         changes["place"] = None
+    changes.pop("train_seconds", None)
     changed = {name: value for name, value in changes.items() if value != _value(run, name)}
     if not changed:
         return run
@@ -122,7 +135,34 @@ def _facts(run: Run, run_db: RunReader, state: RunState) -> dict[str, Any]:
         "loss": last["loss"][1] if "loss" in last else None,
         "eval_loss": last["eval_loss"][1] if "eval_loss" in last else None,
         "best_step": best[0] if best else None,
+        "train_seconds": last["train_seconds"][1] if "train_seconds" in last else None,
     }
+
+
+def _silence(run_id: int, state: RunState, spent: float | None) -> str | None:
+    """That a living process has written nothing for long, and what to do; None while it writes.
+
+    The words stay the same while it is silent, so that they are written down once.
+
+    Args:
+        spent: seconds of training so far.
+    """
+    usual = (spent or 0.0) / max(state.step, 1)
+    limit = max(SILENT_S, _STEPS * usual) if state.step > 0 else _SILENT_BEFORE_STEPS_S
+    if time.time() - state.heartbeat < limit:
+        return None
+    since = time.strftime("%H:%M on %d %B", time.localtime(state.heartbeat))
+    said = f"silent since {since}, though its process {state.pid} is there"
+    try:
+        suspended = psutil.Process(state.pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        suspended = False
+    if suspended:
+        return f"{said}: it was suspended. `kill -CONT {state.pid}` lets it go on"
+    return (
+        f"{said}. `workbench log {run_id}` has its last words; where it stays so, "
+        f"`kill -9 {state.pid}` and `workbench resume {run_id}` go on from the newest checkpoint"
+    )
 
 
 def _value(run: Run, name: str) -> object:

@@ -102,6 +102,8 @@ def status_words(run: Run) -> tuple[str, str]:
     """Sign, word and place of a run, and its tone."""
     sign = words.STATES[run.status][0]
     tone = {"✓": "good", "✗": "bad", "▶": "accent", "◌": "muted"}.get(sign, "warn")
+    if run.status == "running" and run.reason:
+        return f"! silent @{run.step:,}", "warn"
     if run.status == "running" and run.total_steps:
         return f"{sign} {run.step:,}/{run.total_steps:,}", tone
     if run.status in ("stopped", "paused", "failed", "lost") and run.step:
@@ -220,7 +222,7 @@ class RunList(LineList):
             (_fitted(state, 15) + " ", tone),
             (sparkline(item.trend, wide.trend).ljust(wide.trend), run_ink(run.id)),
             (f"  {_fitted(run.reason or run.note, wide.why - 2)}" if wide.why else "",
-             "bad" if run.reason and tone == "bad" else "muted"),
+             tone if run.reason and (tone == "bad" or run.status == "running") else "muted"),
         ]  # fmt: skip
 
 

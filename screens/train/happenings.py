@@ -21,6 +21,7 @@ _KINDS: dict[str, tuple[str, str]] = {
     "stopped": ("■", "warn"),
     "finished": ("✓", "good"),
     "memory": ("½", "warn"),
+    "passed": ("✓", "good"),
     "not-finite": ("×", "bad"),
     "failed": ("✗", "bad"),
 }

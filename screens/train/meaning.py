@@ -16,11 +16,14 @@ from store.runs import Run
 
 if TYPE_CHECKING:
     from engine.diagnosis import Verdict
+    from engine.diagnosis.reading import StepRows
 
 Verdicts = tuple["Verdict", ...]
 
 EVERY = 2.0
 """Seconds between two judgements of a run that goes on."""
+ROWS = 5_000
+"""Of a run on more rows a spike is told without its lines: they would have to be rendered here."""
 _TONES = {"bad": "$text-error", "warn": "$text-warning", "good": "$text-success",
           "info": "$foreground 60%"}  # fmt: skip
 
@@ -29,21 +32,26 @@ class Judge:
     """The newest verdicts of one run at a time, made anew where enough is new."""
 
     def __init__(self) -> None:
-        self._seen: tuple[int, int, str] | None = None
+        self._seen: tuple[int, int, int, str] | None = None
+        self._rows: StepRows | None = None
         self._when = 0.0
         self._verdicts: Verdicts = ()
 
     def look(self, run: Run, feed: RunFeed) -> Verdicts:
         """What the run's curves mean; from memory while little has changed."""
-        seen = (run.id, run.step, run.status)
+        seen = (run.id, run.step, len(feed.events), run.status)
         now = words.now()
-        same = self._seen is not None and self._seen[0] == run.id and self._seen[2] == run.status
+        before = self._seen or (0, 0, 0, "")
+        same_run, same = before[0] == run.id, (before[0], before[-1]) == (run.id, run.status)
         if seen == self._seen or (same and 0 <= now - self._when < EVERY):
             return self._verdicts
         from engine.diagnosis import Curves, diagnose
-        from engine.diagnosis.reading import facts_of
+        from engine.diagnosis.reading import StepRows, facts_of
 
-        known = facts_of(run, feed.reader.path.parent, feed.checkpoints)
+        folder = feed.reader.path.parent
+        if self._rows is None or not same_run:
+            self._rows = StepRows(run, folder, ROWS)
+        known = facts_of(run, folder, feed.checkpoints, feed.events, rows_at=self._rows)
         self._verdicts = tuple(diagnose(Curves.from_reader(feed.reader), known))
         self._seen, self._when = seen, now
         return self._verdicts

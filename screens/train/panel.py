@@ -82,6 +82,8 @@ class RunPanel(Container):
 
     def on_mount(self) -> None:
         self.query_one("#run-meaning", Pane).title_is(Content("what this means"))
+        # At the end, whatever comes; whoever scrolled up is reading and stays there.
+        self.query_one("#run-lines", VerticalScroll).anchor()
         self.watch_view()
 
     # -- which view --------------------------------------------------------------------------
@@ -210,8 +212,11 @@ class RunPanel(Container):
         self.post_message(self.Wanted())
 
     def scroll_tail(self, direction: int) -> None:
-        """Move through events or log."""
-        scroll = self.query_one("#run-lines", VerticalScroll)
+        """Move through events or log, or through a long table of suites."""
+        table = self.query_one("#run-suites", VerticalScroll)
+        tail = self.query_one("#run-lines", VerticalScroll)
+        scroll = table if self.view == "suites" and table.max_scroll_y else tail
+        scroll.release_anchor()  # Until the end is reached again.
         scroll.scroll_relative(y=direction * max(scroll.size.height - 1, 1), animate=False)
 
     # -- words -------------------------------------------------------------------------------
@@ -259,11 +264,7 @@ class RunPanel(Container):
         else:
             tail.title_is(Content("events"), right)
             lines = [event_line(event) for event in look.events[-200:]]
-        scroll = self.query_one("#run-lines", VerticalScroll)
-        at_end = scroll.scroll_y >= scroll.max_scroll_y - 1
         self.query_one("#run-words", Static).update(Content("\n").join(lines))
-        if at_end:  # Whoever scrolled up is reading: leave them there.
-            scroll.call_after_refresh(scroll.scroll_end, animate=False)
 
 
 def _with_estimate(look: Look) -> dict[str, Reading]:

@@ -51,7 +51,9 @@ class Progress(Widget):
         if look.best is not None and run.status not in words.ALIVE:
             parts.append(f"best held out {look.best[1]:.3f} @{look.best[0]:,}")
         facts = Content.styled(" · ".join(parts), "$foreground 60%")
-        if run.reason and run.status not in ("running", "queued"):
-            facts = Content.assemble(line(run.reason, limit=160), "  ", facts)
+        if run.reason and run.status != "queued":
+            silent = run.status == "running"
+            said = Content.styled("! ", "$text-warning") if silent else Content("")
+            facts = Content.assemble(said, line(run.reason, limit=200), "  ", facts)
             return facts.truncate(max(self.size.width - 12, 20), ellipsis=True)
         return facts

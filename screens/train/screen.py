@@ -62,6 +62,7 @@ class TrainRoom(ActRoom):
 
     ROOM = "train"
     TELLS_RUNS = True
+    AUTO_FOCUS = ""  # The first that can be focused may be a field of the form that is not shown.
     TITLE_WORDS = "Describe a run, see what it will train on, start it and watch it learn."
     CSS_PATH = "styles.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(room_actions("train"))]

@@ -6,7 +6,9 @@ import random
 
 from engine.checks.judging import Item
 from engine.checks.kinds import Answer
+from engine.diagnosis import Curves, Facts, diagnose
 from engine.train import doubts
+from store.rundb import Event
 
 
 def said(*texts: str, stop: str = "turn end") -> list[Answer]:
@@ -72,3 +74,23 @@ def test_chance_alone_is_doubted_at_most_once_in_a_hundred() -> None:
         base, now = (items("".join(draw.choices("pf", [8, 2], k=60))) for _ in range(2))
         alarms += doubts.about_retention("r", now, base) is not None
     assert alarms <= 20
+
+
+def test_a_doubt_stands_until_it_has_passed_and_no_diagnosis_calls_the_run_healthy() -> None:
+    falls = doubts.about_retention("retention", items("pfffffffff"), items("ppppppppff"))
+    opens = doubts.about_openings(GREAT, PLAIN, {})
+    assert falls is not None and opens is not None
+    steps = [(4, "warning", falls), (4, "warning", opens), (8, "passed", f"{doubts.OPENINGS}: no")]
+    events = [Event(n, 0.0, "warn", kind, said, at) for n, (at, kind, said) in enumerate(steps)]
+    standing = doubts.standing([Event(9, 0.0, "warn", "warning", "rows: few", None), *events])
+    assert list(standing) == [doubts.falls("retention")]
+
+    curve = [(float(step), 2.0 * 0.97**step + 0.3 + 0.02 * (step % 3)) for step in range(1, 80)]
+    fine = diagnose(Curves.from_points({"loss": curve}))
+    assert "healthy" in {verdict.rule for verdict in fine}
+    told = tuple((event.step or 0, event.text) for event in standing.values())
+    found = diagnose(Curves.from_points({"loss": curve}), Facts(doubts=told))
+    assert "healthy" not in {verdict.rule for verdict in found}
+    (doubt,) = (verdict for verdict in found if verdict.rule == "answers")
+    assert doubt.text.startswith("retention falls: 1 of 10 pass") and doubt.step == 4
+    assert doubt.advice.startswith("Go back to an earlier checkpoint")

@@ -23,7 +23,7 @@ def runs(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
         (
             r.id,
             r.name,
-            r.status,
+            r.status + (", silent" if r.status == "running" and r.reason else ""),
             r.model,
             Path(r.dataset).name,
             r.step,
