@@ -160,7 +160,8 @@ def newest_intact(run_dir: Path) -> tuple[Checkpoint | None, list[str]]:
         problems.append(f"{partial.name}: an interrupted save, removed")
         shutil.rmtree(partial)
     known = {checkpoint.path: checkpoint for checkpoint in complete(run_dir)}
-    folders = [path for path in (run_dir / "checkpoints").glob("step-*") if path.is_dir()]
+    named = (path for path in (run_dir / "checkpoints").glob("step-*") if path.is_dir())
+    folders = [path for path in named if _step_of(path) >= 0]  # Others are somebody's copies.
     for path in sorted(folders, key=_step_of, reverse=True):
         wrong = verify(path)
         if not wrong:
@@ -171,15 +172,14 @@ def newest_intact(run_dir: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def prune(run_dir: Path, limit: int, spared: Collection[int] = ()) -> list[int]:
-    """Delete the oldest beyond `limit`, never the newest nor a spared one (the best, pinned ones).
+    """Delete all but the newest `limit` and the spared ones (the best, pinned ones) beside them.
 
     Returns:
         The steps that were deleted. A limit of 0 keeps all.
     """
-    kept = complete(run_dir)
-    if limit <= 0 or len(kept) <= limit:
+    if limit <= 0:
         return []
-    doomed = [c for c in kept[:-1] if c.step not in spared][: len(kept) - limit]
+    doomed = [saved for saved in complete(run_dir) if saved.step not in spared][:-limit]
     for checkpoint in doomed:
         shutil.rmtree(checkpoint.path)
     return [checkpoint.step for checkpoint in doomed]

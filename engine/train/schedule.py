@@ -19,6 +19,10 @@ _EVALUATIONS = 10
 _CHECKPOINTS = 4
 
 
+class NothingLeft(Exception):
+    """Raised before a step that would be one too many."""
+
+
 class Schedule(TrainerCallback):  # type: ignore[misc]
     """Sets the trainer's flags at the end of each step.
 
@@ -89,6 +93,27 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         if top is not None and top[0] == step:
             control.should_save = True
 
+    def taken_up(self, step: int) -> None:
+        """End a run that had taken its last step, and was killed before it could say so.
+
+        Raises:
+            NothingLeft: `reason` says why.
+        """
+        self.reason = self.over(step)
+        if self.reason is not None:
+            raise NothingLeft
+
+    def over(self, step: int) -> str | None:
+        """Why no step follows this one, by what was recorded; None where one does."""
+        recipe, recorder = self._recipe, self._recorder
+        if step >= self._total:
+            return stopping.all_done(recipe, self._total)
+        why = stopping.out_of_budget(recipe, recorder.tokens, recorder.seconds)
+        if why is None and recipe.patience:
+            points = recorder.evaluations(recipe.patience_metric)
+            why = stopping.out_of_patience(recipe, points, self._patience_from)
+        return None if why is None else self._ended(step, why)
+
     def wants_evaluation(self, step: int) -> bool:
         """Whether the held-out loss is due: before the first step, at intervals, at the end."""
         every = self._recipe.eval_steps or max(1, -(-self._total // _EVALUATIONS))
@@ -114,8 +139,11 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         return step % every == 0
 
     def _end(self, step: int, why: str, control: TrainerControl) -> None:
-        self.reason = f"{why}, at step {step:,} of {self._total:,}"
+        self.reason = self._ended(step, why)
         control.should_evaluate = control.should_save = control.should_training_stop = True
+
+    def _ended(self, step: int, why: str) -> str:
+        return f"{why}, at step {step:,} of {self._total:,}"
 
     def _total_before(self) -> int | None:
         with self._recorder.reader() as run_db:

@@ -178,6 +178,7 @@ def _common_arguments(recipe: Recipe, device: str, output_dir: Path) -> dict[str
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "eval_strategy": "no",
+        "eval_on_start": True,
         "save_strategy": "no",
         "report_to": [],
         "disable_tqdm": True,

@@ -22,6 +22,7 @@ class Watched:
     model: Any
     state: Any
     control: Any
+    _initial_global_step: int
 
     def get_train_dataloader(self) -> EpochLoader:
         """Batches as they are: in our order, from our renderer."""
@@ -30,6 +31,8 @@ class Watched:
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The held-out rows, the sample answers and the suites, as far as they are due."""
         parts, step = self.ours, self.state.global_step
+        if 0 < step == self._initial_global_step:
+            return self._take_up(step)
         values: dict[str, float] = {}
         if parts.eval_batches and parts.schedule.wants_evaluation(step):
             values = self._measure(parts.eval_batches)
@@ -44,6 +47,19 @@ class Watched:
         self.control.should_evaluate = False
         parts.recorder.mark()
         return values
+
+    def _take_up(self, step: int) -> dict[str, float]:
+        """Before the first step of a resume: ask the suites that a stop cut short.
+
+        Raises:
+            NothingLeft: there is no step to take.
+        """
+        looking, schedule = self.ours.looking, self.ours.schedule
+        if looking.has_suites and schedule.wants_suites(step) and not looking.has_asked(step):
+            looking.check(self.model, step)
+        schedule.taken_up(step)
+        self.ours.recorder.mark()
+        return {}
 
     def _measure(self, batches: list[Batch]) -> dict[str, float]:
         """`eval_loss` and what else the method measures, every token or row weighed alike."""

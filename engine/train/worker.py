@@ -7,6 +7,7 @@ what was saved. Knows the phases of a job. Does not know who started it.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -106,10 +107,11 @@ def train(
         resume = ranks.agreed(lambda: _find_start(recorder))
     _same_base(spec)
     control.check()
+    from engine.train.schedule import NothingLeft
+
     trainer = _set_up(spec, recorder, control, ranks)
     control.check()
     if resume is None:
-        trainer.args.eval_on_start = True
         if spec.start is not None:
             trainer.begin_with(recorder.run_dir / spec.start)
     elif ranks is not None and ranks.sharded:
@@ -128,7 +130,8 @@ def train(
     gc.collect()
     gc.freeze()
     begin = resume.step if resume else -1
-    with sending(spec, recorder, begin, first=ranks is None or ranks.rank == 0):
+    first = ranks is None or ranks.first
+    with sending(spec, recorder, begin, first=first), contextlib.suppress(NothingLeft):
         trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
     step = trainer.state.global_step
     reason = trainer.ours.schedule.reason

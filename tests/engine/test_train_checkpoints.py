@@ -75,6 +75,7 @@ def test_every_kind_of_damage_is_named_and_skipped(tmp_path: Path) -> None:
     (folder / "step-000004" / "b.json").write_bytes(b"")
     (folder / "step-000005" / "manifest.json").write_bytes(b"{")
     (folder / "step-000006.partial").mkdir()
+    (folder / "step-000001-copy").mkdir()  # Somebody's own, whatever is in it.
     found, problems = checkpoints.newest_intact(tmp_path)
     assert found == kept
     assert problems == [
@@ -84,7 +85,10 @@ def test_every_kind_of_damage_is_named_and_skipped(tmp_path: Path) -> None:
         "step-000003/a.bin was altered (sha256 differs)",
         "step-000002/b.json is missing",
     ]
-    assert [p.name for p in folder.iterdir()] == ["step-000001"]
+    assert sorted(p.name for p in folder.iterdir()) == ["step-000001", "step-000001-copy"]
+    (folder / "step-000001" / "a.bin").unlink()
+    assert checkpoints.newest_intact(tmp_path)[0] is None
+    assert [p.name for p in folder.iterdir()] == ["step-000001-copy"]
 
 
 def test_an_unfinished_save_is_no_checkpoint_even_with_a_manifest(tmp_path: Path) -> None:
@@ -98,6 +102,6 @@ def test_pruning_spares_the_newest_and_who_is_named(tmp_path: Path) -> None:
     for step, loss in ((1, 0.9), (2, 0.1), (3, 0.5), (4, None), (5, 0.4)):
         save(tmp_path, step, loss)
     assert checkpoints.prune(tmp_path, 0) == []
-    assert checkpoints.prune(tmp_path, 3, {2}) == [1, 3]
-    assert checkpoints.prune(tmp_path, 1, {2}) == [4]
+    assert checkpoints.prune(tmp_path, 3, {2}) == [1]
+    assert checkpoints.prune(tmp_path, 1, {2}) == [3, 4]
     assert [c.step for c in checkpoints.complete(tmp_path)] == [2, 5]

@@ -186,21 +186,22 @@ def test_limits_end_a_run_and_say_so(shop: Shop) -> None:
 
 def test_the_best_and_pinned_ones_stay(shop: Shop) -> None:
     run = shop.run("save_steps=1", "eval_steps=3", "save_total_limit=2", "max_steps=3")
-    assert [c.step for c in checkpoints.complete(shop.cat.workspace.run_dir(run.id))] == [2, 3]
+    assert [c.step for c in checkpoints.complete(shop.cat.workspace.run_dir(run.id))] == [1, 2, 3]
     here = ["--workspace", str(shop.cat.workspace.root), "--json"]
     asked = CliRunner().invoke(app, ["checkpoints", str(run.id), "--pin", "2", "--verify", *here])
     told = json.loads(asked.stdout)
     assert [(c["step"], c["pinned"], c["problems"]) for c in told["checkpoints"]] == [
+        (1, False, []),
         (2, True, []),
         (3, False, []),
     ]
     client.extend(shop.cat, run.id, max_steps=3)
     wait(shop.cat, run.id, ended)
     kept = [c.step for c in checkpoints.complete(shop.cat.workspace.run_dir(run.id))]
-    assert kept == [2, 6]
+    assert kept == [2, 4, 5, 6]
     client.unpin(shop.cat, run.id, 2)
     with client.reader(shop.cat, run.id) as run_db:
-        assert [c.pinned for c in run_db.checkpoints()] == [False, False]
+        assert [c.pinned for c in run_db.checkpoints()] == [False] * 4
 
 
 def test_a_loss_that_is_no_number_names_the_last_good_step(

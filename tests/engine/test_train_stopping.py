@@ -83,14 +83,14 @@ def test_newest_best_and_pinned_are_spared(recorder: Recorder) -> None:
     recipe = replace(Recipe(), save_total_limit=2)
     for step, loss in ((1, 3.0), (2, 1.0), (3, 2.0), (4, 2.5)):
         saved(recorder, step, recipe, loss)
-    assert kept(recorder) == [2, 4]
+    assert kept(recorder) == [2, 3, 4]
     pins.pin(recorder.run_dir, 4)
     saved(recorder, 5, recipe, 2.5)
     saved(recorder, 6, recipe, 2.5)
-    assert kept(recorder) == [2, 4, 6]
+    assert kept(recorder) == [2, 4, 5, 6]
     pins.unpin(recorder.run_dir, 4)
     saved(recorder, 7, recipe, 0.5)
-    assert kept(recorder) == [6, 7]
+    assert kept(recorder) == [5, 6, 7]
 
 
 def test_the_best_may_be_a_suites(recorder: Recorder) -> None:
@@ -98,7 +98,7 @@ def test_the_best_may_be_a_suites(recorder: Recorder) -> None:
     for step, rate in ((1, 0.2), (2, 0.9), (3, 0.4), (4, 0.6)):
         recorder.writer.metrics(step, {"suite/habit/opens": rate})
         saved(recorder, step, recipe, float(step))
-    assert kept(recorder) == [2, 4]
+    assert kept(recorder) == [2, 3, 4]
 
 
 def test_a_limit_moves_only_where_there_is_one(cat: Catalogue) -> None:

@@ -127,6 +127,9 @@ class SharedSchedule(Schedule):
             super().evaluated(step, control)
         self._agree(control)
 
+    def over(self, step: int) -> str | None:
+        return self.ranks.agreed(lambda: super(SharedSchedule, self).over(step))
+
     def _agree(self, control: TrainerControl) -> None:
         told = self.ranks.agreed(
             lambda: (

@@ -354,7 +354,7 @@ class Recipe:
     )  # fmt: skip
     save_total_limit: int = setting(
         8,
-        "Checkpoints kept; the newest, the best and pinned ones are never deleted. 0 keeps all.",
+        "Newest checkpoints kept; the best one and pinned ones are kept beside them. 0 keeps all.",
         low=0,
         high=100_000,
         group="Watching",
