@@ -8,7 +8,6 @@ import pytest
 
 from engine.checks import patterns, suite
 from engine.checks.kinds import NAMES, Answer, Check, first_sentence, judge, wanted
-from engine.checks.stats import wilson
 from store.errors import BadInput, NotFound
 
 GOOD = """\
@@ -172,17 +171,3 @@ def test_a_hostile_pattern_is_an_error_not_a_hang() -> None:
     assert found == {(bomb, text, False): None, ("b$", text, False): True}
     assert _passes("regex", (bomb,), text) is None
     assert patterns.problem("x" * 2000) is not None
-
-
-def test_wilson_intervals() -> None:
-    """Known values: 0 of 30, 45 of 50, 180 of 200."""
-    for passed, total, low, high in (
-        (0, 30, 0.0, 0.114),
-        (45, 50, 0.786, 0.957),
-        (180, 200, 0.851, 0.934),
-    ):
-        found = wilson(passed, total)
-        assert found is not None
-        assert found == pytest.approx((low, high), abs=5e-4)
-    assert wilson(0, 0) is None
-    assert wilson(5, 5) == pytest.approx((0.5655, 1.0), abs=1e-3)

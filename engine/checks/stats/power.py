@@ -1,0 +1,147 @@
+"""What could have been seen: the drop a suite would notice, the votes that would decide.
+
+Knows arithmetic alone. Power is the probability that a real difference is found at 5 %, two-sided.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.checks.stats.rates import at_least
+
+ALPHA = 0.05
+POWER = 0.8
+_MOST_VOTES = 100_000
+
+
+def drop_power(total: int, drop: float, churn: float = 0.0, alpha: float = ALPHA) -> float:
+    """The chance that exact McNemar finds a drop in so many pairs.
+
+    A pair flips down with probability `drop + churn` and up with `churn`.
+    """
+    down, up = drop + churn, churn
+    flips = min(down + up, 1.0)
+    if total <= 0 or flips <= 0:
+        return 0.0
+    share = down / (down + up)
+    middle = total * flips
+    reach = 8 * math.sqrt(middle) + 12
+    first, last = max(0, int(middle - reach)), min(total, int(middle + reach))
+    chances = _binomial(total, flips)[first : last + 1]
+    found = sum(
+        chance * _rejects(count, share, alpha)
+        for count, chance in enumerate(chances.tolist(), first)
+        if chance > 1e-12
+    )
+    return float(min(found, 1.0))
+
+
+def detectable_drop(
+    total: float, rate: float, churn: float = 0.0, *, alpha: float = ALPHA, power: float = POWER
+) -> float | None:
+    """The smallest drop that these prompts would have shown four times in five.
+
+    Args:
+        total: pairs that were judged, or their effective number.
+        rate: share that passes with the base: nothing can drop by more.
+        churn: share of the pairs that flips each way for no reason.
+    Returns:
+        A share of 1, rounded up to a thousandth; None where not even the loss of all would show.
+    """
+    size = int(total)
+    most = math.floor(min(rate, 1 - 2 * churn) * 1000 + 1e-9)
+    if most <= 0 or drop_power(size, most / 1000, churn, alpha) < power:
+        return None
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        if drop_power(size, middle / 1000, churn, alpha) < power:
+            low = middle
+        else:
+            high = middle
+    return high / 1000
+
+
+def sign_power(votes: int, win_rate: float, alpha: float = ALPHA) -> float:
+    """The chance that a sign test of so many decisive votes finds this win rate."""
+    return _rejects(votes, win_rate, alpha)
+
+
+def votes_needed(
+    win_rate: float, *, alpha: float = ALPHA, power: float = POWER, at_least: int = 1
+) -> int | None:
+    """Decisive votes after which a sign test would most likely decide at this win rate.
+
+    Returns:
+        The smallest number, `at_least` or more, with the power; None for a rate so near to one half
+        that 100,000 votes would not do.
+    """
+    normal = NormalDist().inv_cdf
+    spread = normal(1 - alpha / 2) / 2 + normal(power) * math.sqrt(win_rate * (1 - win_rate))
+    if spread > abs(win_rate - 0.5) * math.sqrt(_MOST_VOTES):
+        return None
+    low, high = max(at_least, 1) - 1, max(at_least, 1)
+    while sign_power(high, win_rate, alpha) < power:
+        low, high = high, high * 2
+    # The power has teeth: it falls a little wherever one more loss is not yet allowed for.
+    while high - low > 64:
+        middle = (low + high) // 2
+        if sign_power(middle, win_rate, alpha) < power:
+            low = middle
+        else:
+            high = middle
+    return next(n for n in range(low + 1, high + 1) if sign_power(n, win_rate, alpha) >= power)
+
+
+def more_votes(wins: int, losses: int) -> int | None:
+    """How many more decisive votes would likely decide, if they go on as they went.
+
+    Returns:
+        0 where they have decided already; None where the share is so near to one half that more
+        votes cannot be promised to help, or nobody has voted.
+    """
+    votes = wins + losses
+    if not votes:
+        return None
+    if 2 * at_least(max(wins, losses), votes, 0.5) <= ALPHA:
+        return 0
+    needed = votes_needed(max(wins, losses) / votes, at_least=votes + 1)
+    return None if needed is None else needed - votes
+
+
+@lru_cache(maxsize=4096)
+def _bound(count: int, alpha: float) -> int | None:
+    """The smallest majority of `count` that a two-sided sign test takes for no chance."""
+    if 2 * 0.5**count > alpha:
+        return None
+    low, high = count // 2, count
+    while high - low > 1:
+        middle = (low + high) // 2
+        if 2 * at_least(middle, count, 0.5) <= alpha:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _rejects(count: int, share: float, alpha: float) -> float:
+    """The chance that so many flips, each down with probability `share`, are significant."""
+    bound = _bound(count, alpha)
+    if bound is None:
+        return 0.0
+    return at_least(bound, count, share) + at_least(bound, count, 1 - share)
+
+
+def _binomial(total: int, rate: float) -> npt.NDArray[np.float64]:
+    """The probabilities of 0 … total."""
+    if rate >= 1:
+        return np.asarray(np.arange(total + 1) == total, dtype=np.float64)
+    k = np.arange(total + 1)
+    ways = np.array([math.lgamma(i + 1) for i in range(total + 1)])
+    logs = ways[total] - ways - ways[::-1] + k * math.log(rate) + (total - k) * math.log1p(-rate)
+    return np.asarray(np.exp(logs))
