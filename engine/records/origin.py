@@ -25,8 +25,9 @@ from engine.records.secrets import redacted_words
 FILE = "origin.json"
 
 _GIT_S = 2.0
+_CONFIG = "config.json"
 _SMALL = (
-    "config.json",
+    _CONFIG,
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -129,6 +130,14 @@ def read(run_dir: Path) -> Origin | None:
         return msgspec.json.decode((run_dir / FILE).read_bytes(), type=Origin)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def same_config(run_dir: Path, base: Path) -> bool:
+    """Whether the base's config.json is as it was when the run was made; True where unknown."""
+    came_from = read(run_dir)
+    recorded = came_from.base_files.get(_CONFIG) if came_from is not None else None
+    config = base / _CONFIG
+    return recorded is None or (config.is_file() and file_sha256(config) == recorded)
 
 
 def commit_of(folder: Path) -> Git | None:

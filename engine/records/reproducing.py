@@ -142,8 +142,8 @@ def reproduce(cat: Catalogue, run_id: int, *, name: str | None = None) -> Repeat
     )
     target = cat.workspace.run_dir(again.id)
     target.mkdir(mode=0o700, parents=True)
-    if begin is not None:
-        _begin_there(run, run_dir, target, begin)
+    for folder in begin:
+        _begin_there(run, run_dir, target, folder)
     told = tuple(item for item in spec.history if item.kind == "forked")
     specs.write(
         target,
@@ -154,7 +154,7 @@ def reproduce(cat: Catalogue, run_id: int, *, name: str | None = None) -> Repeat
             versions=versions(),
             history=told,
             choices=(),
-            patience_from=(run.forked_step or 0) if told else 0,
+            patience_from=(run.forked_step or 0) if spec.forked else 0,
         ),
     )
     asked = came_from.asked if came_from else None
@@ -318,16 +318,17 @@ def _short(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _beginning(run: Run, run_dir: Path, spec: Spec) -> Path | None:
-    """The folder, within the run's, of the weights that it began with; None where it began anew.
+def _beginning(run: Run, run_dir: Path, spec: Spec) -> list[Path]:
+    """The folders, within the run's, of the weights that it began with; none where it began anew.
+
+    A fork has its checkpoint, and the adapter that its parent began on.
 
     Raises:
-        NotFound: it was not kept. Conflict: it was altered.
+        NotFound: one was not kept. Conflict: it was altered.
     """
-    if spec.start is not None:
-        return run_dir / spec.start
-    if run.forked_step is None:
-        return None
+    adapter = [run_dir / spec.start] if spec.start is not None else []
+    if run.forked_step is None or (adapter and not spec.forked):
+        return adapter
     folder = checkpoints.folder(run_dir, run.forked_step)
     if not folder.is_dir():
         raise NotFound(
@@ -339,4 +340,4 @@ def _beginning(run: Run, run_dir: Path, spec: Spec) -> Path | None:
     wrong = checkpoints.verify(folder)
     if wrong:
         raise Conflict(f"run {run.id}: {wrong[0]}", "What it began from cannot be had again.")
-    return folder
+    return [*adapter, folder]

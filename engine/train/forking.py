@@ -16,13 +16,16 @@ import msgspec
 
 from engine.machine.facts import this_machine, versions
 from engine.models import refs
+from engine.models.folder import describe
 from engine.models.hashes import known_weights_sha256
 from engine.records import origin
 from engine.records.tracking import refuse_missing
 from engine.train import checkpoints, suites
 from engine.train import spec as specs
+from engine.train.choosing import refuse
 from engine.train.launching import found_again, launch
 from engine.train.recipe import AUTO, Recipe, as_dict, with_sets
+from engine.train.recipe.fitting import refuse_for_data
 from engine.train.spec import Spec, Told
 from engine.train.status import refresh
 from store import runs
@@ -41,6 +44,8 @@ SHAPE = ("method", *ADAPTER, "load_in_4bit", "bnb_4bit_use_double_quant")
 _ROWS = ("test_size", "leave_out")
 _STATE = ("optim", "loraplus_lr_ratio")
 _BATCH = ("per_device_train_batch_size", "gradient_accumulation_steps", "packing", "devices")
+_OPEN = ("learning_rate", "max_length", "threads")
+"""Settings whose 0 leaves them open."""
 _OPTIMIZER = "optimizer.pt"
 
 
@@ -65,6 +70,7 @@ def fork(
     saved = intact(parent_dir, run_id, step)
     recipe = forked_recipe(spec.settings, sets, step)
     same_base(cat, spec)
+    _refuse_unfit(recipe, spec)
     refuse_missing(recipe.report_to)
     checked = suites.load(recipe, parent_dir)
     changed = _changed(spec.settings, recipe)
@@ -92,6 +98,8 @@ def fork(
     run_dir.mkdir(mode=0o700, parents=True)
     left = {_OPTIMIZER} if changed.keys() & set(_STATE) else set[str]()
     _copy(saved, run_dir, step, left)
+    if spec.start is not None:
+        take_along(parent_dir / spec.start, run_dir)
     copy_until(parent_dir / specs.DATABASE, run_dir / specs.DATABASE, step)
     told = Told("forked", _words(run_id, step, changed, left))
     specs.write(
@@ -147,7 +155,7 @@ def forked_recipe(before: Recipe, sets: Iterable[str], step: int) -> Recipe:
                 f"{key}={_plain(new)}: a fork trains on its parent's rows as they were split",
                 "Start a new run on top of the checkpoint: workbench train FILE --model run:ID.",
             )
-        if new == AUTO or (key == "learning_rate" and new == 0):
+        if new == AUTO or (key in _OPEN and new == 0):
             raise BadInput(f"{key}={_plain(new)}: a fork leaves nothing open", "Give a value.")
     if 0 < recipe.max_steps <= step:
         raise BadInput(
@@ -157,16 +165,37 @@ def forked_recipe(before: Recipe, sets: Iterable[str], step: int) -> Recipe:
     return recipe
 
 
+def _refuse_unfit(recipe: Recipe, spec: Spec) -> None:
+    """See that machine, model and rows can bear the settings of a fork, as those of any run.
+
+    Raises:
+        WorkbenchError: naming the key and the way out.
+    """
+    model = describe(Path(spec.base))
+    refuse(recipe, model, this_machine())
+    refuse_for_data(recipe, spec.snapshot.eval_rows)
+    if 0 < model.context < recipe.max_length:
+        raise BadInput(
+            f"max_length={recipe.max_length}: the model's context is {model.context:,} tokens",
+            f"Set max_length={model.context} or less.",
+        )
+
+
 def same_base(cat: Catalogue, spec: Spec) -> None:
     """See that the base is the one that the adapter was trained on.
 
     Raises:
-        NotFound: it is gone. Conflict: its weights are others.
+        NotFound: it is gone. Conflict: its weights or its config are others.
     """
     if spec.base_sha256 != known_weights_sha256(cat.workspace, Path(spec.base)):
         raise Conflict(
             f"{spec.base}: not the base that run {spec.run_id} was trained on (its weights differ)",
             "Put the old files back: an adapter means nothing on another base.",
+        )
+    if not origin.same_config(cat.workspace.run_dir(spec.run_id), Path(spec.base)):
+        raise Conflict(
+            f"{spec.base}/config.json was altered since run {spec.run_id} was made",
+            "Put the old file back: with another shape or scale the base is another one.",
         )
 
 

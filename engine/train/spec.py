@@ -67,6 +67,11 @@ class Spec(msgspec.Struct, frozen=True):
         """The recipe as its own type, without any `auto`."""
         return settled(from_dict(self.recipe))
 
+    @property
+    def forked(self) -> bool:
+        """Whether the run left another at a checkpoint."""
+        return any(told.kind == "forked" for told in self.history)
+
 
 def write(run_dir: Path, spec: Spec) -> None:
     """Write `spec.json`, whole or not at all."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from engine.jobs import death
 from engine.models.folder import file_sha256
 from engine.models.hashes import known_weights_sha256
+from engine.records import origin
 from engine.render import Renderer
 from engine.train import checkpoints, reserve
 from engine.train import spec as specs
@@ -102,10 +103,10 @@ def train(
     """
     began = time.perf_counter()
     if ranks is None:
-        resume = _find_start(recorder)
+        resume = _find_start(spec, recorder)
     else:
-        resume = ranks.agreed(lambda: _find_start(recorder))
-    _same_base(spec)
+        resume = ranks.agreed(lambda: _find_start(spec, recorder))
+    _same_base(spec, recorder.run_dir)
     control.check()
     from engine.train.schedule import NothingLeft
 
@@ -153,7 +154,7 @@ def _tell_history(spec: Spec, recorder: Recorder) -> None:
             recorder.writer.event(told.kind, told.text)
 
 
-def _same_base(spec: Spec) -> None:
+def _same_base(spec: Spec, run_dir: Path) -> None:
     """See that the base is what was recorded when the run was made, perhaps hours ago.
 
     Raises:
@@ -165,19 +166,30 @@ def _same_base(spec: Spec) -> None:
         "chat template": (spec.template_sha256, Renderer.load(base).template_sha256),
         "tokenizer": (spec.tokenizer_sha256, file_sha256(base / "tokenizer.json")),
     }
-    for what, (recorded, now) in found.items():
-        if recorded is not None and recorded != now:
-            raise Conflict(
-                f"{base}: the base's {what} changed since this run was started",
-                "Put the old files back, or start a new run.",
-            )
+    changed = [what for what, (then, now) in found.items() if then is not None and then != now]
+    changed += [] if origin.same_config(run_dir, base) else ["config.json"]
+    if changed:
+        raise Conflict(
+            f"{base}: the base's {changed[0]} changed since this run was started",
+            "Put the old files back, or start a new run.",
+        )
 
 
-def _find_start(recorder: Recorder) -> checkpoints.Checkpoint | None:
-    """The checkpoint to go on from; everything recorded beyond it is forgotten."""
+def _find_start(spec: Spec, recorder: Recorder) -> checkpoints.Checkpoint | None:
+    """The checkpoint to go on from; everything recorded beyond it is forgotten.
+
+    Raises:
+        Conflict: nothing is left of what a fork began with.
+    """
     start, problems = checkpoints.newest_intact(recorder.run_dir)
     for problem in problems:
         recorder.writer.event("checkpoint_damaged", problem, level="warn")
+    if start is None and spec.forked:
+        raise Conflict(
+            "the checkpoint that this fork began from is damaged or gone, and it has saved no "
+            "other",
+            "Fork its parent again.",
+        )
     step = start.step if start else -1
     recorder.writer.rewind(step)
     _list_checkpoints(recorder)

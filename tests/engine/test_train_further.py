@@ -22,7 +22,7 @@ from engine.jobs import process
 from engine.train import checkpoints, client
 from engine.train.forking import forked_recipe
 from store.catalogue import Catalogue
-from store.errors import BadInput, Conflict, NotFound
+from store.errors import BadInput, Conflict, NotFound, WorkbenchError
 from store.runs import Run
 from store.workspace import Workspace
 from tests.engine.train_fixtures import ended, losses, small_data, small_recipe, wait
@@ -150,9 +150,17 @@ def test_what_does_not_fit_a_checkpoint_is_refused_by_name(shop: Shop, eight: Ru
         ("test_size=0.5", "its parent's rows"),
         ("max_steps=3", "begins at step 4"),
         ("learning_rate=0", "leaves nothing open"),
+        ("threads=0", "leaves nothing open"),
     ):
         with pytest.raises(BadInput, match=match):
             forked_recipe(before, [item], 4)
+    for item, match in (
+        ("optim=paged_adamw_8bit", "8-bit optimizers need a GPU"),
+        ("attn_implementation=flash_attention_2", "flash attention needs a GPU"),
+        ("max_length=100000", "the model's context is"),
+    ):
+        with pytest.raises(WorkbenchError, match=match):
+            client.fork(shop.cat, eight.id, 4, [item])
     with pytest.raises(NotFound, match=r"no checkpoint at step 5"):
         client.fork(shop.cat, eight.id, 5)
     with pytest.raises(BadInput, match=r"r=4: the adapter"):

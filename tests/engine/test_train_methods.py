@@ -21,7 +21,7 @@ from engine.data.findings.preflight import look
 from engine.data.rows import Row, parse_row
 from engine.render import Renderer
 from engine.render.purposes import Drawn, draw
-from engine.train import blocks, checkpoints, client
+from engine.train import blocks, checkpoints, client, forking
 from engine.train.examples import IGNORED, encode
 from engine.train.recipe import LOSSES, load, with_sets
 from store import runs
@@ -75,6 +75,7 @@ def job(cat: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
         return runs.get(catalogue, run_id)
 
     monkeypatch.setattr(client, "launch", here)
+    monkeypatch.setattr(forking, "launch", here)
 
     def do(data: Path, recipe: str, sets: list[str], model: str = "starter") -> Run:
         run = client.start(cat, data, model, with_sets(load(recipe), sets))
@@ -262,6 +263,14 @@ def test_on_top_of_an_adapter_that_adapter_is_the_reference(
     shutil.rmtree(end)
     again(cat, run.id)
     assert losses(cat, run.id) == undisturbed
+    half = checkpoints.complete(cat.workspace.run_dir(run.id))[0].step
+    fork = client.fork(cat, client.fork(cat, run.id, half).id, half)
+    again(cat, fork.id)
+    assert losses(cat, fork.id) == undisturbed
+    left = client.fork(cat, run.id, half)
+    shutil.rmtree(checkpoints.folder(cat.workspace.run_dir(left.id), half))
+    with pytest.raises(AssertionError, match="began from is damaged or gone"):
+        again(cat, left.id)
 
 
 def trainer_of(name: str, starter: Path, folder: Path, *sets: str) -> Any:

@@ -23,6 +23,7 @@ from engine.jobs import process
 from engine.models.folder import read_json
 from engine.train import checkpoints, client
 from engine.train import spec as specs
+from engine.train.forking import same_base
 from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound, WorkbenchError
@@ -93,6 +94,15 @@ def test_a_base_that_is_gone_or_another_is_named(
     with pytest.raises(NotFound, match=str(base)):
         client.resume(cat, run.id)
     (tmp_path / "away").rename(base)
+    config = base / "config.json"
+    as_it_was = config.read_bytes()
+    config.write_bytes(as_it_was.replace(b"1e-05", b"1e-06"))
+    assert config.read_bytes() != as_it_was
+    client.resume(cat, run.id)
+    assert "config.json changed" in str(wait(cat, run.id, ended).reason)
+    with pytest.raises(Conflict, match=r"config\.json was altered"):
+        same_base(cat, specs.read(cat.workspace.run_dir(run.id)))
+    config.write_bytes(as_it_was)
     client.resume(cat, run.id)
     done = wait(cat, run.id, ended)
     assert done.status == "finished"
