@@ -45,6 +45,7 @@ COMMANDS = {
     "report": ("train.reporting", "One file with everything about a run."),
     "import": ("train.importing", "A run of another program, from its trainer_state.json."),
     "chat": ("chat", "Ask one or more models a question."),
+    "vote": ("vote", "Say which answers are better, and what the votes come to."),
     "check": ("check", "Count the answers that pass a suite."),
     "export": ("export", "Write a model as one file or folder, and prove it."),
     "verify": ("export", "Prove a file or folder again."),

@@ -1,0 +1,1 @@
+"""Judging answers by hand: reviews, what the votes say, and the rows that they become."""
