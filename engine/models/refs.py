@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 import assets
-from engine.train import checkpoints
+from engine.train import checkpoints, stopping
 from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, NotFound
+from store.rundb import RunReader
 
 Kind = Literal["starter", "hub", "folder", "gguf", "run"]
 
@@ -180,7 +181,7 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
             f"run:{run.id}: no checkpoint yet (the run is {run.status})",
             "Wait for the first checkpoint, or resume the run.",
         )
-    step = ref.step if ref.step is not None else _preferred(run, saved)
+    step = ref.step if ref.step is not None else _preferred(cat, run, saved)
     if step not in steps:
         listed = ", ".join(str(s) for s in steps)
         raise NotFound(f"run:{run.id}@{step}: no such checkpoint", f"There are: {listed}.")
@@ -202,16 +203,18 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
     )
 
 
-def _preferred(run: runs.Run, saved: Sequence[checkpoints.Checkpoint]) -> int:
-    """The promoted step, else the lowest held-out loss, else the newest.
+def _preferred(cat: Catalogue, run: runs.Run, saved: Sequence[checkpoints.Checkpoint]) -> int:
+    """The promoted step, else the best by the recipe's `keep_best`, else the newest.
 
     Read off the checkpoints that are there: the catalogue may not have heard of the newest yet,
     and `run:ID` must not mean one thing before someone looks at the run and another after.
     """
     if run.promoted_step in [checkpoint.step for checkpoint in saved]:
         return run.promoted_step
-    measured = [(c.eval_loss, c.step) for c in saved if c.eval_loss is not None]
-    return min(measured)[1] if measured else saved[-1].step
+    metric = str(run.recipe.get("keep_best") or stopping.EVAL_LOSS)
+    with RunReader.open(cat.workspace.run_dir(run.id) / "run.db") as run_db:
+        best = stopping.best_saved(run_db, metric, saved)
+    return best if best is not None else saved[-1].step
 
 
 def _steps(cat: Catalogue, run_id: int) -> list[int]:

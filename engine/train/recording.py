@@ -152,11 +152,6 @@ class Recorder:
 
     def _best(self, metric: str) -> set[int]:
         """The step of the best checkpoint, as far as it was measured."""
-        kept = checkpoints.complete(self.run_dir)
-        if metric == stopping.EVAL_LOSS:
-            points = [(c.step, c.eval_loss) for c in kept if c.eval_loss is not None]
-        else:
-            steps = {c.step for c in kept}
-            points = [point for point in self.evaluations(metric) if point[0] in steps]
-        top = stopping.best(points, metric)
-        return {top[0]} if top is not None else set()
+        with self.reader() as run_db:
+            step = stopping.best_saved(run_db, metric, checkpoints.complete(self.run_dir))
+        return {step} if step is not None else set()

@@ -117,14 +117,7 @@ def _lost_its_place(run: Run, state: RunState | None, changes: dict[str, Any]) -
 
 def _facts(run: Run, run_db: RunReader, state: RunState) -> dict[str, Any]:
     last = run_db.last()
-    saved = run_db.checkpoints()
     metric = str(run.recipe.get("keep_best") or stopping.EVAL_LOSS)
-    if metric == stopping.EVAL_LOSS:
-        measured = [(c.step, c.eval_loss) for c in saved if c.eval_loss is not None]
-    else:
-        steps = {c.step for c in saved}
-        measured = [point for point in stopping.history(run_db, metric) if point[0] in steps]
-    best = stopping.best(measured, metric)
     return {
         "status": state.status,
         "step": max(state.step, 0),
@@ -134,7 +127,7 @@ def _facts(run: Run, run_db: RunReader, state: RunState) -> dict[str, Any]:
         "finished": state.finished,
         "loss": last["loss"][1] if "loss" in last else None,
         "eval_loss": last["eval_loss"][1] if "eval_loss" in last else None,
-        "best_step": best[0] if best else None,
+        "best_step": stopping.best_saved(run_db, metric, run_db.checkpoints()),
         "train_seconds": last["train_seconds"][1] if "train_seconds" in last else None,
     }
 

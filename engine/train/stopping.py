@@ -22,6 +22,13 @@ class _Reader(Protocol):
     def exact(self, name: str) -> list[tuple[int, float | None]]: ...
 
 
+class _Saved(Protocol):
+    @property
+    def step(self) -> int: ...
+    @property
+    def eval_loss(self) -> float | None: ...
+
+
 def history(run_db: _Reader, metric: str) -> list[tuple[int, float]]:
     """Every evaluation of `eval_loss` or `suite:NAME` so far, by step.
 
@@ -43,6 +50,17 @@ def best(points: Points, metric: str) -> tuple[int, float] | None:
     """The best evaluation, the earliest of equals: lowest `eval_loss`, highest suite."""
     sign = 1 if metric == EVAL_LOSS else -1
     return min(points, key=lambda point: (sign * point[1], point[0]), default=None)
+
+
+def best_saved(run_db: _Reader, metric: str, saved: Sequence[_Saved]) -> int | None:
+    """The step of the best of these checkpoints; None where none was measured by the metric."""
+    if metric == EVAL_LOSS:
+        points = [(one.step, one.eval_loss) for one in saved if one.eval_loss is not None]
+    else:
+        steps = {one.step for one in saved}
+        points = [point for point in history(run_db, metric) if point[0] in steps]
+    top = best(points, metric)
+    return top[0] if top is not None else None
 
 
 def out_of_patience(recipe: Recipe, points: Points, since: int = 0) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.models import refs
 from engine.train import checkpoints, stopping
 from engine.train.extending import More, longer
 from engine.train.recipe import Recipe
@@ -123,3 +124,18 @@ def test_a_limit_moves_only_where_there_is_one(cat: Catalogue) -> None:
     ):
         with pytest.raises(BadInput, match=match):
             longer(who, recipe, more)
+
+
+def test_a_run_means_its_best_by_what_the_recipe_keeps(cat: Catalogue) -> None:
+    for metric, means in (("suite:habit", 1), ("eval_loss", 2), ("suite:other", 3)):
+        recipe = {"keep_best": metric}
+        run = runs.create(cat, model="starter", dataset="x", recipe=recipe, seed=0)
+        folder = cat.workspace.run_dir(run.id)
+        folder.mkdir(parents=True)
+        with RunWriter.open(folder / "run.db") as writer:
+            for step, rate, loss in ((1, 0.9, 3.0), (2, 0.2, 1.0), (3, 0.8, 2.0)):
+                writer.metrics(step, {"suite/habit/opens": rate})
+                checkpoints.write(folder, step, [("a", b"x")], {}, loss)
+        assert refs.resolve(cat, f"run:{run.id}").step == means
+        runs.update(cat, run.id, promoted_step=2)
+        assert refs.resolve(cat, f"run:{run.id}").step == 2
