@@ -44,7 +44,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual import events
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 from textual.message import Message
@@ -54,6 +54,7 @@ from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
 from screens.clipboard import copy
+from screens.inturn import InTurn
 from screens.widgets.statusline import StatusLine
 from screens.widgets.topline import TopLine
 from store.errors import WorkbenchError
@@ -109,7 +110,7 @@ class ExportRef:
 Visit = OpenFile | TrainOn | ChatWith | ShowRun | ExportRef
 
 
-class Shell(App[None]):
+class Shell(InTurn):
     """What a room may ask of the application. `workbench.app` fills it in."""
 
     workspace: Workspace

@@ -131,6 +131,8 @@ class WorkbenchApp(Shell):
             loop.add_signal_handler(number, self.exit)
         if self._file is not None:
             self.visit(OpenFile(self._file))
+        else:
+            self.call_after_refresh(self.release_keys)
         self.call_after_refresh(self.look_at_runs)
         self.call_after_refresh(self._look_at_machine)
 
@@ -216,7 +218,13 @@ class WorkbenchApp(Shell):
         await self.action_go(visit.room)
         room = self.screen_stack[0]
         if isinstance(room, Room):
-            room.call_after_refresh(room.guarded(room.receive), visit)
+            room.call_after_refresh(self._hand_visit, room, visit)
+
+    def _hand_visit(self, room: Room, visit: Visit) -> None:
+        try:
+            room.guarded(room.receive)(visit)
+        finally:
+            self.release_keys()
 
     def show_error(self, error: WorkbenchError) -> None:
         from screens.widgets.modals import ErrorModal

@@ -38,6 +38,7 @@ class Drafting(Shared):
         """Write no more."""
         if self._draft is not None:
             self._draft.stop()
+            self._draft = None
         self.workers.cancel_group(self, "draft")
 
     @property
@@ -47,9 +48,14 @@ class Drafting(Shared):
         return Drafts(self.workspace)
 
     def _keep_draft(self) -> None:
-        """Write what is on the pen to disk, in a worker."""
-        if self.under_pen is not None and self.document is not None and self.under_pen.changed:
+        """Write what is on the pen to disk, in a worker; nothing is kept of what was taken back."""
+        if self.under_pen is None or self.document is None:
+            return
+        if self.under_pen.changed:
             self._write_draft(self.document.dataset_id, self.under_pen)
+        else:
+            self.workers.cancel_group(self, "draft")
+            self.drafts.drop(self.document.dataset_id, self.under_pen.base)
 
     @work(thread=True, exclusive=True, group="draft", exit_on_error=False)
     def _write_draft(self, dataset: int, editor: Editor) -> None:
@@ -72,5 +78,9 @@ class Drafting(Shared):
     def keep_draft(self) -> None:
         """Write what is on the pen to disk, at once."""
         editor = self.under_pen
-        if editor is not None and self.document is not None and editor.changed:
+        if editor is None or self.document is None:
+            return
+        if editor.changed:
             self.save_draft(self.document.dataset_id, editor)
+        elif self._draft is not None:
+            self.drafts.drop(self.document.dataset_id, editor.base)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -307,3 +308,25 @@ def test_fields_have_places_that_the_document_can_set() -> None:
     alpaca = parse_row(1, b'{"instruction": "a", "input": "b", "output": "c"}')
     assert [field.dotted for field in fields(alpaca)[:-1]] == ["instruction", "input", "output"]
     assert [field.dotted for field in fields(parse_row(1, b"{"))] == [WHOLE]
+
+
+async def test_keys_in_a_burst_go_where_each_leads(make_app: MakeApp, rules: Path) -> None:
+    """From the start on: what a window that a key opens is asked, and what comes after it."""
+
+    def burst(*keys: str) -> None:
+        for key in keys:
+            app.post_message(events.Key(_NAMES.get(key, key), key if len(key) == 1 else None))
+
+    app = make_app(rules)
+    async with app.run_test(size=WIDE) as pilot:
+        burst(":", "3", "enter", "j")
+        room = await opened(pilot)
+        await until(pilot, lambda: room.rows.number == 4)
+        assert app.current_mode == "data"
+        burst("g", "/", "x", "d", "enter", "j", ":", "1", "0", "0", "%", "enter", "k", "k")
+        await until(pilot, lambda: room.rows.number == room.rows.count - 2 and room.sought == "xd")
+        assert room.document is not None
+        assert not room.document.unsaved
+
+
+_NAMES = {":": "colon", "/": "slash", "%": "percent_sign"}
