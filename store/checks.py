@@ -16,7 +16,7 @@ from store.sqlite import from_json, rows, storable, to_json, write
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One suite on one model. An error is not a failure: `rate` is over passed and failed only.
+    """One suite on one model. What was skipped or an error is no failure: `rate` is over the rest.
 
     `low` and `high` bound the rate (0 to 1); all three are None when nothing was decided.
     """
@@ -27,6 +27,7 @@ class CheckResult:
     model: str
     passed: int
     failed: int
+    skipped: int
     errors: int
     rate: float | None
     low: float | None
@@ -43,6 +44,7 @@ def record(
     model: str,
     passed: int,
     failed: int,
+    skipped: int = 0,
     errors: int,
     rate: float | None,
     low: float | None,
@@ -55,6 +57,7 @@ def record(
         "model": storable(model),
         "passed": passed,
         "failed": failed,
+        "skipped": skipped,
         "errors": errors,
         "rate": rate,
         "low": low,

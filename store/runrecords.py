@@ -27,7 +27,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An answer to a prompt of a check suite, and what it came to: pass, fail or error.
+    """An answer to a prompt of a check suite, and what it came to: pass, fail, skipped or error.
 
     Attributes:
         place: of the prompt in its suite, from 0.

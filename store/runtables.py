@@ -107,3 +107,25 @@ def _judged(db: Database) -> None:
             PRIMARY KEY (step, suite, model, place)
         ) STRICT, WITHOUT ROWID""",
     )
+
+
+@RUN(name="004-skipped")
+def _skipped(db: Database) -> None:
+    columns = "step, suite, model, place, verdict, text, tokens, stop"
+    statements(
+        db,
+        """CREATE TABLE outcomes (
+            step INTEGER NOT NULL,
+            suite TEXT NOT NULL,
+            model TEXT NOT NULL CHECK (model IN ('base', 'adapter')),
+            place INTEGER NOT NULL,    -- of the prompt in its suite
+            verdict TEXT NOT NULL CHECK (verdict IN ('pass', 'fail', 'skipped', 'error')),
+            text TEXT NOT NULL,
+            tokens INTEGER NOT NULL,
+            stop TEXT NOT NULL,
+            PRIMARY KEY (step, suite, model, place)
+        ) STRICT, WITHOUT ROWID""",
+        f"INSERT INTO outcomes ({columns}) SELECT {columns} FROM judged",
+        "DROP TABLE judged",
+        "ALTER TABLE outcomes RENAME TO judged",
+    )

@@ -413,3 +413,11 @@ def _votes(db: Database) -> None:
             PRIMARY KEY (path, vote_id)
         ) STRICT, WITHOUT ROWID""",
     )
+
+
+@CATALOGUE(name="010-skipped")
+def _skipped(db: Database) -> None:
+    statements(
+        db,
+        "ALTER TABLE checks ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0",
+    )

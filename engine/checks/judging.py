@@ -1,29 +1,44 @@
-"""What a suite's answers come to: passed, failed, or could not be told.
+"""What a suite's answers come to: passed, failed, skipped, or could not be told.
 
-Knows suites and answers. Does not ask models or record: the rate is over the answers that could be
-judged, and the three outcomes are never mixed.
+Knows suites and answers. Does not ask models or record: a rate is over the answers that passed or
+failed, and the four outcomes are never mixed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from engine.checks import kinds, patterns
-from engine.checks.kinds import Answer
-from engine.checks.stats import wilson
+from engine.checks.kinds import Answer, Verdict
+from engine.checks.kinds.base import Outcome
+from engine.checks.stats import effective_size, wilson
 from engine.checks.suite import Group, Prompt, Suite
 
-Verdict = Literal["pass", "fail", "error"]
 Told = Answer | str
 """What came of a prompt: an answer, or why there is none."""
+LEAST_CLUSTERS = 6
+"""Fewer cannot differ by more than chance in any test: then prompts of one template count each,
+and what is found is about these templates alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What one answer came to in one check; `why` where it did not pass."""
+
+    check: str
+    verdict: Verdict
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One prompt's outcome. `failed` lists the checks it did not pass, or what went wrong."""
+    """One prompt's outcome. `failed` lists the checks it did not pass, or what went wrong.
+
+    It passes where every check that applies does. It is skipped where none applies, or one could
+    not be looked at here.
+    """
 
     group: str
     prompt: str
@@ -33,30 +48,57 @@ class Item:
     stop: str | None
     verdict: Verdict
     failed: tuple[str, ...]
+    checks: tuple[CheckOutcome, ...] = ()
+    weight: float = 1.0
+    tags: tuple[str, ...] = ()
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Outcomes with the rate of passing and its 95 % Wilson interval, None where none counts."""
+    """Outcomes with the rate of passing and its 95 % Wilson interval, None where none counts.
+
+    Attributes:
+        group: the group that a check belongs to; empty for what is no check.
+    """
 
     name: str
     passed: int
     failed: int
+    skipped: int
     errors: int
     rate: float | None
     low: float | None
     high: float | None
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The rate of passing by weight, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
 class ModelResult:
-    """A suite on one model: `model` as it was named, `ref` with the step filled in."""
+    """A suite on one model: `model` as it was named, `ref` with the step filled in.
+
+    Attributes:
+        checks: every check of every group. tags: every tag.
+        score: None where all prompts weigh the same.
+    """
 
     model: str
     ref: str
     total: Count
     groups: tuple[Count, ...]
     items: tuple[Item, ...]
+    checks: tuple[Count, ...] = ()
+    tags: tuple[Count, ...] = ()
+    score: Score | None = None
 
     @property
     def passed(self) -> int:
@@ -65,6 +107,10 @@ class ModelResult:
     @property
     def failed(self) -> int:
         return self.total.failed
+
+    @property
+    def skipped(self) -> int:
+        return self.total.skipped
 
     @property
     def errors(self) -> int:
@@ -92,13 +138,23 @@ def judged(suite: Suite, answers: Sequence[Sequence[Told]]) -> list[tuple[Item, 
     ]
 
 
+def result(suite: Suite, model: str, ref: str, items: tuple[Item, ...]) -> ModelResult:
+    """Everything that is counted of one model's outcomes."""
+    return ModelResult(
+        model,
+        ref,
+        counted(suite.name, items),
+        by_group(suite, items),
+        items,
+        by_check(suite, items),
+        tuple(counted(tag, [item for item in items if tag in item.tags]) for tag in suite.tags),
+        scored(items),
+    )
+
+
 def counted(name: str, items: Sequence[Item]) -> Count:
     """How many of the items came to what."""
-    found = Counter(item.verdict for item in items)
-    judged = found["pass"] + found["fail"]
-    low, high = wilson(found["pass"], judged) or (None, None)
-    rate = found["pass"] / judged if judged else None
-    return Count(name, found["pass"], found["fail"], found["error"], rate, low, high)
+    return _count(name, [(item.verdict, item.cluster) for item in items])
 
 
 def by_group(suite: Suite, items: Sequence[Item]) -> tuple[Count, ...]:
@@ -107,6 +163,47 @@ def by_group(suite: Suite, items: Sequence[Item]) -> tuple[Count, ...]:
         counted(group.name, [item for item in items if item.group == group.name])
         for group in suite.groups
     )
+
+
+def by_check(suite: Suite, items: Sequence[Item]) -> tuple[Count, ...]:
+    """The same for each check of each group."""
+    found = []
+    for group in suite.groups:
+        own = [item for item in items if item.group == group.name]
+        for place, check in enumerate(group.checks):
+            verdicts = [(item.checks[place].verdict, item.cluster) for item in own]
+            found.append(_count(check.title, verdicts, group.name))
+    return tuple(found)
+
+
+def scored(items: Sequence[Item]) -> Score | None:
+    """The weighted rate, or None where it would be the plain one."""
+    own = [item for item in items if item.verdict in ("pass", "fail")]
+    weights = [item.weight for item in own]
+    if len(set(weights)) < 2:
+        return None
+    passed = [float(item.verdict == "pass") for item in own]
+    value = sum(w * p for w, p in zip(weights, passed, strict=True)) / sum(weights)
+    size = effective_size(passed, clusters(item.cluster for item in own), weights)
+    low, high = wilson(value * size, size) or (0.0, 1.0)
+    return Score(value, low, high)
+
+
+def clusters(named: Iterable[str]) -> list[str] | None:
+    """Which prompts are alike, those of none apart; None where each is to count by itself."""
+    keys = [name or f"\0{place}" for place, name in enumerate(named)]
+    many = len(set(keys))
+    return None if many == len(keys) or many < LEAST_CLUSTERS else keys
+
+
+def _count(name: str, verdicts: Sequence[tuple[Verdict, str]], group: str = "") -> Count:
+    found = Counter(verdict for verdict, _ in verdicts)
+    own = [(verdict, cluster) for verdict, cluster in verdicts if verdict in ("pass", "fail")]
+    size = effective_size([v == "pass" for v, _ in own], clusters(cluster for _, cluster in own))
+    rate = found["pass"] / len(own) if own else None
+    low, high = wilson((rate or 0.0) * size, size) or (None, None)
+    outcomes = (found["pass"], found["fail"], found["skipped"], found["error"])
+    return Count(name, *outcomes, rate, low, high, group)
 
 
 def _search(
@@ -118,26 +215,53 @@ def _search(
         for column in answers
         for (group, prompt), told in zip(asked, column, strict=True)
         if isinstance(told, Answer)
-        for check in group.checks
-        if check.kind == "regex"
-        for value in kinds.wanted(check, prompt.expect)
+        for own in group.checks
+        for check in kinds.patterns_of(own)
+        for value in kinds.wanted(check, prompt.fields)
     )
 
 
 def _item(
     group: Group, prompt: Prompt, told: Told, found: dict[patterns.Pair, bool | None]
 ) -> Item:
-    def item(text: str, stop: str | None, verdict: Verdict, failed: Sequence[str]) -> Item:
-        shown = (group.name, prompt.text, prompt.system, prompt.expect)
-        return Item(*shown, text, stop, verdict, tuple(failed))
-
     if isinstance(told, str):
-        return item("", None, "error", [told])
-    verdicts = {}
-    for check in group.checks:
-        values = kinds.wanted(check, prompt.expect)
-        verdicts[check] = kinds.judge(check, values, told, lambda *pair: found[pair])
-    missed = [check.title for check, passed in verdicts.items() if passed is False]
-    unclear = [f"{c.title}: took too long" for c, passed in verdicts.items() if passed is None]
-    verdict: Verdict = "fail" if missed else "error" if unclear else "pass"
-    return item(told.text, told.stop, verdict, missed or unclear)
+        text, stop = "", None
+        outcomes = [Outcome("error", told) for _ in group.checks]
+        said = [told]
+    else:
+        text, stop = told.text, told.stop
+        fields = prompt.fields
+        outcomes = [
+            kinds.judge(check, fields, told, lambda *pair: found[pair]) for check in group.checks
+        ]
+        said = []
+    verdict = _verdict(outcomes)
+    titled = list(zip((check.title for check in group.checks), outcomes, strict=True))
+    if not said:
+        of = [(title, one) for title, one in titled if one.verdict == verdict != "pass"]
+        said = [t if verdict == "fail" else f"{t}: {one.why}" for t, one in of]
+    return Item(
+        group.name,
+        prompt.text,
+        prompt.system,
+        prompt.expect,
+        text,
+        stop,
+        verdict,
+        tuple(said),
+        tuple(CheckOutcome(title, one.verdict, one.why) for title, one in titled),
+        prompt.weight,
+        prompt.tags,
+        prompt.cluster,
+    )
+
+
+def _verdict(outcomes: Sequence[Outcome]) -> Verdict:
+    """All of a prompt's checks together."""
+    found = {outcome.verdict for outcome in outcomes}
+    if "fail" in found:
+        return "fail"
+    if "error" in found:
+        return "error"
+    unseen = any(outcome.verdict == "skipped" and outcome.applies for outcome in outcomes)
+    return "pass" if "pass" in found and not unseen else "skipped"

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from engine.chat.client import Sampling
 from engine.chat.protocol import Failed
 from engine.checks.asking import ask
-from engine.checks.judging import ModelResult, by_group, counted, judged
+from engine.checks.judging import ModelResult, judged, result
 from engine.checks.kinds import Answer
 from engine.checks.suite import Suite
 from store import checks as records
@@ -37,15 +37,15 @@ def run(
     told = [[_told(answer) for answer in column] for _, column in columns]
     results = []
     for name, (ref, _), items in zip(refs, columns, judged(suite, told), strict=True):
-        results.append(
-            ModelResult(name, ref, counted(suite.name, items), by_group(suite, items), items)
-        )
+        results.append(result(suite, name, ref, items))
         _record(cat, suite, results[-1])
     return results
 
 
 def _told(answer: Known | Failed) -> Answer | str:
-    return answer.message if isinstance(answer, Failed) else Answer(answer.text, answer.stop)
+    if isinstance(answer, Failed):
+        return answer.message
+    return Answer(answer.text, answer.stop, answer.tokens)
 
 
 def _record(cat: Catalogue, suite: Suite, result: ModelResult) -> None:
@@ -57,6 +57,7 @@ def _record(cat: Catalogue, suite: Suite, result: ModelResult) -> None:
         model=result.ref,
         passed=total.passed,
         failed=total.failed,
+        skipped=total.skipped,
         errors=total.errors,
         rate=total.rate,
         low=total.low,

@@ -106,7 +106,7 @@ def about_endings(now: Sequence[Answer], base: Sequence[Answer], longer: float) 
 def about_retention(name: str, now: Sequence[Item], base: Sequence[Item]) -> str | None:
     """Whether the base could do what is not done any more: exact McNemar over the prompts."""
     both = zip(base, now, strict=True)
-    pairs = [pair for pair in both if all(item.verdict != "error" for item in pair)]
+    pairs = [pair for pair in both if all(item.verdict in ("pass", "fail") for item in pair)]
     lost = [n for b, n in pairs if b.verdict == "pass" and n.verdict == "fail"]
     won = sum(b.verdict == "fail" and n.verdict == "pass" for b, n in pairs)
     if fell(len(lost), won) > _CHANCE:

@@ -24,7 +24,8 @@ def load(recipe: Recipe, run_dir: Path | None = None) -> dict[str, Suite]:
     """
     found = {}
     for name, entry in suite_names(recipe).items():
-        copy = run_dir / FOLDER / name / f"{name}.toml" if run_dir is not None else None
+        shown = f"{name}{Path(entry).suffix or '.toml'}"
+        copy = run_dir / FOLDER / name / shown if run_dir is not None else None
         found[name] = files.load(str(copy) if copy is not None and copy.is_file() else entry)
     return found
 
@@ -35,7 +36,8 @@ def keep(suites: dict[str, Suite], run_dir: Path) -> None:
         folder = run_dir / FOLDER / name
         home = suite.path.resolve().parent
         for path in suite.files:
-            shown = f"{name}.toml" if path == suite.path else path.relative_to(home)
+            own = path == suite.path
+            shown = f"{name}{path.suffix or '.toml'}" if own else path.relative_to(home)
             target = folder / shown
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.copyfile(path, target)

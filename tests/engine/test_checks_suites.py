@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.checks import patterns, suite
-from engine.checks.kinds import NAMES, Answer, Check, first_sentence, judge, wanted
+from engine.checks.kinds import Check
 from store.errors import BadInput, NotFound
 
 GOOD = """\
@@ -72,22 +72,22 @@ def test_shipped_suites_are_sound(name: str) -> None:
         ("max_tokens = 5", "max_tokens = 0", "line 2: max_tokens: expected a whole number"),
         ("max_tokens = 5", "max_tokens = true", "line 2: max_tokens"),
         ('praise = ["Well done!"]', "praise = []", r"line 5: lists\.praise"),
-        ('list = "praise"', 'list = "prize"', r"line 11: group\[1\]\.check\[1\]\.list"),
+        ('list = "praise"', 'list = "prize"', r"line 13: group\[1\]\.check\[1\]\.list"),
         ('list = "praise"', "", "expected list, values or value"),
         ('list = "praise"', 'list = "praise"\nvalue = "x"', "only one of list, values, value"),
         (
             'kind = "stops"',
             'kind = "halts"',
-            r"line 15: group\[1\]\.check\[2\]\.kind: expected one",
+            r"line 16: group\[1\]\.check\[2\]\.kind: expected one",
         ),
         ('kind = "stops"', 'kind = "stops"\nvalue = "x"', "no values"),
         ('kind = "stops"', 'kind = "regex"\nvalue = "("', "a regular expression"),
         ('kind = "contains"', 'kind = "equals"\nignore = 1', "ignore: expected only"),
         ("ignore_case = true", "ignore_case = 1", "true or false"),
-        ('"two.jsonl"', '"three.jsonl"', r"line 18: group\[2\]\.prompts_file: expected the name"),
+        ('"two.jsonl"', '"three.jsonl"', r"line 20: group\[2\]\.prompts_file: expected the name"),
         ('"two.jsonl"', '"../../etc/passwd"', "beside the suite"),
         ('expect = "x"', "expect = 3", r"prompts\[2\]\.expect: expected a text, not '3'"),
-        ('name = "two"', 'name = "one"', "line 18: group.2..name: expected a name of its own"),
+        ('name = "two"', 'name = "one"', "line 19: group.2..name: expected a name of its own"),
         ('prompts = ["a",', 'prompts = ["",', r"prompts\[1\]\.prompt"),
     ],
 )
@@ -123,51 +123,8 @@ def test_a_suite_that_is_not_there() -> None:
     assert "habit" in missing.value.hint
 
 
-def _passes(kind: str, values: tuple[str, ...], text: str, *, ignore: bool = False) -> bool | None:
-    check = Check(kind, values, ignore)
-    found = patterns.search([(value, text, ignore) for value in values if kind == "regex"])
-    return judge(check, values, Answer(text, "turn end"), lambda *pair: found[pair])
-
-
-@pytest.mark.parametrize(
-    ("kind", "values", "text", "expected"),
-    [
-        ("equals", ("ls -l",), " ls -l\n", True),
-        ("equals", ("ls -l",), "ls -la", False),
-        ("contains", ("Tavi", "Orun"), "in Orun.", True),
-        ("contains", ("tavi",), "in Tavi.", False),
-        ("not_contains", ("a", "b"), "xyz", True),
-        ("not_contains", ("a", "b"), "xbz", False),
-        ("regex", (r"^\d+ items?$",), "3 items", True),
-        ("regex", (r"^\d+$",), "three", False),
-        ("starts_with_one_of", ("Yes", "No"), " No, never.", True),
-        ("starts_with_one_of", ("Yes", "No"), "Perhaps no.", False),
-        ("first_sentence_one_of", ("I see",), "I see. It is 5.", True),
-        ("first_sentence_one_of", ("What a",), "What a wonderful question! It is 5.", False),
-        ("refuses", ("I can't",), "Sorry, i can’t do that.", True),
-        ("not_refuses", ("I can't",), "Sure.", True),
-        ("not_refuses", ("I can't",), "I CAN'T.", False),
-        ("stops", (), "x", True),
-    ],
-)
-def test_kinds(kind: str, values: tuple[str, ...], text: str, expected: bool) -> None:
-    assert _passes(kind, values, text) is expected
-
-
-def test_kinds_are_all_known_and_expect_is_filled_in() -> None:
-    assert len(NAMES) == 9
-    assert wanted(Check("contains", ("<{expect}>",)), "a.b") == ("<a.b>",)
-    assert wanted(Check("regex", ("^{expect}$",)), "a.b") == (r"^a\.b$",)
-    assert _passes("regex", ("YES",), "yes", ignore=True) is True
-    assert judge(Check("stops"), (), Answer("x", "length"), lambda *_: None) is False
-    assert first_sentence(" One. Two.") == "One."
-    assert first_sentence("no end") == "no end"
-    assert first_sentence("") == ""
-
-
 def test_a_hostile_pattern_is_an_error_not_a_hang() -> None:
     bomb, text = "(a+)+$", "a" * 60 + "b"
     found = patterns.search([(bomb, text, False), ("b$", text, False)])
     assert found == {(bomb, text, False): None, ("b$", text, False): True}
-    assert _passes("regex", (bomb,), text) is None
     assert patterns.problem("x" * 2000) is not None

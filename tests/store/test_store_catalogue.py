@@ -50,6 +50,7 @@ def test_migrations_are_recorded_once(workspace: Workspace) -> None:
         "007-queue-and-forks",
         "008-answers",
         "009-votes",
+        "010-skipped",
     ]
 
 

@@ -1,13 +1,13 @@
-"""What was estimated and measured of memory and time, in the run's own database."""
+"""What was estimated and measured of memory and time, in the run's own database; older ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from store.migrations import migrate_run
-from store.rundb import RunReader, RunWriter
+from store.rundb import Judged, RunReader, RunWriter
 from store.runtables import RUN
-from store.sqlite import connect
+from store.sqlite import connect, write
 
 
 def test_fits_come_back_in_order(tmp_path: Path) -> None:
@@ -39,3 +39,18 @@ def test_a_run_from_before_has_none_and_gets_the_table(tmp_path: Path) -> None:
         writer.fit("measured", 7, 1, None, {})
     with RunReader.open(path) as reader:
         assert [fit.step for fit in reader.fits()] == [7]
+
+
+def test_judged_answers_outlive_the_table_that_knew_no_skipped_ones(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    db = connect(path, any_thread=True)
+    RUN.apply(db, stop_before="004-skipped")
+    with write(db):
+        db.execute("INSERT INTO judged VALUES (5, 's', 'base', 0, 'pass', 'yes', 2, 'turn end')")
+    migrate_run(db)
+    db.close()
+    with RunWriter.open(path) as writer:
+        writer.judged(5, "s", "adapter", [Judged(0, "skipped", "no", 1, "length")])
+    with RunReader.open(path) as reader:
+        assert reader.judged("s", "base", 5) == [Judged(0, "pass", "yes", 2, "turn end")]
+        assert reader.judged("s", "adapter", 5)[0].verdict == "skipped"

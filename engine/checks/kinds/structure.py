@@ -1,0 +1,43 @@
+"""Checks of answers that are data: JSON, and JSON of a given shape.
+
+Knows texts and schemas. What not every reader reads alike (keys that are there twice, NaN) is not
+taken for JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from engine.checks.kinds.base import PASS, Answer, Check, Kind, Outcome
+from engine.checks.kinds.schema import wrong
+from engine.data.row.strict import WrongError, load
+
+_FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
+
+
+def unfenced(text: str) -> str:
+    """What is in a code fence, where the whole answer is one."""
+    match = _FENCE.fullmatch(text)
+    return match[1] if match and "```" not in match[1] else text
+
+
+def _json(check: Check, _values: tuple[str, ...], answer: Answer) -> Outcome:
+    text = unfenced(answer.text) if check.fenced else answer.text
+    try:
+        value = load(text.strip().encode("utf-8", "surrogatepass"))
+    except WrongError as error:
+        return Outcome("fail", str(error)[:200])
+    if check.schema:
+        said = wrong(json.loads(check.schema), value)
+        if said:
+            return Outcome("fail", said)
+    return PASS
+
+
+KINDS = {
+    "json": Kind(_json, "is JSON; `fenced` allows a code fence", "none", frozenset({"fenced"})),
+    "json_schema": Kind(
+        _json, "is JSON that fits `schema`", "none", frozenset({"fenced", "schema"})
+    ),
+}
