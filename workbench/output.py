@@ -21,13 +21,24 @@ _ESCAPED = {
     for code in (*range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F))
 } | {code: f"\\u{code:04x}" for code in range(0x2066, 0x206A)}
 
+
+def _given_before(context: typer.Context, value: Path | None) -> Path | None:
+    """What stands before the command holds for it as well."""
+    given: Path | None = context.find_root().params.get("workspace")
+    return value or given
+
+
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option(
-        "--workspace", metavar="DIR", help="Folder that holds the records.", show_default=False
+        "--workspace",
+        metavar="DIR",
+        help="Folder that holds the records.",
+        show_default=False,
+        callback=_given_before,
     ),
 ]
-"""`--workspace DIR`, the same on every command."""
+"""`--workspace DIR`, the same on every command and before it."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 """`--json`, the same on every command."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from store.visible import visible
+from workbench.cli import app
 from workbench.output import emit
 
 HOSTILE = '\x1b]0;x\x07 \x9b2J \x7f \u202e \u2066 \u2028 \u200f \u061c é 日本 \U0001f98a \\ "'
@@ -39,3 +42,11 @@ def test_output_is_utf8_in_any_locale_and_a_reader_may_leave(tmp_path: Path) -> 
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_a_workspace_may_stand_before_the_command(tmp_path: Path) -> None:
+    for words in (["--workspace", "HERE", "runs"], ["runs", "--workspace", "HERE"]):
+        given = [str(tmp_path / "ws") if word == "HERE" else word for word in words]
+        assert CliRunner().invoke(app, given).exit_code == 0
+        assert (tmp_path / "ws" / "workbench.db").exists()
+        shutil.rmtree(tmp_path / "ws")
