@@ -35,7 +35,7 @@ VARLEN = ("flash_attention", "kernels-community/")
 _PARAMETERS_PER_THREAD = 4_000_000
 # From here on a CPU with bf16 arithmetic is faster in it than in float32.
 _BF16_PARAMETERS = 100_000_000
-_EVALUATIONS = 10
+_EVALUATIONS = 12
 _CHECKPOINTS = 4
 _TIMED_SAVE_STEPS = 100
 """A run that ends by the clock has no last step to divide: it saves this often at least."""
@@ -327,16 +327,18 @@ class _Making:
 
     def intervals(self) -> None:
         steps = _steps(self.recipe, self._data)
-        every = max(1, -(-steps // _EVALUATIONS))
+        timed = _TIMED_SAVE_STEPS if self.recipe.max_minutes else steps
+        every = max(1, min(-(-steps // _EVALUATIONS), timed))
         reason = f"{_times(-(-steps // every), 'evaluation')} in about {_times(steps, 'step')}"
         if not self._data.held_out:
             reason += "; with nothing held out they give sample answers only"
         self._settle("eval_steps", every, reason)
-        saves = max(1, -(-steps // _CHECKPOINTS))
+        every = self.recipe.eval_steps
+        # At an evaluation, so that every checkpoint has a loss to be chosen by.
+        saves = every * max(1, round(min(steps / _CHECKPOINTS, timed) / every))
         reason = f"{_times(-(-steps // saves), 'checkpoint')} in about {_times(steps, 'step')}"
         if self.recipe.max_minutes:
-            saves = min(saves, _TIMED_SAVE_STEPS)
-            reason = f"a run that ends by the clock saves every {_TIMED_SAVE_STEPS} steps at least"
+            reason = f"a run that ends by the clock saves about every {_TIMED_SAVE_STEPS} steps"
         self._settle("save_steps", saves, reason)
 
 

@@ -15,7 +15,7 @@ from engine.train.loading import assert_adapters_float32
 from engine.train.recipe import Recipe
 from engine.train.recording import Recorder
 
-_EVALUATIONS = 10
+_EVALUATIONS = 12
 _CHECKPOINTS = 4
 
 

@@ -48,7 +48,7 @@ def test_on_a_cpu_the_starter_is_dense_sorted_and_never_packed() -> None:
         "loss_type": "nll", "max_length": 412, "dtype": "float32", "attn_implementation": "sdpa",
         "load_in_4bit": False, "gradient_checkpointing": False, "packing": False,
         "train_sampling_strategy": "group_by_length", "optim": "adamw_torch_fused",
-        "threads": 2, "learning_rate": 0.0025, "eval_steps": 34, "save_steps": 85,
+        "threads": 2, "learning_rate": 0.0025, "eval_steps": 29, "save_steps": 87,
     }  # fmt: skip
     assert all(choice.chosen_by == "engine" for choice in on.values())
     assert "nothing is cut" in on["max_length"].reason
@@ -119,10 +119,13 @@ def test_the_rate_is_the_prior_and_says_where_it_is_none() -> None:
 
 
 def test_intervals_follow_the_way_a_run_ends() -> None:
-    assert made(CPU, "max_steps=1000")["save_steps"].value == 250
+    on = made(CPU, "max_steps=1000")
+    assert (on["eval_steps"].value, on["save_steps"].value) == (84, 252)
+    # Every checkpoint falls on an evaluation, also on one's own.
+    assert made(CPU, "max_steps=1000", "eval_steps=100")["save_steps"].value == 200
     assert made(CPU, "max_minutes=90", "num_train_epochs=100")["save_steps"].value == 100
     # 8 rows of 100 tokens a step.
-    assert made(CPU, "max_tokens=80000")["eval_steps"].value == 10
+    assert made(CPU, "max_tokens=80000")["eval_steps"].value == 9
 
 
 def test_runs_from_before_the_engine_chose_keep_what_they_did() -> None:

@@ -345,7 +345,7 @@ class Recipe:
         group="Machine",
     )
     eval_steps: int = setting(
-        0, "Steps between evaluations; 0 makes ten a run.", low=0, high=_STEPS, group="Watching",
+        0, "Steps between evaluations; 0 makes about twelve a run.", low=0, high=_STEPS, group="Watching",
         usual=True,
     )  # fmt: skip
     save_steps: int = setting(
