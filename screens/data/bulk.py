@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.data.dataset import Change
 
 AT_ONCE = 200
-"""Changes that are made at once; more are made in a worker."""
+"""Changes that are made at once; more are made elsewhere, while keys are answered."""
 
 
 class Bulk(Selecting, Editing):
@@ -50,9 +50,13 @@ class Bulk(Selecting, Editing):
     def _were_changed(self, event: ChangedMany) -> None:
         document = self.document
         if document is not None and str(document.path) == event.path:
-            with document.writing():
-                """Entering it catches up with what others did."""
-            self._changed_many(event.label, event.rows)
+            self.caught_up(event.label, event.rows)
+
+    def caught_up(self, label: str, rows: int) -> None:
+        """Show what somebody else changed in the document."""
+        with self.open_document.writing():
+            """Entering it catches up with what others did."""
+        self._changed_many(label, rows)
 
     def _changed_many(self, label: str, rows: int) -> None:
         self.forget_marks()

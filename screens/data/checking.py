@@ -1,32 +1,34 @@
 """The part of the Data room that checks the dataset, shows what was found, repairs and divides it.
 
-Knows which checks run and what comes of them. The looking is done in other processes, the findings
-are kept in the store, repairs are planned in `engine.data.findings.fix`.
+Knows which checks run and what comes of them. Looking, planning and changing are done in other
+processes; the findings are kept in the store.
 """
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING
 
+from msgspec import structs
 from textual import on, work
 from textual.content import Content
-from textual.worker import get_current_worker
 
-from screens.data.bulk import Bulk
+from screens.data.bulk import AT_ONCE, Bulk
 from screens.data.filtering import Filtering
 from screens.data.findinglist import FindingList
-from screens.data.messages import Differed, Flagged
+from screens.data.messages import Flagged
+from screens.data.scanning import MAKING
 from screens.data.views import View
+from screens.widgets import words
 
 if TYPE_CHECKING:
-    from engine.data.background.client import AnyEvent, Request
+    from engine.data.background.client import AnyEvent, Planning, Repairs, Request
     from engine.data.dataset import Change, Dataset
     from engine.data.journal.shift import Shift
     from screens.data.review import Proposal, Review
     from screens.data.rowset import Rows
 
 CHECKS = {"preflight": "preflight", "trainers": "asking trainers"}
-BATCH = 200
 
 
 class Checking(Filtering, Bulk):
@@ -160,59 +162,82 @@ class Checking(Filtering, Bulk):
 
     def fix(self, kind: str) -> None:
         """Plan the repair of all rows of a kind, and show every change before it is made."""
-        from screens.data.review import Review
+        from engine.data.background.client import Repairs
+        from engine.data.findings import fix
+        from screens.data.review import Planned, Review
+        from store.errors import BadInput
 
-        window = Review(Content(f" fix: {kind.replace('_', ' ')} "), [], offer="change")
-        window.complete = False
-        self.review(window, f"fix {kind}")
-        self._plan_fix(str(self.open_document.path), window, kind)
+        change, raw = fix.repair(kind, self.renderer), self.open_document.raw
 
-    def review(self, window: Review, label: str) -> None:
-        """Show changes; those that are not left out are made when the person says so."""
+        def look(row: int) -> tuple[bytes, bytes | None]:
+            before = raw(row)
+            try:
+                return before, change(before)
+            except BadInput:
+                return before, before
+
+        window = Review(Content(f" fix: {kind.replace('_', ' ')} "), Planned(look), offer="change")
+        self.propose(window, Repairs(kind, self.model_ref), f"fix {kind}")
+
+    def propose(self, window: Review, request: Planning | Repairs, label: str) -> None:
+        """Show what would change; what is not left out is changed when the person says so."""
+        from engine.data.background.client import Making
+
+        moment = self.open_document.moment
 
         def answered(answer: tuple[str, list[Proposal]] | None) -> None:
-            self.workers.cancel_group(self, "plan")
+            self.stop_scan("plan")
+            self.tell()
             if answer is None:
                 return
             what, proposals = answer
-            if what == "go" and proposals[0].row is not None:
-                self.jump(proposals[0].row)
-            elif what == "apply":
-                self.change(_changes(proposals), label)
+            rows = [one.row for one in proposals if one.row is not None]
+            if what == "go":
+                self.jump(rows[0])
+            elif len(window.changes) <= AT_ONCE:
+                self.change([_change(one) for one in window.changes if one.row not in rows], label)
+            else:
+                but = array("Q", rows).tobytes()
+                self._make(structs.replace(request, make=Making(moment, label, but)), label)
 
+        window.complete = False
         self.app.push_screen(window, self.guarded(answered))
+        self.scan("plan", request, lambda events: self._hear_plan(window, events), "planning")
 
-    @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
-    def _plan_fix(self, path: str, window: Review, kind: str) -> None:
-        """Plan with a document of the thread's own."""
-        from engine.data.dataset import open_dataset
-        from engine.data.findings import fix, recorded
-        from screens.data.review import Proposal
+    def _hear_plan(self, window: Review, events: list[AnyEvent]) -> None:
+        """More changes are planned; the process that planned them is there when they are made."""
+        from engine.data.background.client import Done, Failed, Report, warm
 
-        worker = get_current_worker()
-        found: list[Proposal] = []
-        left = 0
-        with self.open_catalogue() as cat, open_dataset(cat, path) as document:
-            shown = recorded.shown(cat, document, kind=kind)
-            for planned in fix.plan(document, shown, self.renderer):
-                if worker.is_cancelled:
-                    return
-                if planned.change is None:
-                    left += 1
-                    continue
-                found.append(Proposal(planned.row, planned.before, planned.after))
-                if len(found) >= BATCH:
-                    self.post_message(Differed(window, found, complete=False))
-                    found = []
-        said = f"{left:,} rows cannot be repaired like this and stay as they are" if left else ""
-        self.post_message(Differed(window, found, complete=True, note=said))
+        found: list[int] = []
+        for event in events:
+            if isinstance(event, Failed):
+                window.complaint = event.message
+            elif isinstance(event, Report) and event.kind == "plan":
+                found += event.body
+            elif isinstance(event, Report) and event.kind == "skipped" and event.body[0]:
+                count, first = event.body
+                window.complaint = f"{words.plural(count, 'row')} cannot be changed: {first}"
+        window.plan(found, complete=isinstance(events[-1], Done | Failed))
+        if window.complete and len(window.changes):
+            warm()
+
+    def _make(self, request: Planning | Repairs, label: str) -> None:
+        """Have the changes made, all of them or none."""
+
+        def hear(events: list[AnyEvent]) -> None:
+            from engine.data.background.client import Failed, Report
+
+            for event in events:
+                if isinstance(event, Failed):
+                    raise event.error()
+                if isinstance(event, Report) and event.kind == "made":
+                    self.caught_up(label, event.body)
+
+        self.scan(MAKING, request, hear, label)
 
 
-def _changes(proposals: list[Proposal]) -> list[Change]:
+def _change(one: Proposal) -> Change:
     from engine.data.dataset import Delete, Replace
 
-    return [
-        Delete(one.row) if one.after is None else Replace(one.row, one.after)
-        for one in proposals
-        if one.row is not None
-    ]
+    assert one.row is not None
+    return Delete(one.row) if one.after is None else Replace(one.row, one.after)

@@ -97,6 +97,13 @@ class Filtering(Scanning):
         self.remove_class("-filtering")
         self.focus_on(self.rows)
 
+    def stop_looking(self) -> bool:
+        """End what was started last; False when nothing runs."""
+        name = self.stop_newest()
+        if name == "filter" and self.views and not self.views[-1].complete:
+            self.take_off()
+        return bool(name)
+
     def filter_by(self, words: str) -> None:
         """List the rows that fit, as they are found."""
         from engine.data.background.client import Filter

@@ -54,12 +54,14 @@ class OpenModal(PickModal):
         Binding("tab", "complete", show=False, priority=True),
     ]
 
-    def __init__(self, items: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        items: Sequence[tuple[str, str]],
+        title: str = "Open a dataset",
+        placeholder: str = "type to narrow; a path; or 'parts/*.jsonl', several as one",
+    ) -> None:
         super().__init__(
-            "Open a dataset · tab completes a path",
-            items,
-            placeholder="type to narrow; a path; or 'parts/*.jsonl', several as one",
-            free=True,
+            f"{title} · tab completes a path", items, placeholder=placeholder, free=True
         )
         self.known = tuple(items)
 

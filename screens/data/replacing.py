@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from engine.data.background.client import AnyEvent
     from engine.data.find import Pattern
     from engine.data.split.dividing import Divide
-    from screens.data.review import Review
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)")
 
@@ -62,38 +61,28 @@ class Replacing(Checking):
 
     def _review_replace(self, pattern: Pattern, by: str | None) -> None:
         from engine.data.background.client import Planning
-        from screens.data.review import Review
+        from engine.data.find.replace import Maker
+        from engine.data.row.strict import WrongError
+        from screens.data.review import Planned, Review
 
         if by is None:
             return
-        rows = self.targets() if self.selected else self.rows.order
+        maker, raw = Maker(pattern, by), self.open_document.raw
+
+        def look(row: int) -> tuple[bytes, bytes | None]:
+            before = raw(row)
+            try:
+                planned = maker.plan(row, before)
+            except WrongError:
+                planned = None
+            return before, before if planned is None else planned.raw
+
         title = Content(" replace ") + line(pattern.text, "bold") + Content(" by ")
-        window = Review(title + line(by, "bold") + Content(" "), [], offer="change")
-        window.complete = False
-        window.stopped = self._stop_planning
-        self.review(window, f"replace {pattern.text[:40]}")
+        window = Review(title + line(by, "bold") + Content(" "), Planned(look), offer="change")
+        rows = self.targets() if self.selected else self.rows.order
         wanted = None if rows is None else rows.astype("uint64").tobytes()
         request = Planning(pattern.text, by, pattern.regex, rows=wanted)
-        self.scan("plan", request, lambda events: self._hear_plan(window, events), "planning")
-
-    def _stop_planning(self) -> None:
-        self.stop_scan("plan")
-
-    def _hear_plan(self, window: Review, events: list[AnyEvent]) -> None:
-        """More changes are planned; what a row is now is read when it is looked at."""
-        from engine.data.background.client import Done, Failed, Report
-        from screens.data.review import Proposal
-
-        raw = self.open_document.raw
-        found: list[Proposal] = []
-        for event in events:
-            if isinstance(event, Failed):
-                window.complaint = event.error().message
-            elif isinstance(event, Report) and event.kind == "plan":
-                found += [Proposal(row, b"", new, read=raw) for row, new in event.body]
-            elif isinstance(event, Report) and event.kind == "skipped" and event.body:
-                window.complaint = f"{len(event.body):,} rows have it and cannot be changed"
-        window.add(found, complete=isinstance(events[-1], Done | Failed))
+        self.propose(window, request, f"replace {pattern.text[:40]}")
 
     # Parts
 

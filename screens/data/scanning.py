@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from screens.data.rowset import Rows
 
 POLL_SECONDS = 0.1
+MAKING = "making"
+"""The name of what changes rows; the others only look."""
 Hear = Callable[["list[AnyEvent]"], None]
 
 
@@ -65,6 +67,14 @@ class Scanning(Selecting):
         """End them all: the document goes."""
         for name in list(self._scans):
             self.stop_scan(name)
+
+    def stop_newest(self) -> str:
+        """End what was started last; its name, empty where nothing runs."""
+        name = next(reversed(self._scans), "")
+        if name == MAKING:
+            self.say(f"{self._scans[name].words}: stopped, nothing was changed.")
+        self.stop_scan(name)
+        return name
 
     def rows_now(self, name: str, rows: Iterable[int]) -> Rows:
         """Row numbers that a scan told, as they are after what was edited since it began."""

@@ -21,6 +21,7 @@ from screens.data.history import History
 from screens.data.replacing import Replacing
 from screens.data.rowlist import RowList
 from screens.data.saving import Saving
+from screens.data.scanning import MAKING
 from screens.data.side import Side
 from screens.data.sorting import Sorting
 from screens.data.writing import Writing
@@ -149,6 +150,8 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
             name = visible(self.document.name)
             edits = words.plural(self.document.unsaved, "unsaved edit")
             said.append(f"{edits} of {name} kept in the workspace.")
+        if self.is_scanning(MAKING):
+            said.append("Changes that are being made would be given up.")
         return "\n".join(filter(None, said))
 
     def action_back(self) -> None:
@@ -159,7 +162,7 @@ class DataRoom(Sorting, Writing, Replacing, History, Saving, Browsing):
             self.leave_filter()
         elif self.has_class("-reading"):
             self.remove_class("-reading")
-        elif not (self.stop_going() or self.stop_finding() or self.unmark()):
+        elif not (self.stop_going() or self.stop_finding() or self.stop_looking() or self.unmark()):
             self.take_off()
         if self.document is not None:
             self.focus_on(self.rows)

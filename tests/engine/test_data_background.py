@@ -21,6 +21,7 @@ from engine.data.background.client import (
     Filter,
     Frequency,
     Hits,
+    Making,
     Order,
     Planning,
     Report,
@@ -83,9 +84,26 @@ def test_every_kind_of_scan_answers(workspace: Workspace, cat: Catalogue, file: 
     tables = [event for event in counted if isinstance(event, Table)]
     assert tables[-1].distinct == 30
     plans = [e.body for e in planned if isinstance(e, Report) and e.kind == "plan"]
-    changed = {row: raw for body in plans for row, raw in body}
-    assert sorted(changed) == [1, 3]
-    assert b"row 3 dog" in changed[3]
+    assert [row for body in plans for row in body] == [1, 3]
+
+
+def test_what_was_planned_is_made_unless_rows_were_edited(
+    workspace: Workspace, cat: Catalogue, file: Path
+) -> None:
+    with open_dataset(cat, file) as data:
+        making = Making(data.moment, "replace poodle", but=array("Q", [6]).tobytes())
+        request = Planning("poodle", "dog", make=making)
+        events = heard(Scan.start(workspace, file, request))
+        assert [e.body for e in events if isinstance(e, Report) and e.kind == "made"] == [9]
+        with data.writing():
+            assert data.moment != making.moment
+        assert (b"dog" in data.raw(3), b"dog" in data.raw(6)) == (True, False)
+        assert data.unsaved == 9
+        last = heard(Scan.start(workspace, file, request))[-1]
+        assert isinstance(last, Failed)
+        assert last.kind == "Conflict"
+        assert data.undo() is not None
+        assert data.unsaved == 0
 
 
 def test_an_error_arrives_as_it_was_meant(workspace: Workspace, file: Path) -> None:

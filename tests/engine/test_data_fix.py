@@ -112,4 +112,4 @@ def test_every_named_repair_is_there() -> None:
     for kind, name in fix.fixes().items():
         assert KINDS[kind].fix == name
         if not fix.needs_model(kind):
-            assert callable(fix._repair(kind, None))
+            assert callable(fix.repair(kind, None))

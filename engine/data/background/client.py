@@ -44,8 +44,10 @@ __all__ = [
     "Filter",
     "Frequency",
     "Hits",
+    "Making",
     "Order",
     "Planning",
+    "Repairs",
     "Report",
     "Request",
     "Scan",
@@ -100,11 +102,27 @@ class Order(Request, frozen=True, tag=True):
     model: str = "starter"
 
 
-class Planning(Request, frozen=True, tag=True):
-    """What find and replace would change; see `engine.data.find.replace`. Nothing is changed.
+class Making(msgspec.Struct, frozen=True):
+    """That proposed changes are to be made.
 
-    Answers with Reports: kind `plan` with a list of (row, what it becomes), kind `skipped` with a
-    list of (row, why it cannot be changed). `rows`: unsigned 64 bit numbers; None for all rows.
+    Attributes:
+        moment: the state of the document in which they were looked at; in another none is made.
+        label: what the step of undo is called.
+        but: rows to leave as they are, unsigned 64 bit numbers.
+    """
+
+    moment: int
+    label: str
+    but: bytes = b""
+
+
+class Planning(Request, frozen=True, tag=True):
+    """What find and replace would change; see `engine.data.find.replace`.
+
+    Answers with Reports: kind `plan` with a list of rows, those that would go as negative numbers;
+    then `skipped` with how many rows have the words and cannot be changed, and why the first
+    cannot. With `make` all of it is changed, and the Reports are `progress`, `made` with the
+    number of rows, and `skipped`. `rows`: unsigned 64 bit numbers; None for all rows.
     """
 
     text: str
@@ -113,6 +131,15 @@ class Planning(Request, frozen=True, tag=True):
     case: bool | None = None
     rows: bytes | None = None
     fields: tuple[str, ...] | None = None
+    make: Making | None = None
+
+
+class Repairs(Request, frozen=True, tag=True):
+    """What the bulk repair of a kind of finding would change. Answers as `Planning` does."""
+
+    kind: str
+    model: str = "starter"
+    make: Making | None = None
 
 
 class Task(msgspec.Struct, frozen=True):

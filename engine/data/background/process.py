@@ -13,15 +13,23 @@ import select
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
 from engine.data.background import client as background
-from engine.data.background.client import Filter, Frequency, Order, Planning, Request, Search
-from engine.data.background.events import HEAD, AnyEvent, Done, Failed, Report, pack
+from engine.data.background.client import (
+    Filter,
+    Frequency,
+    Order,
+    Planning,
+    Repairs,
+    Request,
+    Search,
+)
+from engine.data.background.events import HEAD, AnyEvent, Done, Failed, pack
+from engine.data.background.proposing import answer_planning, answer_repairs
 from engine.data.findings.checking import Duplicates, Preflight, answer_duplicates, answer_preflight
 from engine.data.split.dividing import Divide, Trainers, answer_divide, answer_trainers
 from store.errors import WorkbenchError
@@ -32,7 +40,6 @@ if TYPE_CHECKING:
 
 Handler = Callable[["Catalogue", "Dataset", Any], Iterator[AnyEvent]]
 WATCH_SECONDS = 1.0
-PLAN_SECONDS = 0.05
 
 
 def _search(_cat: Catalogue, data: Dataset, asked: Search) -> Iterator[AnyEvent]:
@@ -66,32 +73,13 @@ def _order(cat: Catalogue, data: Dataset, asked: Order) -> Iterator[AnyEvent]:
     yield from order(data, key, asked.reverse, context)
 
 
-def _plan(_cat: Catalogue, data: Dataset, asked: Planning) -> Iterator[AnyEvent]:
-    from array import array
-
-    from engine.data.find import Pattern
-    from engine.data.find.replace import Skipped, plan
-
-    skipped: list[Skipped] = []
-    rows = None if asked.rows is None else set(array("Q", asked.rows))
-    pattern = Pattern.compile(asked.text, asked.regex, asked.case)
-    found: list[tuple[int, bytes]] = []
-    due = 0.0
-    for each in plan(data, pattern, asked.by, rows, asked.fields, skipped=skipped):
-        found.append((each.row, each.raw))
-        if time.monotonic() >= due:
-            yield Report(kind="plan", body=found, progress=each.row / max(each.row, data.count))
-            found, due = [], time.monotonic() + PLAN_SECONDS
-    yield Report(kind="plan", body=found, progress=1.0)
-    yield Report(kind="skipped", body=[(each.row, each.why) for each in skipped], progress=1.0)
-
-
 HANDLERS: dict[type[Request], Handler] = {
     Search: _search,
     Filter: _filter,
     Frequency: _frequency,
     Order: _order,
-    Planning: _plan,
+    Planning: answer_planning,
+    Repairs: answer_repairs,
     Preflight: answer_preflight,
     Duplicates: answer_duplicates,
     Trainers: answer_trainers,

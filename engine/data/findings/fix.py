@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from engine.data.findings.kinds import KINDS
 from engine.data.findings.recorded import Shown
-from engine.data.journal.changes import Change, Delete, Replace
+from engine.data.journal.changes import Delete, Replace
 from engine.data.row import turns
 from engine.data.row.strict import BOM
 from engine.data.rows import parse_row
@@ -40,7 +40,7 @@ class Planned:
     why_not: str = ""
 
     @property
-    def change(self) -> Change | None:
+    def change(self) -> Delete | Replace | None:
         """What the dataset is asked to do; None where nothing changes."""
         if self.why_not or self.before == self.after:
             return None
@@ -84,7 +84,7 @@ def plan(
     """
     seen: set[int] = set()
     for item in found:
-        repair = _repair(item.found.kind, renderer)
+        change = repair(item.found.kind, renderer)
         if item.line in seen:
             continue
         seen.add(item.line)
@@ -94,7 +94,7 @@ def plan(
             yield Planned(item.line, item.found.kind, before, before, why)
             continue
         try:
-            yield Planned(item.line, item.found.kind, before, repair(before))
+            yield Planned(item.line, item.found.kind, before, change(before))
         except BadInput as error:
             yield Planned(item.line, item.found.kind, before, before, error.message)
 
@@ -108,7 +108,12 @@ def apply(data: Dataset, planned: Iterable[Planned], label: str) -> int:
     return data.change(changes, label) if changes else 0
 
 
-def _repair(kind: str, renderer: Renderer | None) -> Callable[[bytes], bytes | None]:
+def repair(kind: str, renderer: Renderer | None) -> Callable[[bytes], bytes | None]:
+    """What makes of a row what it becomes (None: it goes).
+
+    Raises:
+        BadInput: the kind has no repair; so may the repair, where it does not fit the row.
+    """
     check(kind)
     name = fixes()[kind]
     if kind == "bad_row":
