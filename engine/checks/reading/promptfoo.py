@@ -93,6 +93,8 @@ class _Reader:
         for i, prompt in enumerate(prompts):
             if prompt.startswith("file://"):
                 self._cannot(data, "prompts", i, "file://")
+            elif prompt.lstrip().startswith(("[{", "[\n", "- role")):
+                self._cannot(data, "prompts", i, "a conversation in JSON or YAML")
         default = Table.of(data.values.get("defaultTest", {}), ("defaultTest",), data.source)
         self._only(default, _TEST)
         tests = data.tables("tests")
@@ -126,8 +128,7 @@ class _Reader:
                 self._cannot(table, name, "a list or table of values")
             elif isinstance(value, str) and value.startswith("file://"):
                 self._cannot(table, name, "file://")
-            else:
-                found[name] = str(value)
+            found[name] = str(value)
         return found
 
     def _check(self, table: Table, fields: Mapping[str, str]) -> Check | None:

@@ -189,15 +189,13 @@ def _from_dataset(group: Table, source: Source) -> list[Prompt]:
                 raise group.bad(key, "a `dataset` that it is about")
         return []
     name = group.text("dataset", filled=True)
-    shipped = assets.path("datasets", f"{Path(name).name}.jsonl")
-    own = shipped.is_file() and Path(name).name == name
-    path = shipped if own else source.beside(name)
+    shipped = {p.stem: p for p in sorted(assets.path("datasets").glob("*.heldout.jsonl"))}
+    path = shipped.get(name) or source.beside(name)
     if path is None:
-        known = sorted(p.stem for p in assets.path("datasets").glob("*.heldout.jsonl"))
-        raise group.bad("dataset", f"a JSONL file beside the suite, or {', '.join(known)}", name)
+        raise group.bad("dataset", f"a JSONL file beside the suite, or {', '.join(shipped)}", name)
     rows = [
         (Line(path, number, source.hint), raw)
-        for number, raw in enumerate(source.read(path, listed=not own).split(b"\n"), 1)
+        for number, raw in enumerate(source.read(path, listed=name not in shipped).split(b"\n"), 1)
         if raw.strip()
     ]
     wanted = group.whole("n", len(rows) or 1, 1, _MOST)

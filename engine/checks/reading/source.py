@@ -127,9 +127,9 @@ class Source:
                 key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
                 if key is None or key_node.tag.endswith(":merge"):
                     raise self.bad(place, "keys that are texts, none merged")
+                self._lines[(*place, key)] = key_node.start_mark.line + 1
                 if key in found:
                     raise self.bad((*place, key), "each key once")
-                self._lines[(*place, key)] = key_node.start_mark.line + 1
                 found[key] = self._plain(value, (*place, key))
                 self._lines[(*place, key)] = key_node.start_mark.line + 1
             return found

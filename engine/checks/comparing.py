@@ -1,0 +1,188 @@
+"""Two models on the same suite: which answers flipped, and whether that is more than chance.
+
+Knows results. The first model is the base that every other is held against; looking at several
+others, or at several checks, is corrected for. Does not ask models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from engine.checks.judging import Item, ModelResult, clusters
+from engine.checks.kinds import Verdict
+from engine.checks.stats import (
+    bootstrap_difference,
+    detectable_drop,
+    difference_test,
+    effective_size,
+    holm,
+)
+
+ALPHA = 0.05
+Said = Literal["better", "worse", "cannot tell apart"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed from the base, over the prompts that both passed or failed.
+
+    Attributes:
+        up, down: places (of the suite's prompts) that fail with the base and pass now; the
+            other way round.
+        p: exact McNemar, or its kind for whole clusters. p_holm: among all that are looked at.
+        change: of the rate, as a share of 1, with its 95 % bootstrap interval.
+        detectable_drop: the smallest that would have shown four times in five, after the same
+            correction; None where none would.
+        templates: how many templates the prompts come from, where so few that what is found is
+            about these alone; 0 otherwise.
+    """
+
+    name: str
+    group: str
+    pairs: int
+    up: tuple[int, ...]
+    down: tuple[int, ...]
+    p: float
+    p_holm: float
+    change: float | None
+    low: float | None
+    high: float | None
+    detectable_drop: float | None
+    templates: int = 0
+
+    @property
+    def said(self) -> Said:
+        """Better or worse only where chance would say so at most once in twenty."""
+        if self.p_holm > ALPHA or len(self.up) == len(self.down):
+            return "cannot tell apart"
+        return "better" if len(self.up) > len(self.down) else "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One model against the base, as both were named: over all, and check by check."""
+
+    base: str
+    model: str
+    total: Difference
+    checks: tuple[Difference, ...]
+
+
+def compare(results: Sequence[ModelResult]) -> list[Pair]:
+    """Every other model against the first."""
+    if len(results) < 2:
+        return []
+    base, *others = results
+    totals = [
+        _difference(
+            "all", "", _verdicts(base.items), _verdicts(other.items), base.items, len(others)
+        )
+        for other in others
+    ]
+    checks = [_by_check(base, other, len(others)) for other in others]
+    totals = _corrected(totals)
+    flat = iter(_corrected([one for some in checks for one in some]))
+    return [
+        Pair(base.model, other.model, total, tuple(next(flat) for _ in some))
+        for other, total, some in zip(others, totals, checks, strict=True)
+    ]
+
+
+def in_words(difference: Difference) -> str:
+    """The finding for a reader: what is sure, by how many prompts, what could have been seen."""
+    if not difference.pairs:
+        return "nothing to compare: no prompt was judged with both"
+    seen = difference.detectable_drop
+    could = (
+        "too few prompts to see any drop"
+        if seen is None
+        else f"smallest drop it could see {100 * seen:.1f} points"
+    )
+    few = difference.templates
+    which = "this template" if few == 1 else f"these {few} templates"
+    about = f"; about {which} alone" if few else ""
+    return (
+        f"{difference.said}: {len(difference.up)} up, {len(difference.down)} down "
+        f"of {difference.pairs:,} (p {_chance(difference.p_holm)}; {could}{about})"
+    )
+
+
+def _chance(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _verdicts(items: Sequence[Item]) -> list[Verdict]:
+    return [item.verdict for item in items]
+
+
+def _by_check(base: ModelResult, other: ModelResult, others: int) -> list[Difference]:
+    """In the order of the base's checks: each group's, one after the other."""
+    found = []
+    family = others * max(len(base.checks), 1)
+    place = 0
+    for count, before in zip(base.checks, (None, *base.checks), strict=False):
+        place = place + 1 if before is not None and before.group == count.group else 0
+        own = [i for i, item in enumerate(base.items) if item.group == count.group]
+        ours, theirs = (
+            [result.items[i].checks[place].verdict for i in own] for result in (base, other)
+        )
+        some = _difference(
+            count.name, count.group, ours, theirs, [base.items[i] for i in own], family
+        )
+        up, down = (tuple(own[i] for i in places) for places in (some.up, some.down))
+        found.append(replace(some, up=up, down=down))
+    return found
+
+
+def _difference(
+    name: str,
+    group: str,
+    before: Sequence[Verdict],
+    after: Sequence[Verdict],
+    items: Sequence[Item],
+    family: int,
+) -> Difference:
+    """One comparison, not yet corrected.
+
+    Args:
+        family: how many comparisons are looked at together.
+    """
+    changes = {
+        place: (new == "pass") - (old == "pass")
+        for place, (old, new) in enumerate(zip(before, after, strict=True))
+        if old in ("pass", "fail") and new in ("pass", "fail")
+    }
+    values = list(changes.values())
+    named = [items[place].cluster for place in changes]
+    alike = clusters(named)
+    p = difference_test(values, alike)
+    low, high = bootstrap_difference(values, alike) or (None, None)
+    up, down = (tuple(i for i, v in changes.items() if v == way) for way in (1, -1))
+    size = effective_size(values, alike)
+    seen = None
+    if values:
+        rate = sum(before[place] == "pass" for place in changes) / len(values)
+        churn = min(len(up), len(down)) / len(values)
+        seen = detectable_drop(size, rate, churn, alpha=ALPHA / family)
+    templates = len({one for one in named if one})
+    return Difference(
+        name,
+        group,
+        len(values),
+        up,
+        down,
+        p,
+        p,
+        sum(values) / len(values) if values else None,
+        low,
+        high,
+        seen,
+        templates if alike is None and templates < len([one for one in named if one]) else 0,
+    )
+
+
+def _corrected(found: Sequence[Difference]) -> list[Difference]:
+    adjusted = holm([one.p for one in found])
+    return [replace(one, p_holm=p) for one, p in zip(found, adjusted, strict=True)]
