@@ -6,6 +6,7 @@ start time. Does not know what the process does.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -116,6 +117,21 @@ def spawn(argv: Sequence[str], log_path: Path, env: Mapping[str, str] | None = N
     if started is None:
         raise WorkerDied(f"the worker ended at once (log: {log_path})", "Read the log.")
     return Process(child.pid, started)
+
+
+def give_way(pid: int, by: int) -> None:
+    """Let others have the processor first: a process that has just been started, and its session.
+
+    Where Linux shares the processor out by sessions, a process's own niceness counts only within
+    its session.
+
+    Args:
+        by: niceness, 0 to 19.
+    """
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, by)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(by))
 
 
 def this_process() -> Process:

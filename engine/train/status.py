@@ -32,6 +32,9 @@ _SILENT_BEFORE_STEPS_S = 600.0
 """The same before the first step: a large base is read from a slow disk without a word."""
 _STEPS = 10
 
+clock = time.time
+"""Unix seconds; a test may stop it."""
+
 
 @overload
 def refresh(cat: Catalogue) -> list[Run]: ...
@@ -142,7 +145,7 @@ def _silence(run_id: int, state: RunState, spent: float | None) -> str | None:
     """
     usual = (spent or 0.0) / max(state.step, 1)
     limit = max(SILENT_S, _STEPS * usual) if state.step > 0 else _SILENT_BEFORE_STEPS_S
-    if time.time() - state.heartbeat < limit:
+    if clock() - state.heartbeat < limit:
         return None
     since = time.strftime("%H:%M on %d %B", time.localtime(state.heartbeat))
     said = f"silent since {since}, though its process {state.pid} is there"

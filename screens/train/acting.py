@@ -108,8 +108,12 @@ class ActRoom(WatchRoom):
         if self.run_id is not None:
             self._begin(partial(client.resume, run_id=self.run_id))
 
-    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
     def _begin(self, begin: Callable[[Catalogue], Run]) -> None:
+        self.say("It is being started.")
+        self._begin_in_thread(begin)
+
+    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
+    def _begin_in_thread(self, begin: Callable[[Catalogue], Run]) -> None:
         with self.open_catalogue() as cat:
             self.post_message(Begun(begin(cat)))
 

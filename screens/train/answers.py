@@ -5,10 +5,8 @@ Knows which answers belong together and which words changed. Does not know who g
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Literal
 
 from textual.app import ComposeResult
@@ -18,6 +16,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from screens.safe import text
+from screens.widgets.differing import differing
 from store.rundb import Sample
 
 Against = Literal["before", "base", "nothing"]
@@ -66,17 +65,6 @@ def answers_at(samples: Sequence[Sample], number: int, at: float | None) -> Answ
     )
 
 
-def changed(old: str, new: str) -> list[tuple[str, bool]]:
-    """The new text in pieces: (piece, whether its words are not in the old text there)."""
-    ours, theirs = (re.findall(r"\s*\S+\s*?", words[:_LIMIT]) for words in (new, old))
-    keys, old_keys = ([part.strip() for part in parts] for parts in (ours, theirs))
-    pieces: list[tuple[str, bool]] = []
-    for kind, _, _, start, stop in SequenceMatcher(None, old_keys, keys, False).get_opcodes():
-        if start < stop:
-            pieces.append(("".join(ours[start:stop]), kind != "equal"))
-    return pieces
-
-
 def answer_words(sample: Sample | None, old: Sample | None = None) -> Content:
     """An answer, what differs from an older one underlined."""
     if sample is None:
@@ -86,11 +74,7 @@ def answer_words(sample: Sample | None, old: Sample | None = None) -> Content:
         return Content.styled("(nothing)", "$foreground 60%")
     if old is None:
         return text(said, limit=_LIMIT)
-    parts = [
-        text(piece, "$text-warning underline" if new else "")
-        for piece, new in changed(old.text.strip(), said)
-    ]
-    return Content("").join(parts)
+    return differing(old.text.strip(), said)
 
 
 def end_words(sample: Sample | None) -> Content:

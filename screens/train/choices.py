@@ -15,12 +15,15 @@ from screens.widgets.topline import short_path
 from store import datasets, runs
 from store.catalogue import Catalogue
 
+FIRST = "habit.jsonl"
+"""The dataset for someone who has opened none: it suits the recipe that the form begins with."""
+
 Choices = list[tuple[str, str]]
 """Values with the words that are shown for them."""
 
 
 def files(cat: Catalogue) -> Choices:
-    """Datasets opened before, newest first, then the shipped ones."""
+    """Datasets opened before, newest first, then the shipped ones, `FIRST` at their head."""
     recent = sorted(datasets.all(cat), key=lambda dataset: dataset.opened, reverse=True)
     found = [
         (item.path, f"{item.name}  {short_path(Path(item.path).parent)}"
@@ -29,7 +32,8 @@ def files(cat: Catalogue) -> Choices:
         if Path(item.path).is_file()
     ]  # fmt: skip
     known = {path for path, _ in found}
-    for path in sorted(assets.path("datasets").glob("*.jsonl")):
+    shipped = assets.path("datasets").glob("*.jsonl")
+    for path in sorted(shipped, key=lambda path: (path.name != FIRST, path.name)):
         if str(path) not in known and ".heldout" not in path.name:
             found.append((str(path), f"{path.name}  shipped"))
     return found

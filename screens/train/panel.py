@@ -33,6 +33,13 @@ from store.rundb import Event
 
 View = Literal["overview", "grid", "full", "answers", "suites"]
 VIEWS: tuple[View, ...] = ("overview", "grid", "full", "answers", "suites")
+_KEYS: dict[View, str] = {
+    "grid": "g more · esc back",
+    "full": "↑ ↓ which · esc back",
+    "answers": "p P prompt · ← → time · d differences · esc back",
+    "suites": "← → time · esc back",
+}
+"""What the keys do in a view, the way out last."""
 _TONES = {"quiet": "$foreground 60%", "good": "$text-success", "warn": "$text-warning",
           "bad": "$text-error"}  # fmt: skip
 
@@ -92,6 +99,7 @@ class RunPanel(Container):
         for name in VIEWS:
             self.set_class(self.view == name, f"-{name}")
         if self.is_mounted and self.look is not None:
+            self._show_title(self.look)
             self._show_words()
             self.post_message(self.Wanted())
 
@@ -143,21 +151,26 @@ class RunPanel(Container):
             self.prompt = 0
             self.chart.reset()
         self.look = look
+        with self.app.batch_update():
+            self._show_title(look)
+            self.query_one(Progress).look = look
+            self._show_charts(look)
+            self._show_words()
+
+    def _show_title(self, look: Look) -> None:
+        """Which run this is; right of it its note, or the keys of the view and the way out."""
         run = look.run
         data = run.dataset.rsplit("/", 1)[-1] + (f"@{run.snapshot[:4]}" if run.snapshot else "")
         named = [] if run.name == f"run {run.id}" else [run.name]
         title = [Content.assemble(("● ", run_colour(run.id)), (f"run {run.id}", "$accent bold"))]
         title += [line(part, limit=40) for part in (*named, run.model.rsplit("/", 1)[-1], data)]
-        with self.app.batch_update():
-            live = self.query_one("#run-live", Pane)
-            live.title_is(
-                Content(" · ").join(title),
-                line(run.note, "$foreground 60%", limit=100) if run.note else None,
-            )
-            live.set_class(look.living, "-alive")
-            self.query_one(Progress).look = look
-            self._show_charts(look)
-            self._show_words()
+        right = line(run.note, "$foreground 60%", limit=100) if run.note else None
+        if self.view in _KEYS:
+            title = title if self.app.size.width >= 100 else title[:1]
+            right = Content.styled(_KEYS[self.view], "$foreground 60%")
+        live = self.query_one("#run-live", Pane)
+        live.title_is(Content(" · ").join(title), right)
+        live.set_class(look.living, "-alive")
 
     def _show_charts(self, look: Look) -> None:
         figure = figure_of(self.metric)

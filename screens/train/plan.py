@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
+from typing import cast
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -19,14 +19,16 @@ from textual.widgets import Button, Static
 
 from engine.data.dataset import open_dataset
 from engine.data.findings.kinds import DROPPED, KINDS, Finding
-from engine.data.findings.preflight import look
+from engine.data.findings.preflight import Preflight, look
 from engine.data.rows import Row
 from engine.data.split.parts import recorded
 from engine.machine.facts import this_machine
 from engine.models import refs
-from engine.models.folder import describe
+from engine.models.folder import ModelFolder, describe
 from engine.render import Renderer
-from engine.train.choosing import Choice, DataFacts, budget, choose, gigabytes
+from engine.render.purposes import Method, way_out
+from engine.train import blocks
+from engine.train.choosing import Choice, DataFacts, budget, choose, gigabytes, readable
 from engine.train.fit.estimate import Estimate, estimate
 from engine.train.recipe import Recipe
 from screens.safe import line, text
@@ -66,6 +68,7 @@ class Plan:
         steps_an_epoch, steps: optimizer steps.
         tested: rows kept for the end, where a split is recorded.
         stops: kinds of findings that stop the run; none where such rows are to be left out.
+        way: what to do with rows of a kind that the method cannot use.
         decided: what the engine would choose, and how it would fit.
     """
 
@@ -78,6 +81,7 @@ class Plan:
     steps: int
     findings: tuple[Finding, ...]
     tested: int = 0
+    way: str = ""
     stops: frozenset[str] = frozenset()
     decided: Decided = Decided()
 
@@ -100,23 +104,17 @@ def make_plan(cat: Catalogue, wish: Wish) -> Plan:
         rows = document.rows(1, MOST_ROWS)
         count = document.count
         split = recorded(cat, document)
-    report = look(rows, renderer, wish.recipe.max_length or None)
-    recipe = wish.recipe
+    recipe, method = wish.recipe, cast("Method", wish.recipe.method)
+    described = describe(model.base) if model.base is not None else None
+    length = readable(recipe, described).max_length if described else recipe.max_length
+    report = look(rows, renderer, length or None, method)
     held_out = round(count * (split.rule.eval if split else recipe.test_size))
     tested = round(count * split.rule.test) if split else 0
     batch = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
-    an_epoch = max(math.ceil((count - held_out - tested) / batch), 1)
+    facts = _facts(report, max(count - held_out - tested, 0), len(rows), held_out, recipe, length)
+    an_epoch = max(math.ceil(facts.rows / batch), 1)
     steps = recipe.max_steps if recipe.max_steps > 0 else an_epoch * recipe.num_train_epochs
-    rows_left = max(count - held_out - tested, 0)
-    known = max(len(rows) - report.dropped, 1)
-    facts = DataFacts(
-        rows=rows_left,
-        tokens=round(report.total_tokens * rows_left / known),
-        longest=report.longest,
-        mean_length=report.total_tokens / known,
-        trained_tokens=round(report.trained_tokens * rows_left / known),
-        held_out=held_out,
-    )
+    wrong = next((f.line for f in report.findings if f.kind == "unsupported"), None)
     return Plan(
         rows=count,
         seen=len(rows),
@@ -128,14 +126,30 @@ def make_plan(cat: Catalogue, wish: Wish) -> Plan:
         findings=tuple(report.findings),
         tested=tested,
         stops=frozenset() if recipe.leave_out else _stops(rows, report.findings),
-        decided=_decide(recipe, model.base, facts),
+        way="" if wrong is None else way_out(rows[wrong - 1], method).replace("FILE", wish.file),
+        decided=_decide(recipe, described, facts),
     )
 
 
-def _decide(recipe: Recipe, folder: Path | None, facts: DataFacts) -> Decided:
-    if folder is None or not facts.rows:
+def _facts(
+    report: Preflight, rows: int, seen: int, held_out: int, recipe: Recipe, length: int
+) -> DataFacts:
+    """What so many rows amount to, if they are like those that were seen; of a text, its blocks."""
+    known = seen - report.dropped
+    share = rows / known if known else 0.0
+    tokens, trained = (round(n * share) for n in (report.total_tokens, report.trained_tokens))
+    longest, units = report.longest, rows if known else 0
+    if recipe.method == "text" and length:
+        longest, units = min(length, tokens), blocks.count(tokens, length)
+    mean = tokens / units if units else 0.0
+    mean /= 2 if recipe.method == "dpo" else 1
+    return DataFacts(units, tokens, longest, mean, trained, held_out)
+
+
+def _decide(recipe: Recipe, base: ModelFolder | None, facts: DataFacts) -> Decided:
+    if base is None or not facts.rows:
         return Decided()
-    base, machine = describe(folder), this_machine()
+    machine = this_machine()
     try:
         chosen = choose(recipe, base, machine, facts)
     except WorkbenchError as error:
@@ -160,7 +174,8 @@ def plan_words(plan: Plan) -> Content:
         ("steps", f"{plan.steps:,}", f"{plan.steps_an_epoch:,} an epoch"),
     ]
     facts += _fit_words(plan.decided)
-    width = max(len(number) for _, number, _ in facts)
+    # Eight cells hold any time: what is above does not move where the time comes out longer.
+    width = max(8, *(len(number) for _, number, _ in facts))
     lines = [
         Content.assemble(
             (name.ljust(16), "$foreground 60%"), (number.rjust(width), "bold"),
@@ -182,7 +197,9 @@ def plan_words(plan: Plan) -> Content:
         lines += [line(f"  {finding.text}", "$foreground 60%", limit=200) for finding in found[:3]]
     if plan.stops:
         way = "These rows stop the run: repair them, or set leave_out"
-        lines.append(Content.styled(way, "$text-error"))
+        if "unsupported" in plan.stops and plan.way:
+            way = f"These rows stop the run. {plan.way}"
+        lines.append(line(way, "$text-error", limit=400))
     return Content("\n").join(lines)
 
 

@@ -46,6 +46,7 @@ class Wish:
         points: buckets a curve, about two a column of dots.
         others: runs that are laid over.
         log: whether the log is read.
+        anew: what the catalogue said a moment ago is not enough: something was just started.
     """
 
     run_id: int
@@ -54,6 +55,7 @@ class Wish:
     points: int = 600
     others: tuple[int, ...] = ()
     log: bool = False
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ class Watcher:
             NotFound: no such run. WorkbenchError: its database cannot be read.
         """
         self._keep_only((wish.run_id, *wish.others), wish.points)
+        if wish.anew:
+            self._asked = (0, 0.0)
         feed = self._feed(cat, wish.run_id)
         run = self._run(cat, wish.run_id, feed)
         overlaid = [other for other in self._everyone if other.id in wish.others]

@@ -58,6 +58,7 @@ class WatchRoom(ChartRoom):
         self._watcher = Watcher()
         self._looking = False
         self._look_again = False
+        self._anew = False
         self._stamp: tuple[int, ...] = ()
         self._looked_at = 0.0
         self._rest_until = 0.0
@@ -83,6 +84,7 @@ class WatchRoom(ChartRoom):
         if run_id != self.run_id:
             self.others.clear()
         self.run_id = run_id
+        self._anew = True
         self.look_now()
 
     def said_status(self) -> None:
@@ -97,6 +99,7 @@ class WatchRoom(ChartRoom):
         if self._looking:
             self._look_again = True
             return
+        anew, self._anew = self._anew, False
         self._looking, self._look_again = True, False
         self._stamp, self._looked_at = self._glance(), time.monotonic()
         self._look(
@@ -108,6 +111,7 @@ class WatchRoom(ChartRoom):
                 max(self.app.size.width, 40) * 4,
                 tuple(self.others),
                 self.panel.log_shown,
+                anew,
             )
         )
 

@@ -34,6 +34,15 @@ def test_secrets_stay_behind_and_our_modules_are_found(
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+def test_it_gives_way_to_others(tmp_path: Path) -> None:
+    code = "import os; input(); print(os.getpriority(os.PRIO_PROCESS, 0))"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)
+    process.give_way(child.pid, os.getpriority(os.PRIO_PROCESS, 0) + 5)
+    said, _ = child.communicate("\n")
+    assert int(said) == min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19)
+    process.give_way(child.pid, 19)  # It is gone: nothing happens.
+
+
 def test_it_outlives_the_process_that_started_it(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from engine.jobs import process\n"

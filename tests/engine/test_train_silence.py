@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from engine.train import client
+from engine.train import client, status
 from engine.train.progress import follow
 from engine.train.status import SILENT_S
 from store import runs
@@ -47,7 +47,7 @@ def test_a_worker_that_hangs_is_silent_until_it_writes_again(
         assert worker.stdout.readline()
         runs.update(cat, run.id, pid=worker.pid, process_started=start_of(worker.pid))
         written = time.time()
-        monkeypatch.setattr(time, "time", lambda: written + late)
+        monkeypatch.setattr(status, "clock", lambda: written + late)
         # A step took 20 s: after 190 s of silence it may be in its next one, after 210 s not.
         late = SILENT_S + 10
         assert client.refresh(cat, run.id).reason is None

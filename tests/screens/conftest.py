@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from engine.train import status
 from store.workspace import Workspace
+from tests.screens.written import NOW
 from workbench.app import WorkbenchApp
 
 MakeApp = Callable[..., WorkbenchApp]
+
+
+@pytest.fixture(autouse=True)
+def no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that a test wrote down wrote last at the stopped clock's hour."""
+    monkeypatch.setattr(status, "clock", lambda: NOW)
 
 
 @pytest.fixture

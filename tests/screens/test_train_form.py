@@ -10,12 +10,13 @@ import pytest
 from textual.pilot import Pilot
 
 import assets
+from engine.train import recipe as recipes
 from engine.train.recipe import RECIPE_FIELDS
 from screens.base import TrainOn
-from screens.train.form import as_text, grouped
-from screens.train.plan import PlanPane
+from screens.train.form import Wish, as_text, grouped
+from screens.train.plan import Plan, PlanPane, make_plan, plan_words
 from screens.train.screen import TrainRoom
-from screens.widgets.modals import ErrorModal
+from screens.widgets.modals import ErrorModal, PickModal
 from store import runs
 from store.catalogue import Catalogue
 from tests.screens.conftest import MakeApp
@@ -55,63 +56,74 @@ def test_values_are_written_as_one_types_them() -> None:
     ]
 
 
-@pytest.mark.parametrize(("name", "size"), [("narrow", NARROW), ("wide", WIDE)])
-async def test_the_form_shows_what_it_would_train_on(
-    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
-    size: tuple[int, int],
-) -> None:  # fmt: skip
-    (tmp_path / "habit.jsonl").write_text(
+def looks(pilot: Pilot[Any]) -> str:
+    """The screen without what is the machine's business: tokens, memory and time."""
+    seen = re.sub(r"(trained tokens +)\S+  \d+% of \S+", r"\1N  P% of M", dump(pilot.app))
+    seen = re.sub(r"((?:memory|time) +)\d.*?  ±\d+%[^\n]*", r"\1N  ±P%", seen)
+    seen = re.sub(r"((?:trained tokens|memory|time)) +N", r"\1 N", seen)
+    return re.sub(r"about \d.*?(?=  |$)", "about N", seen, flags=re.M)
+
+
+async def my_recipe(pilot: Pilot[Any], folder: Path) -> TrainRoom:
+    """The form with 200 rows and a recipe file, both named as in the current folder."""
+    (folder / "habit.jsonl").write_text(
         "".join(
             f'{{"prompt": "What is {n} plus 1?", "completion": "A sharp question. {n + 1}."}}\n'
             for n in range(200)
         )
     )
-    (tmp_path / "mine.toml").write_text("r = 8\nlearning_rate = 1e-3\nwarmup_steps = 10\n")
+    (folder / "mine.toml").write_text("r = 8\nlearning_rate = 1e-3\nwarmup_steps = 10\n")
+    room = await form_room(pilot, Path("habit.jsonl"))
+    room.form.fill(recipe="mine.toml")
+    await until(pilot, lambda: bool(room._wished and room._wished.recipe.r == 8))
+    await until(pilot, lambda: not room.query_one(PlanPane).counting)
+    return room
+
+
+async def test_where_it_is_narrow_the_plan_is_below_the_form(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    async with make_app().run_test(size=size) as pilot:
-        room = await form_room(pilot, Path("habit.jsonl"))
-        room.form.fill(recipe="mine.toml")
-        await until(pilot, lambda: bool(room._wished and room._wished.recipe.r == 8))
-        await until(pilot, lambda: not room.query_one(PlanPane).counting)
-        # How many tokens these are is the starter's business.
-        seen = re.sub(r"(trained tokens +)\S+  \d+% of \S+", r"\1N  P% of M", dump(pilot.app))
-        # How much memory and time that takes is the machine's.
-        seen = re.sub(r"((?:memory|time) +)\d.*?  ±\d+%[^\n]*", r"\1N  ±P%", seen)
-        seen = re.sub(r"about \d.*?(?=  |$)", "about N", seen, flags=re.M)
-        check_golden(f"train-form-{name}", seen)
+    async with make_app().run_test(size=NARROW) as pilot:
+        await my_recipe(pilot, tmp_path)
+        check_golden("train-form-narrow", looks(pilot))
 
 
-async def test_nonsense_is_refused_at_the_field_with_the_engines_words(make_app: MakeApp) -> None:
+async def test_the_form_shows_what_it_would_train_on_and_refuses_nonsense_at_its_field(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     async with make_app().run_test(size=WIDE) as pilot:
-        room = await form_room(pilot)
+        room = await my_recipe(pilot, tmp_path)
+        check_golden("train-form-wide", looks(pilot))
+        rows, pane = room.form.rows, room.query_one(PlanPane)
+        room.form.fill(recipe="default")
+
+        # Nonsense, in the engine's words.
         for field, value, said in (
             ("learning_rate", "fast", "expected a number from 0 to 1"),
             ("r", "0", "expected a whole number from 1 to 1024"),
             ("max_steps", "0", "max_steps: 0 trains nothing"),
         ):
             room.form.fill(**{field: value})
-            assert room.form.rows[field].complaint == said
+            assert rows[field].complaint == said
             assert room.form.wish() is None
             await pilot.press("ctrl+s")
             await pilot.pause()
-            assert room.focused is room.form.rows[field].control
+            assert room.focused is rows[field].control
             assert f"✗ {said}"[:40] in dump(pilot.app)
             room.form.fill(recipe="default")
-            assert not room.form.rows[field].complaint
+            assert not rows[field].complaint
+        room.form.fill(max_steps="5", warmup_steps="50")
+        assert "never reaches its peak" in rows["warmup_steps"].complaint
+        room.form.fill(recipe="default")
 
-
-async def test_the_engines_choices_stand_beside_their_fields(make_app: MakeApp) -> None:
-    async with make_app().run_test(size=WIDE) as pilot:
-        room = await form_room(pilot)
-        rows = room.form.rows
+        # The engine's choices stand beside their fields.
         await until(pilot, lambda: rows["load_in_4bit"].help_words.startswith("→ false"))
         assert "fits: about" in rows["load_in_4bit"].help_words
-        assert rows["learning_rate"].help_words.startswith("→ 0.0025  prior for Llama")
+        await until(pilot, lambda: rows["learning_rate"].help_words.startswith("→ 0.0025  prior"))
         assert rows["r"].help_words == "LoRA rank: how much an adapter can hold."
-        screen = dump(pilot.app)
-        assert "memory" in screen and "time" in screen
         room.set_focus(rows["learning_rate"].control)
-        pane = room.query_one(PlanPane)
         await until(pilot, lambda: "ten times a full fine-tune" in pane.explained[1])
         assert pane.explained[2].startswith("→ 0.0025: prior for Llama")
         # Overridden, it is the person's; what the engine would take is still told in full.
@@ -119,85 +131,60 @@ async def test_the_engines_choices_stand_beside_their_fields(make_app: MakeApp) 
         await until(pilot, lambda: rows["learning_rate"].help_words.startswith("Peak"))
         await until(pilot, lambda: "the engine would take 0.0025" in pane.explained[2])
 
-
-async def test_what_the_machine_cannot_bear_is_said_at_its_field(make_app: MakeApp) -> None:
-    async with make_app().run_test(size=WIDE) as pilot:
-        room = await form_room(pilot)
-        rows = room.form.rows
+        # What the machine cannot bear.
         room.form.fill(optim="adamw_8bit")
         await until(pilot, lambda: "need a GPU" in rows["optim"].complaint)
         room.form.fill(optim="auto", target_modules="q_prj")
         await until(pilot, lambda: "did you mean 'q_proj'?" in rows["target_modules"].complaint)
         assert not rows["optim"].complaint
+        room.form.fill(recipe="default")
 
-
-async def test_fields_of_a_method_appear_with_it(make_app: MakeApp) -> None:
-    async with make_app().run_test(size=WIDE) as pilot:
-        room = await form_room(pilot)
-        rows = room.form.rows
+        # Fields of a method appear with it, and rows are judged by it.
         assert not rows["beta"].display
         room.form.fill(method="kto")
         await until(pilot, lambda: rows["beta"].display and rows["desirable_weight"].display)
         room.form.fill(method="dpo")
         await until(pilot, lambda: not rows["desirable_weight"].display)
         assert rows["beta"].display
+        room.form.fill(recipe="default")
 
-
-async def test_contradictions_are_shown_at_the_field_they_name(make_app: MakeApp) -> None:
-    async with make_app().run_test(size=WIDE) as pilot:
-        room = await form_room(pilot)
-        room.form.fill(max_steps="5", warmup_steps="50")
-        assert "never reaches its peak" in room.form.rows["warmup_steps"].complaint
-
-
-async def test_f2_reveals_the_rest_and_typing_marks_what_differs(make_app: MakeApp) -> None:
-    async with make_app().run_test(size=WIDE) as pilot:
-        room = await form_room(pilot)
-        assert not room.form.rows["weight_decay"].display
+        # f2 reveals the rest; typing marks what differs.
+        assert not rows["weight_decay"].display
         await pilot.press("f2")
-        assert room.form.rows["weight_decay"].display
-        room.set_focus(room.form.rows["r"].control)
+        assert rows["weight_decay"].display
+        room.set_focus(rows["r"].control)
         await pilot.press("end", "backspace", "backspace", "8")
         assert room.form.sets() == {"r": "8"}
-        assert room.form.rows["r"].has_class("-changed")
-        await pilot.pause()
-        assert "a field of knowledge" in room.query_one(PlanPane).explained[1]
-        room.set_focus(room.form.rows["lr_scheduler_type"].control)
+        assert rows["r"].has_class("-changed")
+        await until(pilot, lambda: "a field of knowledge" in pane.explained[1])
+        room.set_focus(rows["lr_scheduler_type"].control)
         await pilot.press("right")
         assert room.form.sets()["lr_scheduler_type"] == "constant"
 
 
-async def test_findings_are_listed_before_the_start(make_app: MakeApp, tmp_path: Path) -> None:
+def test_rows_are_judged_by_the_method_that_trains_on_them(cat: Catalogue) -> None:
+    def planned(name: str, recipe: str) -> Plan:
+        path = str(assets.path("datasets", f"{name}.jsonl"))
+        return make_plan(cat, Wish(path, "starter", recipes.load(recipe), None))
+
+    pairs = planned("brief", "preference")
+    assert not pairs.stops and 0 < pairs.trained < pairs.total
+    wrong = planned("brief", "default")
+    assert wrong.stops == {"unsupported"} and wrong.trained == 0
+    assert "--recipe preference" in wrong.way and wrong.way in plan_words(wrong).plain
+    # 90 documents lie end to end in blocks; a step is no batch of documents.
+    assert planned("island", "text").steps == 2
+
+
+async def test_the_data_room_hands_its_file_over_and_what_is_wrong_is_said_before_the_start(
+    make_app: MakeApp, cat: Catalogue, tmp_path: Path
+) -> None:
     path = tmp_path / "odd.jsonl"
     path.write_text(
         '{"messages": [{"role": "user", "content": "Hi"}, '
         '{"role": "assistant", "content": "Hello."}]}\n'
         '{"messages": [{"role": "user", "content": "Hi"}]}\n{"messages": }\n'
     )
-    async with make_app().run_test(size=WIDE) as pilot:
-        await form_room(pilot, path)
-        screen = dump(pilot.app)
-        assert "rows" in screen and "✗ 1 row: cannot be read" in screen
-        assert "masked to nothing" in screen
-        assert "These rows stop the run" in screen
-
-
-async def test_a_missing_file_is_named_and_nothing_is_started(
-    make_app: MakeApp, cat: Catalogue, tmp_path: Path
-) -> None:
-    async with make_app().run_test(size=WIDE) as pilot:
-        room = await form_room(pilot)
-        room.form.fill(file=str(tmp_path / "gone.jsonl"))
-        await until(pilot, lambda: room.query_one(PlanPane).error is not None)
-        assert "gone.jsonl" in dump(pilot.app)
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ErrorModal))
-        assert runs.all(cat) == []
-
-
-async def test_the_data_room_hands_its_file_over(make_app: MakeApp, tmp_path: Path) -> None:
-    path = tmp_path / "mine.jsonl"
-    path.write_bytes(assets.path("datasets", "domain.jsonl").read_bytes())
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
         app.visit(TrainOn(str(path)))
@@ -205,6 +192,25 @@ async def test_the_data_room_hands_its_file_over(make_app: MakeApp, tmp_path: Pa
         room = app.screen
         assert isinstance(room, TrainRoom)
         await until(pilot, lambda: room.form.rows["file"].value == str(path))
+        await until(pilot, lambda: "✗ 1 row: cannot be read" in dump(app))
+        screen = dump(app)
+        assert "masked to nothing" in screen
+        assert "These rows stop the run" in screen
+
+        room.set_focus(room.form.rows["recipe"].control)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PickModal))
+        await pilot.press("h", "a", "b", "i", "t", "x", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ErrorModal))
+        assert "did you mean 'habit'?" in dump(app)
+        await pilot.press("escape")
+
+        room.form.fill(file=str(tmp_path / "gone.jsonl"))
+        await until(pilot, lambda: room.query_one(PlanPane).error is not None)
+        assert "gone.jsonl" in dump(app)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, ErrorModal))
+        assert runs.all(cat) == []
 
 
 async def test_a_run_is_started_from_the_form_watched_to_its_end_and_shown_in_runs(
@@ -228,12 +234,3 @@ async def test_a_run_is_started_from_the_form_watched_to_its_end_and_shown_in_ru
         assert "✓ finished" in screen and "step 3/3" in screen and "A base" in screen
         await pilot.press("r")
         assert runs.get(cat, 1).status == "finished"
-
-
-async def test_a_recipe_that_does_not_exist_is_said_in_words(make_app: MakeApp) -> None:
-    async with make_app().run_test(size=WIDE) as pilot:
-        room = await form_room(pilot)
-        room.set_focus(room.form.rows["recipe"].control)
-        await pilot.press("enter", "h", "a", "b", "i", "t", "x", "enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ErrorModal))
-        assert "did you mean 'habit'?" in dump(pilot.app)
