@@ -84,6 +84,12 @@ def describe(folder: Path) -> ModelFolder:
     """
     files = weight_files(folder)
     config_path = folder / "config.json"
+    if not config_path.is_file() and (folder / "adapter_config.json").is_file():
+        raise NotFound(
+            f"{folder}: an adapter, and no model",
+            "That of a run is named run:ID or run:ID@STEP. One from elsewhere comes in with its "
+            "trainer_state.json: workbench import FOLDER.",
+        )
     if not config_path.is_file():
         raise NotFound(f"{folder}: no config.json", "Point to a folder with a whole model.")
     config = read_json(config_path)

@@ -24,7 +24,9 @@ from engine.train import spec as specs
 from engine.train import suites, turn
 from engine.train.choosing import choose, readable, refuse
 from engine.train.extending import extend
-from engine.train.forking import fork, intact, on_top, take_along
+from engine.train.fit.estimate import trained_parameters
+from engine.train.fit.shape import shape_of
+from engine.train.forking import fork, intact, on_top, same_base, take_along
 from engine.train.launching import alone, found_again, job_environment, launch
 from engine.train.preparing import source_mark
 from engine.train.progress import Progress, follow
@@ -207,7 +209,7 @@ def resume(cat: Catalogue, run_id: int) -> Run:
     """Go on from the newest intact checkpoint, or from the start where there is none.
 
     Raises:
-        Conflict: the run is alive, or already finished.
+        Conflict: the run is alive, or already finished, or its base is another one by now.
     """
     runs.get(cat, run_id)
     run_dir = cat.workspace.run_dir(run_id)
@@ -224,6 +226,7 @@ def resume(cat: Catalogue, run_id: int) -> Run:
                 f"Let it go on for longer: workbench extend {run_id} --steps 200.",
             )
         spec = found_again(cat, run, specs.read(run_dir))
+        same_base(cat, spec)
         return launch(cat, run_id, spec.settings.threads)
 
 
@@ -240,13 +243,11 @@ def _base(cat: Catalogue, text: str) -> refs.Model:
 def _need_room(cat: Catalogue, model: ModelFolder, recipe: Recipe) -> None:
     """Refuse to start where the checkpoints cannot fit.
 
-    The adapter's size is estimated from above: r times (in + out) of every linear layer, taking
-    each layer of the base as square.
+    One more than `save_total_limit` is kept, and one is being written; of endless ones ten count.
     """
-    side = max(model.hidden, 1)
-    layers = model.parameters / side**2
-    adapter = int(layers * 2 * side * recipe.r * _CHECKPOINT_BYTES_PER_PARAMETER)
-    kept = min(recipe.save_total_limit or 10, 10) + 1
+    trained = trained_parameters(recipe, shape_of(model.path))
+    adapter = trained * _CHECKPOINT_BYTES_PER_PARAMETER
+    kept = min(recipe.save_total_limit or 10, 10) + 2
     needed = adapter * kept + _SPARE_BYTES
     free = shutil.disk_usage(cat.workspace.root).free
     if free < needed:

@@ -13,6 +13,7 @@ import msgspec
 
 from engine.train import spec as specs
 from engine.train import stopping
+from engine.train.forking import same_base
 from engine.train.launching import alone, found_again, launch
 from engine.train.recipe import Recipe, as_dict, validate
 from engine.train.spec import Spec, Told
@@ -63,6 +64,7 @@ def extend(
         if is_alive(run):
             raise Conflict(f"run {run_id} was started meanwhile", "Extend it again.")
         spec = found_again(cat, run, specs.read(run_dir))
+        same_base(cat, spec)
         recipe = longer(run, spec.settings, more)
         _goes_on(cat, run, recipe, spec)
         told = Told("extended", f"extended at step {run.step:,} by {_words(more)}")

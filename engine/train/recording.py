@@ -58,12 +58,12 @@ class Recorder:
     def start(self, step: int) -> None:
         """Begin to count, on top of what was counted up to `step` by earlier processes."""
         with self.reader() as run_db:
-            counted = {
-                name: next((v for at, v in run_db.exact(name) if at == step and v is not None), 0.0)
+            tokens, seconds = (
+                max((v for at, v in run_db.exact(name) if at <= step and v is not None), default=0)
                 for name in ("num_tokens", "train_seconds")
-            }
-        self._tokens, self._tokens_before = 0.0, counted["num_tokens"]
-        self._began, self._seconds_before = time.perf_counter(), counted["train_seconds"]
+            )
+        self._tokens, self._tokens_before = 0.0, tokens
+        self._began, self._seconds_before = time.perf_counter(), seconds
         self.mark()
 
     def reader(self) -> RunReader:
@@ -133,6 +133,10 @@ class Recorder:
             checkpoint.manifest_sha256,
             checkpoint.eval_loss,
         )
+
+    def before_save(self, step: int) -> None:
+        """Bring all up to `step` to the disk: no checkpoint is ahead of its curve there."""
+        self.writer.state("running", step=step)
 
     def evaluations(self, metric: str) -> list[tuple[int, float]]:
         """Every evaluation of `eval_loss` or `suite:NAME` so far."""

@@ -62,6 +62,7 @@ class Saving:
         """Write it, waiting for room on a full disk."""
         parts, step = self.ours, self.state.global_step
         waiting = False
+        parts.recorder.before_save(step)
         while True:
             try:
                 checkpoints.need_room(parts.recorder.run_dir)

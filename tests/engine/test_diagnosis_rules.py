@@ -208,6 +208,11 @@ def test_a_not_finite_loss_names_its_first_step_and_the_checkpoint_before_it() -
     norms[140:149] = 500.0
     grown = said({"loss": pairs(loss), "grad_norm": pairs(norms)}, "not-a-number")
     assert grown is not None and grown.knob == "learning_rate"
+    silent = said({"loss": pairs(loss)}, "not-a-number")
+    assert silent is not None and "cannot be told" in silent.advice
+    at_once = said({"loss": pairs(np.full(200, np.nan))}, "not-a-number")
+    assert at_once is not None and (at_once.step, at_once.knob) == (1, "dtype")
+    assert "Nothing was learned before it" in at_once.advice
 
 
 def test_a_gradient_of_nothing_and_a_loss_of_nothing() -> None:

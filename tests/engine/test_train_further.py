@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from bench.nursery import Nursery
+from engine.data.rows import parse_row
 from engine.jobs import process
+from engine.render import Renderer
 from engine.train import checkpoints, client
 from engine.train.forking import forked_recipe
 from store.catalogue import Catalogue
@@ -217,36 +218,41 @@ def test_a_loss_that_is_no_number_names_the_last_good_step(
 ) -> None:
     base = tmp_path / "base"
     shutil.copytree(starter, base)
-    rare = _in_one_row(base, shop.data)
-    _poison(base / "model.safetensors", rare)
+    rare, common = _in_one_row(base, shop.data)
+    _poison(base, rare)
     run = shop.run("test_size=0", "save_steps=1", "max_steps=30", model=str(base))
     assert (run.status, run.reason is not None) == ("failed", True)
     assert f"not a number at step {run.step}" in str(run.reason)
     kept = [saved.step for saved in checkpoints.complete(shop.cat.workspace.run_dir(run.id))]
-    assert max(kept, default=0) == run.step - 1
-    if kept:
-        assert f"workbench fork {run.id} --step {kept[-1]} --set learning_rate=" in str(run.reason)
+    assert max(kept) == run.step - 1 > 0
+    assert f"workbench fork {run.id} --step {kept[-1]} --set learning_rate=" in str(run.reason)
+    _poison(base, common)
+    at_once = shop.run("max_steps=2", model=str(base))
+    assert (at_once.status, at_once.step) == ("failed", 0)
+    assert "not a number before step 1 is taken" in str(at_once.reason)
 
 
-def _poison(weights: Path, token: int) -> None:
-    """Make the embedding of a token not a number."""
-    raw = bytearray(weights.read_bytes())
-    (length,) = struct.unpack("<Q", raw[:8])
-    header = json.loads(raw[8 : 8 + length])
-    entry = next(value for key, value in header.items() if "embed_tokens" in key)
-    assert entry["dtype"] == "BF16"
-    width = 2 * entry["shape"][1]
-    begin = 8 + length + entry["data_offsets"][0] + token * width
-    raw[begin : begin + width] = b"\xc0\x7f" * entry["shape"][1]
-    weights.write_bytes(raw)
+def _poison(base: Path, token: int) -> None:
+    """Make the embedding of a token not a number, and not the head that is made of it."""
+    weights = load_file(base / "model.safetensors")
+    embeddings = weights["model.embed_tokens.weight"]
+    weights["lm_head.weight"] = embeddings.clone()
+    embeddings[token] = float("nan")
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    config = base / "config.json"
+    told = json.loads(config.read_bytes()) | {"tie_word_embeddings": False}
+    config.write_text(json.dumps(told))
 
 
-def _in_one_row(base: Path, data: Path) -> int:
-    """A token that only one row has."""
-    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-    rows = data.read_text().splitlines()
-    seen = Counter(t for row in rows for t in set(tokenizer.encode(row).ids))
-    return next(token for token, count in seen.items() if count == 1 and token > 300)
+def _in_one_row(base: Path, data: Path) -> tuple[int, int]:
+    """A token that only one row has, a short one; and one that every row has."""
+    renderer = Renderer.load(base)
+    rows = [parse_row(n, line) for n, line in enumerate(data.read_bytes().splitlines(), 1)]
+    ids = [[int(t) for t in renderer.render_row(row).ids] for row in rows]
+    seen = Counter(token for row in ids for token in set(row))
+    short = (token for row in sorted(ids, key=len) for token in row)
+    rare = next(token for token in short if seen[token] == 1 and token > 300)
+    return rare, seen.most_common(1)[0][0]
 
 
 def test_watched_in_plain_lines(shop: Shop, eight: Run) -> None:

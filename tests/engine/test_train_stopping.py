@@ -76,6 +76,8 @@ def test_counting_goes_on_where_an_earlier_process_was(recorder: Recorder) -> No
     recorder.start(4)
     assert recorder.tokens == 400
     assert 40 <= recorder.seconds < 50
+    recorder.start(6)  # A loss of power took the last step's numbers.
+    assert recorder.tokens == 500
     recorder.start(0)
     assert recorder.tokens == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from engine.train.recipe import load, with_sets
 from engine.train.teaching import refuse_what_teaches_nothing
 from store import runs, snapshots
 from store.catalogue import Catalogue
-from store.errors import BadInput
+from store.errors import BadInput, NoSpace, NotFound
 from store.workspace import Workspace
 from tests.engine.train_fixtures import small_data, small_recipe, wait
 
@@ -85,6 +86,20 @@ def test_a_refused_start_leaves_nothing_behind(cat: Catalogue, tmp_path: Path) -
         out.write(b"{broken\n")
     with pytest.raises(BadInput, match="1 of 41 rows would teach nothing"):
         client.start(cat, file, "starter", load("default"))
+    # Nor is there room for checkpoints of 2.3 MB: eight, the best one, and one being written.
+    small_data(tmp_path)
+    free = (64 << 20) + 10 * 12 * 194_560
+    disk = shutil.disk_usage(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client.shutil, "disk_usage", lambda _: disk._replace(free=free - 1))
+        with pytest.raises(NoSpace, match="this run needs about 86 MB"):
+            client.start(cat, file, "starter", small_recipe())
+    # Nor is an adapter a model.
+    (tmp_path / "adapter").mkdir()
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        (tmp_path / "adapter" / name).write_bytes(b"{}")
+    with pytest.raises(NotFound, match="an adapter, and no model"):
+        client.start(cat, file, str(tmp_path / "adapter"), small_recipe())
     assert runs.all(cat) == []
     assert snapshots.all(cat) == []
     assert list(cat.workspace.snapshots.iterdir()) == []

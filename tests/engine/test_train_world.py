@@ -21,9 +21,8 @@ import pytest
 from bench.nursery import Nursery
 from engine.jobs import process
 from engine.models.folder import read_json
-from engine.train import checkpoints, client
+from engine.train import checkpoints, client, worker
 from engine.train import spec as specs
-from engine.train.forking import same_base
 from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound, WorkbenchError
@@ -98,10 +97,10 @@ def test_a_base_that_is_gone_or_another_is_named(
     as_it_was = config.read_bytes()
     config.write_bytes(as_it_was.replace(b"1e-05", b"1e-06"))
     assert config.read_bytes() != as_it_was
-    client.resume(cat, run.id)
-    assert "config.json changed" in str(wait(cat, run.id, ended).reason)
     with pytest.raises(Conflict, match=r"config\.json was altered"):
-        same_base(cat, specs.read(cat.workspace.run_dir(run.id)))
+        client.resume(cat, run.id)
+    with pytest.raises(Conflict, match=r"config\.json changed"):
+        worker._same_base(specs.read(folder := cat.workspace.run_dir(run.id)), folder)
     config.write_bytes(as_it_was)
     client.resume(cat, run.id)
     done = wait(cat, run.id, ended)
@@ -111,6 +110,8 @@ def test_a_base_that_is_gone_or_another_is_named(
     raw = bytearray(weights.read_bytes())
     raw[-1] ^= 1
     weights.write_bytes(raw)
+    with pytest.raises(Conflict, match="not the base that run"):
+        client.extend(cat, run.id, max_steps=1)
     with pytest.raises(Conflict, match="not the base that run"):
         client.fork(cat, run.id, 2)
     with pytest.raises(Conflict, match="not the base that run"):

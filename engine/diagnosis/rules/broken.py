@@ -33,26 +33,37 @@ def not_a_number(view: View) -> Verdict | None:
     norms = view.curves["grad_norm"].values
     loud = before is not None and before > _LOUD * float(np.median(norms))
     saved = max((at for at, _ in view.facts.checkpoints if at < step), default=None)
-    advice = (
-        "The gradient grew before it: lower learning_rate, or raise warmup_steps."
-        if loud or before is None
-        else "The gradient was ordinary the step before, so the forward pass is at fault: "
-        "look at the rows of this step, or train in another dtype."
-    )
+    learned = view.at("loss", step - 1)
+    knob, advice = _cause(loud, before is not None, learned is not None)
     if saved is not None:
         advice += f" The last checkpoint before it is step {saved}."
     evidence = {
         "first_bad_step": int(step),
         "metric": name,
         "bad_points": sum(len(view.curves[n].bad) for n in ("loss", "grad_norm", "eval_loss")),
-        "last_loss": view.at("loss", step - 1),
+        "last_loss": learned,
         "grad_norm_before": before,
         "last_good_checkpoint": saved,
         **_rows(view, int(step)),
     }
     text = f"the {what} is not a number at step {int(step)}{_named(evidence)}"
-    knob = "dtype" if not loud and before is not None else "learning_rate"
     return Verdict("not-a-number", "bad", text, evidence, advice, knob, step=int(step))
+
+
+def _cause(loud: bool, measured: bool, learned: bool) -> tuple[str, str]:
+    """The knob to turn, and why, by what the gradient did before."""
+    if loud:
+        why = "The gradient grew before it: lower learning_rate, or raise warmup_steps."
+        return "learning_rate", why
+    look = "look at the rows of this step"
+    if measured:
+        why = "The gradient was ordinary the step before, so the forward pass is at fault"
+        return "dtype", f"{why}: {look}, or train in another dtype."
+    if not learned:
+        why = "Nothing was learned before it, so no rate is at fault: copy the base's weights again"
+        return "dtype", f"{why}, {look}, or train in another dtype."
+    why = "No gradient norm was logged before it, so its cause cannot be told"
+    return "learning_rate", f"{why}: lower learning_rate first; if it comes again, {look}."
 
 
 def gradient_zero(view: View) -> Verdict | None:

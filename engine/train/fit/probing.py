@@ -28,6 +28,7 @@ from engine.models.folder import describe
 from engine.train.batches import Batch
 from engine.train.choosing import DataFacts
 from engine.train.examples import IGNORED, Example
+from engine.train.failures import Diverged
 from engine.train.fit.estimate import estimate
 from engine.train.fit.halving import NoRoom
 from engine.train.fit.room import is_out_of_memory
@@ -94,7 +95,7 @@ def probe(trainer: WorkbenchTrainer, batch: Batch, peak: Peak) -> Probe:
     Where memory runs out the trainer makes room as in any step, and says so.
 
     Raises:
-        NoRoom: not even one row fits.
+        NoRoom: not even one row fits. Diverged: its loss is not a number.
     """
     random = RandomState.now()
     held = _optimizer_to_come(trainer)
@@ -105,7 +106,7 @@ def probe(trainer: WorkbenchTrainer, batch: Batch, peak: Peak) -> Probe:
             peak.reset()
             began = time.perf_counter()
             trainer.begin_step()
-            trainer.training_step(trainer.model_wrapped, dict(batch), items)
+            loss = trainer.training_step(trainer.model_wrapped, dict(batch), items)
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             seconds, most = time.perf_counter() - began, peak.most()
@@ -117,6 +118,13 @@ def probe(trainer: WorkbenchTrainer, batch: Batch, peak: Peak) -> Probe:
         trainer.begin_step()
         random.restore()
     del held
+    if not bool(torch.isfinite(loss)):
+        raise Diverged(
+            f"the loss is not a number before step {trainer.state.global_step + 1} is taken, at "
+            "the longest rows",
+            "No rate can help: look at those rows, copy the base's weights again, or set "
+            "dtype=float32.",
+        )
     rows, length = batch["input_ids"].shape
     return Probe(most, most - peak.before, seconds, (rows, length))
 
