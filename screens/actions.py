@@ -108,6 +108,9 @@ _NAMES = {
     "pagedown": "pgdn",
     "plus": "+",
     "minus": "-",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "equals_sign": "=",
 }
 
 

@@ -22,12 +22,18 @@ Verdict = Literal["better", "tie", "bad", "void", "withdrawn"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model (with its step) said; `text` is None until it has been asked."""
+    """What a model (with its step) said.
+
+    Attributes:
+        text: None until it has been asked.
+        parted: the conversation it continued, where others of the item continued another one.
+    """
 
     model: str
     text: str | None = None
     tokens: int | None = None
     stop: str | None = None
+    parted: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +247,19 @@ def _item(row: dict[str, Any]) -> Item:
         row["id"],
         row["review_id"],
         row["chat_id"],
-        tuple((role, text) for role, text in from_json(row["turns"])),
-        tuple(Answer(**said) for said in from_json(row["answers"])),
+        _turns(from_json(row["turns"])),
+        tuple(
+            Answer(**{**said, "parted": _turns(said["parted"])})
+            for said in from_json(row["answers"])
+        ),
         from_json(row["sampling"]),
         row["created"],
         found,
     )
+
+
+def _turns(listed: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((role, text) for role, text in listed)
 
 
 def _vote(row: dict[str, Any]) -> Vote:

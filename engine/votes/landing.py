@@ -68,6 +68,10 @@ def land_votes(cat: Catalogue, path: Path | str, items: Sequence[Item]) -> Lande
 def _make(path: Path) -> None:
     if path.exists() or any(sign in str(path) for sign in "*?[,"):
         return
+    if path.suffix != ".jsonl":
+        raise BadInput(
+            f"{path}: there is no such file", "Name one that is there, or a new .jsonl file."
+        )
     try:
         path.touch(exist_ok=False)
     except FileNotFoundError as error:

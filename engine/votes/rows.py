@@ -36,7 +36,8 @@ def example(turns: Sequence[Turn], note: str) -> NewRow:
 def of_vote(item: Item) -> list[NewRow]:
     """The rows of a vote: the better answer against each other one; one answer is good or bad.
 
-    Nothing where no answer was better (but for a single one), or where nothing was voted.
+    Nothing where no answer was better (but for a single one), nothing was voted, or the answers
+    continue different conversations: a preference has one prompt.
     """
     vote = item.vote
     if vote is None or vote.verdict not in ("better", "bad"):
@@ -48,7 +49,7 @@ def of_vote(item: Item) -> list[NewRow]:
         judged = {**prompt, "completion": _answer(said.text), "label": good}
         words = f"{said.model} {'good' if good else 'bad'}"
         return [NewRow(_line(judged), FROM_VOTES, _note(item, words))]
-    if vote.best is None:
+    if vote.best is None or any(answer.parted for answer in item.answers):
         return []
     best = item.answers[vote.best]
     found = []

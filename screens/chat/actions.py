@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from screens.actions import Action
 
+_VOTE = "workbench vote --model REF --model REF"
 _CHAT = "workbench chat --model REF --model REF --prompt TEXT"
 
 
@@ -22,6 +23,22 @@ ACTIONS: tuple[Action, ...] = (
     _act("keys", "escape", "keys", "Leave the prompt, so that the keys below work.", show=True,
          palette=False, when="writing"),
     _act("prompt", "i", "write", "Go to the prompt.", show=True, palette=False),
+    _act("left_better", "less_than_sign,comma", "A better",
+         "The left answer is better; again takes it back.", _VOTE, show=True, when="answered"),
+    _act("right_better", "greater_than_sign,full_stop", "B better",
+         "The right answer is better; again takes it back.", _VOTE, show=True, when="answered"),
+    _act("tie", "equals_sign", "tie", "Both are as good.", _VOTE, show=True, when="answered"),
+    _act("both_bad", "x", "both bad", "Neither is any good.", _VOTE, when="answered"),
+    _act("add", "a", "add", "Add the column's conversation to a dataset, as an example to learn.",
+         show=True, when="answered"),
+    _act("edit_add", "e", "edit+add", "Correct the answer, then add it as an example.", show=True,
+         when="answered"),
+    _act("differences", "d", "diff", "Underline the words that the other answer does not have.",
+         show=True, when="answered"),
+    _act("pairs", "p", "votes to rows", "Add the votes of this chat to a dataset, as chosen and "
+         "rejected.", "workbench vote --export FILE"),
+    _act("shelf", "f", "dataset", "Choose the dataset that examples are added to."),
+    _act("blind", "v", "blind", "Hide which model is which, sides by chance; again tells.", _VOTE),
     _act("model", "m", "model", "Choose the model of the column that has focus.", _CHAT, show=True),
     _act("older", "left_square_bracket", "older", "The checkpoint before, in this column.",
          show=True),

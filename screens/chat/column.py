@@ -13,6 +13,7 @@ from textual.widgets import Static
 from engine.chat.protocol import Done
 from engine.data.rows import Turn
 from screens.safe import line, text
+from screens.widgets.differing import differing
 from screens.widgets.pane import Pane, empty_state
 
 NAMES = ("A", "B")
@@ -49,8 +50,17 @@ class Column(Pane):
         self.turns: list[Turn] = []
         self.answer = ""
         self.seal: bool | None = None
+        self.hidden = False
+        """Whether nothing may tell which model answers."""
+        self.done: Done | None = None
+        """The last answer, where the last question was answered."""
+        self.mark = Content("")
+        """What a vote says of the last answer."""
+        self.compared: str | None = None
+        """The answer that the last one is compared with; what differs is underlined."""
         self._spoke = ""
         self._live: Static | None = None
+        self._shown: Static | None = None
 
     def compose(self) -> ComposeResult:
         with Transcript():
@@ -81,7 +91,8 @@ class Column(Pane):
     def retitle(self, note: str = "") -> None:
         """Title: side, reference, seal, and what is going on."""
         side = NAMES[self.place]
-        title = Content.styled(f"{side} ", f"$side-{side.lower()} bold") + line(self.said_name)
+        name = "?" if self.hidden else self.said_name
+        title = Content.styled(f"{side} ", f"$side-{side.lower()} bold") + line(name)
         if self.seal is not None:
             sign = ("sealed ✓", "$text-success") if self.seal else ("not sealed ✗", "$text-error")
             title += Content("  ") + Content.styled(*sign)
@@ -104,11 +115,14 @@ class Column(Pane):
         for welcome in self.query(".welcome"):
             welcome.remove()
         self.turns.append(Turn("user", question))
-        self.answer = ""
+        self.answer, self.done = "", None
+        self.mark, self.compared = Content(""), None
         asked = Static(Content.styled("› ", "$text-muted") + text(question, "bold"))
         asked.add_class("question")
         self._live = Static(Content.styled("▏", "$accent"), classes="answer")
-        if self._spoke not in ("", self.ref):  # what stands above was said by another model
+        if (
+            self._spoke not in ("", self.ref) and not self.hidden
+        ):  # what stands above was said by another model
             other = Static(Content.styled("from here ", "$text-muted") + line(self.ref, "bold"))
             self.transcript.mount(other)
         self._spoke = self.ref
@@ -131,10 +145,24 @@ class Column(Pane):
 
     def finish(self, done: Done) -> None:
         """The answer is complete: show it as it was said, with its numbers."""
-        self.answer = done.text
+        self.answer, self.done = done.text, done
         self.turns.append(Turn("assistant", done.text))
+        self._shown = self._live
+        self._close(self._said(done))
+
+    def show(self) -> None:
+        """Draw the last answer again: its vote, what is compared, or what is hidden changed."""
+        if self.done is not None and self._shown is not None:
+            self._shown.update(self._said(self.done))
+
+    def _said(self, done: Done) -> Content:
         said = text(done.text) if done.text else Content.styled("(nothing)", "$text-muted italic")
-        self._close(said + Content.styled(f"\n{stats(done)}", "$text-muted"))
+        if self.compared is not None and done.text:
+            said = differing(self.compared, done.text)
+        numbers = "✂ limit" if done.stop == "length" else "✓ end"
+        words = numbers if self.hidden else stats(done)  # speed would tell who is who
+        mark = self.mark + Content("  ") if self.mark else self.mark
+        return said + Content("\n") + mark + Content.styled(words, "$text-muted")
 
     def fail(self, message: str, *, stopped: bool = False) -> None:
         """The answer came to nothing; the question is taken back from the conversation."""
@@ -160,6 +188,7 @@ class Column(Pane):
         """Forget the conversation."""
         self.turns.clear()
         self.answer = self._spoke = ""
+        self.done = self._shown = None
         await self.transcript.remove_children()
         welcome = Static(empty_state("A new conversation.", _WELCOME), classes="welcome")
         await self.transcript.mount(welcome)

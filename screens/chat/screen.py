@@ -21,8 +21,9 @@ from engine.chat.protocol import AskRow, Done, Failed, Loading, Ready, Sealed
 from engine.data.rows import Turn
 from engine.models import refs
 from screens.actions import bindings, room_actions
-from screens.base import ChatWith, Room, Visit
+from screens.base import ChatWith, Visit
 from screens.chat.column import NAMES, Column
+from screens.chat.judging import Judging
 from screens.chat.prompt import Prompt
 from screens.chat.settings import Settings
 from screens.chat.stream import Ended, Seated, Streamed, Told, pump
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from engine.chat.client import ChatSession
 
 
-class ChatRoom(Room):
+class ChatRoom(Judging):
     """Two columns over one prompt."""
 
     ROOM = "chat"
@@ -48,13 +49,9 @@ class ChatRoom(Room):
 
     def __init__(self) -> None:
         super().__init__()
-        self.settings = Settings()
         self._session: ChatSession | None = None
-        self._chat: int | None = None
         self._position = 0
-        self._active = 1
         self._stopping = False
-        self._answering: list[Column] = []
         self._where = ""
 
     def compose_room(self) -> ComposeResult:
@@ -63,48 +60,26 @@ class ChatRoom(Room):
         yield Prompt()
 
     async def on_mount(self) -> None:
-        newest = next((ref for ref, _ in self._candidates() if ref.startswith("run:")), None)
+        newest = next((ref for ref, _ in self.candidates() if ref.startswith("run:")), None)
         if newest is not None:
             await self._add_column(newest)
         self.focus_on(self.prompt)
-        self._show_status()
+        self.show_status()
 
     # What is on screen
 
-    @property
-    def prompt(self) -> Prompt:
-        return self.query_one(Prompt)
-
-    @property
-    def columns(self) -> list[Column]:
-        """The columns from left to right."""
-        return sorted(self.query(Column), key=lambda column: column.place)
-
-    @property
-    def active(self) -> Column:
-        """The column that keys are about: the focused one, else the last that was."""
-        columns = self.columns
-        for column in columns:
-            if column.has_focus_within:
-                self._active = column.place
-        return columns[min(self._active, len(columns) - 1)]
-
-    @property
-    def busy(self) -> bool:
-        return bool(self._answering)
-
-    def _candidates(self) -> list[tuple[str, str]]:
-        return refs.candidates(self.catalogue)
-
-    def _show_status(self, doing: str = "") -> None:
-        words = doing or self.settings.words
+    def show_status(self, doing: str = "") -> None:
+        words = doing or ("blind · " if self.blind else "") + self.settings.words
         style = "$accent" if doing else "$text-muted"
         where = f" · {self._where}" if self._where and not doing else ""
         self.status = Content.styled(words + where, style)
         self.refresh_bindings()
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
-        writing = self.focused is not None and self.focused.id == "prompt"
+        allowed = self.judging_allows(action)
+        if allowed is not None:
+            return allowed
+        writing = self.writing
         if action in ("send", "newline"):
             return writing
         if action == "prompt":
@@ -129,6 +104,7 @@ class ChatRoom(Room):
             self.run_worker(self._seat(visit.refs[:2]), exclusive=True, group="seat")
 
     async def _seat(self, wanted: tuple[str, ...]) -> None:
+        self.reveal()
         await self.action_new()
         while len(self.columns) > len(wanted):
             await self.columns[-1].remove()
@@ -151,26 +127,23 @@ class ChatRoom(Room):
         if not question:
             return
         self._answering = self.columns
-        if self._chat is None:
-            self._chat = chats.create(
+        if self.chat is None:
+            self.chat = chats.create(
                 self.catalogue,
                 title=question[:80],
                 system=self.settings.system,
                 sampling=self.settings.sampling,
             ).id
-        asked = chats.add_turn(self.catalogue, self._chat, "user", question)
+        asked = chats.add_turn(self.catalogue, self.chat, "user", question)
         self._position = asked.position + 1
+        self.forget_votes()
         for column in self._answering:
             column.begin(question)
             column.retitle("waiting for the model")
-        asks = [(column.ref, self._conversation(column)) for column in self._answering]
-        self._show_status("asking")
+        asks = [(column.ref, self.conversation(column)) for column in self._answering]
+        self.show_status("asking")
         self._stopping = False
         self._ask(asks, self.settings)
-
-    def _conversation(self, column: Column) -> tuple[Turn, ...]:
-        system = (Turn("system", self.settings.system),) if self.settings.system else ()
-        return (*system, *column.turns)
 
     @work(thread=True, exclusive=True, group="ask", exit_on_error=False)
     def _ask(self, asks: list[tuple[str, tuple[Turn, ...]]], settings: Settings) -> None:
@@ -217,12 +190,12 @@ class ChatRoom(Room):
     def _told(self, event: Told) -> None:
         match event.event:
             case Loading(text=words):
-                self._show_status(words)
+                self.show_status(words)
                 for column in self._answering:
                     column.retitle(words)
             case Ready(device=device, dtype=dtype):
                 self._where = f"{device} {dtype}"
-                self._show_status("answering")
+                self.show_status("answering")
             case Sealed(model=model, ok=ok, detail=detail):
                 self._sealed(model, ok, detail)
             case Done() as done:
@@ -254,11 +227,11 @@ class ChatRoom(Room):
         column = self._column(done.column)
         if column is not None:
             column.finish(done)
-        if self._chat is None:
+        if self.chat is None:
             return
         chats.add_turn(
             self.catalogue,
-            self._chat,
+            self.chat,
             "assistant",
             done.text,
             position=self._position,
@@ -277,7 +250,8 @@ class ChatRoom(Room):
             if column.answering:
                 column.fail("stopped" if self._stopping else "no answer", stopped=self._stopping)
         self._answering = []
-        self._show_status()
+        self.answered()
+        self.show_status()
         if event.error is not None:
             self.shell.show_error(event.error)
 
@@ -289,7 +263,7 @@ class ChatRoom(Room):
         if session is not None:
             session.stop()
         else:
-            self._show_status("stopping")
+            self.show_status("stopping")
 
     def action_keys(self) -> None:
         self.focus_on(self.active.transcript)
@@ -311,7 +285,7 @@ class ChatRoom(Room):
         self.app.push_screen(
             PickModal(
                 f"Model of column {NAMES[column.place]}",
-                self._candidates(),
+                self.candidates(),
                 current=column.ref,
                 placeholder="type to narrow, or a folder, file.gguf, hub:org/name",
                 free=True,
@@ -322,7 +296,7 @@ class ChatRoom(Room):
     def _step(self, by: int) -> None:
         """Go along the checkpoints of the column's run, oldest first; from a base, the newest's."""
         column = self.active
-        steps = [ref for ref, _ in self._candidates() if "@" in ref]
+        steps = [ref for ref, _ in self.candidates() if "@" in ref]
         ours = column.ref if column.ref.startswith("run:") else next(iter(steps), "")
         run = ours.partition("@")[0]
         ladder = [ref for ref in steps if ref.partition("@")[0] == run]
@@ -350,7 +324,7 @@ class ChatRoom(Room):
         def chosen(settings: Settings | None) -> None:
             if settings is not None:
                 self.settings = settings
-                self._show_status()
+                self.show_status()
 
         self.app.push_screen(SettingsModal(self.settings), chosen)
 
@@ -361,7 +335,7 @@ class ChatRoom(Room):
         elif len(self.columns) == 2:
             await self.columns[-1].remove()
         else:
-            runs = [ref for ref, _ in self._candidates() if ref.startswith("run:")]
+            runs = [ref for ref, _ in self.candidates() if ref.startswith("run:")]
             await self._add_column(runs[0] if runs else "starter")
         self.refresh_bindings()
 
@@ -376,9 +350,11 @@ class ChatRoom(Room):
         if self.busy:
             self.say("Still answering. esc stops.")
             return
-        self._chat = None
+        self.chat = None
+        self.forget_votes()
         for column in self.columns:
             await column.clear()
+        self.shuffle()
         self.focus_on(self.prompt)
 
     def action_left(self) -> None:

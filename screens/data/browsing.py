@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import events, on, work
 from textual.worker import get_current_worker
 
 from screens.base import OpenFile, TrainOn, Visit
@@ -21,7 +21,7 @@ from screens.data.rowlist import RowList, Summary, summary
 from screens.data.searching import Searching
 from screens.widgets import words
 from screens.widgets.linelist import LineList
-from store.errors import BadInput, Conflict, WorkbenchError
+from store.errors import BadInput, Conflict, NotFound, WorkbenchError
 
 if TYPE_CHECKING:
     from engine.data.dataset import Dataset
@@ -81,10 +81,32 @@ class Browsing(Searching):
         self.set_interval(FOLLOW_SECONDS, self._follow)
 
     def _follow(self) -> None:
-        """Notice what happened to the file, while the room is on screen."""
+        """Notice what happened to the file and the journal, while the room is on screen."""
         document = self.document
-        if document is not None and document.complete and self.is_current:
+        if document is None or not self.is_current:
+            return
+        self._catch_up(document)
+        if document.complete:
             self._look_for_more(document, document.size)
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        super().on_screen_resume(event)
+        if self.document is not None:
+            self._catch_up(self.document)
+
+    def _catch_up(self, document: Dataset) -> None:
+        """Show the edits of another room or program, which are in the journal."""
+        from engine.data.dataset import Several
+
+        files = document.files if isinstance(document, Several) else [document]
+        if self.under_pen is not None or all(file.in_step() for file in files):
+            return
+        try:
+            with document.writing():  # which begins with it
+                pass
+        except (Conflict, NotFound):
+            return  # who looks at the file says so
+        self.changed(self.rows.number if self.rows.count and document.count else None)
 
     @work(thread=True, exclusive=True, group="follow", exit_on_error=False)
     def _look_for_more(self, document: Dataset, size: int) -> None:
@@ -179,7 +201,7 @@ class Browsing(Searching):
         if event.anew:
             self.rows.errors = self.rows.warnings = None
             self.changed(self.rows.number)
-        elif event.complete:
+        elif event.complete and not event.wrong:  # rows seen before it went wrong stay readable
             self.rows.forget_rows()
         if self.rows.count > document.count:
             self.rows.forget_rows()

@@ -46,7 +46,7 @@ def _as_character(key: str) -> str | None:
     """The character that a key types, or None."""
     if len(key) == 1:
         return key
-    for character in "[]?!/ ":
+    for character in "[]?!/<>= ":
         if key == _character_to_key(character):
             return character
     return None

@@ -52,7 +52,7 @@ async def test_brackets_walk_the_checkpoints_of_one_run(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = ["starter", "run:2", "run:2@10", "run:2@20", "run:1", "run:1@5", "run:1@9"]
-    monkeypatch.setattr(ChatRoom, "_candidates", lambda _room: [(ref, ref) for ref in listed])
+    monkeypatch.setattr(ChatRoom, "candidates", lambda _room: [(ref, ref) for ref in listed])
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
         await app.action_go("chat")

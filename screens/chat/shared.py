@@ -1,0 +1,70 @@
+"""What the parts of the Chat room share: its columns, its settings, the chat that is recorded.
+
+Every idea of the room (asking, judging) is a class in a module of its own over this one; `ChatRoom`
+is all of them together. Knows none of them.
+"""
+
+from __future__ import annotations
+
+from engine.data.rows import Turn
+from engine.models import refs
+from screens.base import Room
+from screens.chat.column import Column
+from screens.chat.prompt import Prompt
+from screens.chat.settings import Settings
+
+
+class Shared(Room):
+    """A room with columns over one prompt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = Settings()
+        self.chat: int | None = None
+        self.blind = False
+        self._active = 1
+        self._answering: list[Column] = []
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.query_one(Prompt)
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns from left to right."""
+        return sorted(self.query(Column), key=lambda column: column.place)
+
+    @property
+    def active(self) -> Column:
+        """The column that keys are about: the focused one, else the last that was."""
+        columns = self.columns
+        for column in columns:
+            if column.has_focus_within:
+                self._active = column.place
+        return columns[min(self._active, len(columns) - 1)]
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._answering)
+
+    @property
+    def writing(self) -> bool:
+        """Whether keys are text."""
+        return self.focused is not None and self.focused.id == "prompt"
+
+    def candidates(self) -> list[tuple[str, str]]:
+        """Models to choose from: (reference, label)."""
+        return refs.candidates(self.catalogue)
+
+    def conversation(self, column: Column) -> tuple[Turn, ...]:
+        """What the column's model is asked to continue, or has."""
+        system = (Turn("system", self.settings.system),) if self.settings.system else ()
+        return (*system, *column.turns)
+
+    def show_status(self, doing: str = "") -> None:
+        """Bring the status line up to date: what is being done, else how answers are drawn."""
+        raise NotImplementedError
+
+    async def action_new(self) -> None:
+        """Begin a new conversation."""
+        raise NotImplementedError

@@ -1,0 +1,130 @@
+"""Judging answers in the Chat room: votes, what differs, examples, preferences, blind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.chat.protocol import Done
+from screens.base import ChatWith
+from screens.chat.correcting import Correction
+from screens.chat.screen import ChatRoom
+from screens.chat.settings import Settings
+from screens.chat.stream import Ended, Seated, Told
+from screens.data.opening import OpenModal
+from screens.data.screen import DataRoom
+from store import votes
+from tests.engine.chat_fixtures import add_run, make_adapter
+from tests.screens.conftest import MakeApp
+from tests.screens.dump import NARROW, WIDE, check_golden, dump, until
+
+
+async def test_the_loop_closes_with_real_answers(
+    make_app: MakeApp, starter: Path, tmp_path: Path
+) -> None:
+    """Ask base and adapter, vote, compare, keep as it is and corrected, see it in the Data room."""
+    app = make_app()
+    add_run(app.catalogue, "starter", {7: make_adapter(starter, tmp_path / "a", scale=1.0)})
+    file = tmp_path / "mine.jsonl"
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        app.visit(ChatWith(("starter", "run:1@7")))
+        await until(pilot, lambda: app.current_mode == "chat")
+        room = app.screen
+        assert isinstance(room, ChatRoom)
+        await until(pilot, lambda: len(room.columns) == 2)
+        room.settings = Settings(system="Be brief.", max_tokens=8)
+        await until(pilot, lambda: room.prompt.has_focus)
+        await pilot.press(*"What is 2 plus 3?", "less_than_sign", "backspace", "enter")
+        await until(pilot, lambda: room.busy)
+        await until(pilot, lambda: not room.busy, 120)
+        base, tuned = (column.answer for column in room.columns)
+        assert base != tuned
+
+        await pilot.press("escape", "greater_than_sign")
+        assert dump(app).count("✓ better") == 1
+        await pilot.press("equals_sign", "comma")
+        assert [column.mark.plain for column in room.columns] == ["✓ better", ""]
+        assert room.chat is not None
+        (item,) = votes.of_chat(app.catalogue, room.chat)
+        assert [answer.model for answer in item.answers] == ["starter", "run:1@7"]
+        assert item.vote is not None
+        assert (item.vote.verdict, item.vote.best, item.vote.blind) == ("better", 0, False)
+        await pilot.press("comma")
+        assert votes.item(app.catalogue, item.id).vote is None
+        await pilot.press("comma", "d")
+        assert room.columns[0].compared == tuned
+
+        await pilot.press("h", "a")
+        await until(pilot, lambda: isinstance(app.screen, OpenModal))
+        await pilot.press(*str(file), "enter")
+        await until(pilot, file.exists)
+        await until(pilot, lambda: app.screen is room)
+        await until(pilot, lambda: "Row 1 of mine.jsonl" in dump(app))
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Correction))
+        await pilot.press(*" Yes.", "ctrl+s")
+        await until(pilot, lambda: "Row 2 of mine.jsonl" in dump(app))
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, OpenModal))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Row 1 of from-votes.jsonl" in dump(app))
+
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(app.screen, DataRoom))
+        data = app.screen
+        assert isinstance(data, DataRoom)
+        data.open_file(file)
+        document = data.open_document
+        assert [turn.text for turn in document.row(2).turns] == [
+            "Be brief.",
+            "What is 2 plus 3?",
+            f"{base} Yes.",
+        ]
+        noted = document.annotations(2)
+        assert noted.tags == ("from-chat",)
+        assert noted.note == f"chat {room.chat} · starter · greedy · 8 tokens · edited"
+        await until(pilot, lambda: data.has_rows)
+        await pilot.press("u")
+        await until(pilot, lambda: document.count == 1)
+
+        await pilot.press("3")
+        await until(pilot, lambda: app.screen is room)
+        await pilot.press("a", "1")
+        await until(pilot, lambda: data.rows.count == 2)  # the open dataset follows
+        assert document.row(2).turns[-1].text == base
+
+
+async def test_blind_hides_who_is_who_until_told(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        app.visit(ChatWith(("starter", "run:1@7")))
+        await until(pilot, lambda: app.current_mode == "chat")
+        room = app.screen
+        assert isinstance(room, ChatRoom)
+        await until(pilot, lambda: len(room.columns) == 2)
+        await until(pilot, lambda: room.prompt.has_focus)
+        await pilot.press("escape", "v")
+        await until(pilot, lambda: room.blind)
+        seen = dump(app)
+        assert "A ?" in seen
+        assert "run:1" not in seen
+        sides = [column.ref for column in room.columns]
+        assert sorted(sides) == ["run:1@7", "starter"]
+        room._answering = room.columns
+        room.post_message(Seated([(ref, ref) for ref in sides]))
+        for column, said in zip(room.columns, ("Five.", "It is 5."), strict=True):
+            column.begin("What is 2 plus 3?")
+            done = Done(1, column.place, column.ref, said, [1], 3, 0.1, 0.1, "turn end")
+            room.post_message(Told(done))
+        room.post_message(Ended())
+        await until(pilot, lambda: not room.busy)
+        await pilot.press("escape", "left", "greater_than_sign", "m", "right_square_bracket")
+        check_golden("chat-blind-narrow", dump(app))
+        (item,) = votes.all_items(app.catalogue)
+        assert item.vote is not None
+        assert item.vote.blind
+        assert item.answers[1].model == sides[1]
+        await pilot.press("v")
+        await until(pilot, lambda: not room.blind)
+        seen = dump(app)
+        assert f"B is {sides[1]}" in seen
+        assert "A ?" not in seen
