@@ -97,6 +97,7 @@ def test_kinds(kind: str, values: tuple[str, ...], text: str, expected: str) -> 
         ({}, ("-3",), "3", "fail"),
         ({"which": "first"}, ("2",), "2 plus 2 is 4", "pass"),
         ({"which": "only"}, ("4",), "2 plus 2 is 4", "fail"),
+        ({"which": "any"}, ("180",), "180 minutes are 3 hours", "pass"),
         ({}, ("x",), "4", "error"),
     ],
 )

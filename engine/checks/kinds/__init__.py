@@ -33,6 +33,7 @@ __all__ = [
     "filled",
     "first_sentence",
     "judge",
+    "named",
     "patterns_of",
     "wanted",
 ]
@@ -67,6 +68,11 @@ def filled(text: str, fields: Mapping[str, str], *, escape: bool = False) -> str
         return match[0] if found is None else re.escape(found) if escape else found
 
     return _FIELD.sub(value, text)
+
+
+def named(text: str) -> set[str]:
+    """The names of the fields that a text may have put in."""
+    return set(_FIELD.findall(text))
 
 
 def wanted(check: Check, fields: Mapping[str, str]) -> tuple[str, ...]:

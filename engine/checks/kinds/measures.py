@@ -18,7 +18,7 @@ _NUMBER = re.compile(
     r"(?:[eE][-+]?\d{1,3})?(?![\d])"
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-WHICH = ("last", "first", "only")
+WHICH = ("last", "first", "only", "any")
 UNITS = ("chars", "words", "sentences", "lines", "tokens")
 
 
@@ -35,7 +35,7 @@ def _number_within(check: Check, values: tuple[str, ...], answer: Answer) -> Out
         return Outcome("fail", "no number in it")
     if check.which == "only" and len(found) > 1:
         return Outcome("fail", f"{len(found)} numbers in it, not one")
-    said = found[0] if check.which == "first" else found[-1]
+    chosen = {"first": found[:1], "any": found}.get(check.which, found[-1:])
     low, high = check.low, check.high
     if values:
         wanted = numbers(values[0])
@@ -43,8 +43,8 @@ def _number_within(check: Check, values: tuple[str, ...], answer: Answer) -> Out
             return Outcome("error", f"expected one number, not {values[0][:40]!r}")
         spare = max(check.tolerance, 1e-9 * abs(wanted[0]))
         low, high = wanted[0] - spare, wanted[0] + spare
-    inside = (low is None or said >= low) and (high is None or said <= high)
-    return outcome(inside, f"{said:g} is not within")
+    inside = any((low is None or n >= low) and (high is None or n <= high) for n in chosen)
+    return outcome(inside, f"{chosen[-1]:g} is not within")
 
 
 def _length(check: Check, _values: tuple[str, ...], answer: Answer) -> Outcome:
@@ -166,7 +166,7 @@ KINDS = {
     "number_within": Kind(
         _number_within,
         "the last number is between `min` and `max`, or `value` ± `tolerance`; "
-        "`which`: last, first or only",
+        "`which`: last, first, only or any",
         "may",
         frozenset({"min", "max", "tolerance", "which"}),
     ),

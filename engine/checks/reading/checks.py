@@ -71,7 +71,7 @@ def _fits(table: Table, found: Check) -> None:
                 raise table.bad("", "a regular expression", f"{value}: {said}")
     elif found.kind == "language":
         for value in found.values:
-            if value not in kinds.LANGUAGES:
+            if value not in kinds.LANGUAGES and not kinds.named(value):
                 raise table.bad("", f"languages among {', '.join(kinds.LANGUAGES)}", value)
     elif found.kind == "length" and not bounds:
         raise table.bad("", "`min` or `max`")

@@ -5,10 +5,10 @@ Knows the format. A prompt passes when every check of its group does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from engine.checks import kinds
 from engine.checks.kinds import Check
 from engine.checks.reading import prompts
 from engine.checks.reading.checks import Lists, check
@@ -18,7 +18,6 @@ from engine.checks.reading.table import Table
 
 _SUITE_KEYS = frozenset({"name", "description", "max_tokens", "lists", "group"})
 _GROUP_KEYS = prompts.KEYS | prompts.DATASET_KEYS | {"name", "check", "weight", "tags"}
-_FIELD = re.compile(r"\{(\w+)\}")
 
 
 def suite(source: Source) -> Suite:
@@ -76,7 +75,7 @@ def _group(table: Table, lists: Lists, source: Source, index: int) -> Group:
 
 def _fields_are_there(check: Check, at: Table, asked: Sequence[Prompt]) -> None:
     """Whether every prompt has what the check's values name: `{expect}` or a column."""
-    named = {name for value in check.values for name in _FIELD.findall(value)}
+    named = set().union(*(kinds.named(value) for value in check.values))
     known = {"expect"}.union(*(dict(prompt.columns) for prompt in asked))
     for name in sorted(named & known):
         for prompt in asked:

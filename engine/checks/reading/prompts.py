@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import assets
-from engine.checks.kinds import filled
+from engine.checks.kinds import filled, named
 from engine.checks.reading.records import Prompt
 from engine.checks.reading.source import Source
 from engine.checks.reading.table import Line, Table
@@ -129,7 +129,7 @@ def _from_table(group: Table, source: Source) -> list[Prompt]:
 
 def _made(group: Table, template: str, cluster: str, fields: Fields, line: Line) -> Prompt:
     def fill(key: str, text: str) -> str:
-        for name in _FIELD.findall(text):
+        for name in sorted(named(text)):
             if name not in fields:
                 known = ", ".join(fields)
                 raise group.bad(key, f"columns of the table ({known})", f"{{{name}}}")
