@@ -96,7 +96,7 @@ def in_words(difference: Difference) -> str:
         return "nothing to compare: no prompt was judged with both"
     seen = difference.detectable_drop
     could = (
-        "too few prompts to see any drop"
+        "too few pass with the base to see any drop"
         if seen is None
         else f"smallest drop it could see {100 * seen:.1f} points"
     )

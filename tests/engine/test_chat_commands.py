@@ -104,12 +104,21 @@ def test_check_counts_and_records(cat: Catalogue, tmp_path: Path) -> None:
     path = tmp_path / "talks.toml"
     path.write_text(SUITE)
     home = str(cat.workspace.root)
-    told = _json(_run("check", str(path), "--model", "starter", "--workspace", home, "--json"))
-    (model,) = told["models"]
+    models = ["--model", "starter", "--model", "starter"]
+    told = _json(_run("check", str(path), *models, "--workspace", home, "--json"))
+    (model, again), (pair,) = told["models"], told["pairs"]
+    assert model["items"] == again["items"]
+    assert (pair["verdict"], pair["flipped_up"], pair["flipped_down"]) == (
+        "cannot tell apart",
+        0,
+        0,
+    )
+    assert (pair["p"], pair["pairs"], pair["detectable_drop"]) == (1, 2, None)
+    assert (model["checks"][0]["check"], model["skipped"], model["errors"]) == ("regex '.'", 0, 0)
     assert (model["model"], model["passed"], model["failed"], model["rate"]) == ("starter", 2, 0, 1)
     assert model["low"] < 1
     assert model["groups"][0]["name"] == "talks"
-    assert [k.passed for k in checks.all(cat, suite="talks")] == [2]
+    assert [k.passed for k in checks.all(cat, suite="talks")] == [2, 2]
 
 
 def test_a_chat_is_titled_by_its_first_words(cat: Catalogue) -> None:

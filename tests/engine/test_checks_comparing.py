@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.checks import suite
@@ -69,9 +71,24 @@ def test_flips_are_told_with_what_chance_makes_of_them(tmp_path: Path) -> None:
     assert down.checks[0].p_holm == pytest.approx(4 * down.checks[0].p)
     assert down.checks[1].said == "cannot tell apart"
     few = _suite(tmp_path, ['{"prompt": "a"}'] * 3)
-    assert "too few prompts" in in_words(_pairs(few, [True] * 3, [False] * 3)[0].total)
+    assert "too few pass" in in_words(_pairs(few, [True] * 3, [False] * 3)[0].total)
     assert "nothing to compare" in in_words(_pairs(few, [None] * 3, [True] * 3)[0].total)
     assert compare([]) == []
+
+
+def test_equal_models_are_told_apart_at_most_once_in_twenty(tmp_path: Path) -> None:
+    """Three adapters no better and no worse than the base, over all and check by check."""
+    read = _suite(tmp_path, [f'{{"prompt": "p{i}"}}' for i in range(60)])
+    random = np.random.default_rng(11)
+    rounds, totals, checks = 100, 0, 0
+    for _ in range(rounds):
+        chances = random.beta(2, 1, 60)
+        pairs = _pairs(read, *((random.random((4, 60)) < chances).tolist()))
+        totals += any(pair.total.said != "cannot tell apart" for pair in pairs)
+        checks += any(one.said != "cannot tell apart" for pair in pairs for one in pair.checks)
+    limit = 0.05 + 2 * math.sqrt(0.05 * 0.95 / rounds)
+    assert totals / rounds <= limit
+    assert checks / rounds <= limit
 
 
 TABLE = """

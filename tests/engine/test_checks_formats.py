@@ -80,6 +80,15 @@ def test_yaml_bombs_are_refused(tmp_path: Path) -> None:
         _load(tmp_path, "bomb.yaml", "[" * 5000)
 
 
+def test_the_example_of_the_readme_is_a_suite(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    text = "[[group]]" + readme.split("```\n[[group]]", 1)[1].split("```", 1)[0]
+    csv = "task,command\nlist files,ls\n"
+    group = _load(tmp_path, "own.toml", text, tasks_csv=csv).groups[0]
+    assert group.prompts[0].text == "How do I list files?"
+    assert [check.kind for check in group.checks] == ["starts_with_one_of", "contains"]
+
+
 def test_a_table_fills_templates(tmp_path: Path) -> None:
     text = _group(
         'prompt = ["Translate {word}.", "{word}?"]\ntable = "words.csv"\n'

@@ -187,3 +187,4 @@ def test_intervals_hold_what_they_promise() -> None:
     assert 0.92 <= rate_in / rounds <= 0.985
     assert 0.90 <= mean_in / rounds <= 0.985
     assert bootstrap_difference([]) is None
+    assert bootstrap_difference([0] * 100) == pytest.approx((-0.0362, 0.0362), abs=1e-4)

@@ -65,7 +65,9 @@ def bootstrap_difference(
 ) -> tuple[float, float] | None:
     """The 95 % percentile interval of the mean difference (Efron 1979; pairs are drawn whole).
 
-    Clusters are drawn whole too (Davison & Hinkley 1997, 3.8).
+    Clusters are drawn whole too (Davison & Hinkley 1997, 3.8). Where no cluster differs from
+    another a draw shows nothing: then the interval is as wide as what would have gone unseen in so
+    many clusters with 2.5 % (Hanley & Lippman-Hand 1983), for differences between -1 and 1.
 
     Returns:
         (low, high), or None where there is nothing to draw from.
@@ -80,6 +82,10 @@ def bootstrap_difference(
         sizes[key] += 1
     # Clusters that are alike are drawn by their number: a draw costs their kinds, not the prompts.
     alike, counts = np.unique([(sums[key], sizes[key]) for key in sums], axis=0, return_counts=True)
+    if len(alike) == 1:
+        middle = float(alike[0, 0] / alike[0, 1])
+        unseen = 1 - 0.025 ** (1 / len(sums))
+        return max(middle - unseen, -1.0), min(middle + unseen, 1.0)
     draws = np.random.default_rng(seed).multinomial(len(sums), counts / len(sums), size=rounds)
     means = draws @ alike[:, 0] / (draws @ alike[:, 1])
     low, high = np.quantile(means, (0.025, 0.975))

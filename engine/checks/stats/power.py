@@ -41,6 +41,7 @@ def drop_power(total: int, drop: float, churn: float = 0.0, alpha: float = ALPHA
     return float(min(found, 1.0))
 
 
+@lru_cache(maxsize=1024)
 def detectable_drop(
     total: float, rate: float, churn: float = 0.0, *, alpha: float = ALPHA, power: float = POWER
 ) -> float | None:
@@ -142,6 +143,12 @@ def _binomial(total: int, rate: float) -> npt.NDArray[np.float64]:
     if rate >= 1:
         return np.asarray(np.arange(total + 1) == total, dtype=np.float64)
     k = np.arange(total + 1)
-    ways = np.array([math.lgamma(i + 1) for i in range(total + 1)])
-    logs = ways[total] - ways - ways[::-1] + k * math.log(rate) + (total - k) * math.log1p(-rate)
+    logs = _log_ways(total) + k * math.log(rate) + (total - k) * math.log1p(-rate)
     return np.asarray(np.exp(logs))
+
+
+@lru_cache(maxsize=64)
+def _log_ways(total: int) -> npt.NDArray[np.float64]:
+    """The logarithms of how many subsets of each size there are."""
+    logs = np.array([math.lgamma(i + 1) for i in range(total + 1)])
+    return np.asarray(logs[total] - logs - logs[::-1])
