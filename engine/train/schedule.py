@@ -81,7 +81,12 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
                 self._end(step, why, control)
 
     def evaluated(self, step: int, control: TrainerControl) -> None:
-        """Stop after an evaluation that was one too many; with patience the best is saved."""
+        """Stop after an evaluation that was one too many; with patience the best is saved.
+
+        One that a stop cut short is made whole at the resume, so the run is saved right there.
+        """
+        if step and self._control.ending is not None:
+            control.should_save = control.should_training_stop = True
         recipe = self._recipe
         if not recipe.patience or step == 0 or not self.wants_evaluation(step):
             return

@@ -42,6 +42,8 @@ class Watched:
             looking.sample(self.model, step)
         if looking.has_suites and parts.schedule.wants_suites(step):
             looking.check(self.model, step)
+        if step == 0 and parts.ranks is None:
+            parts.control.check()  # Nothing is lost by ending before the first step.
         parts.schedule.evaluated(step, self.control)
         # Else the end of an epoch, or of the run, would do it all once more.
         self.control.should_evaluate = False

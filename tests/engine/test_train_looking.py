@@ -14,6 +14,7 @@ from engine.train.recipe import load, with_sets
 from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, NotFound
+from store.runs import Run
 from store.workspace import Workspace
 from tests.engine.train_fixtures import EXACT, ended, losses, small_data, small_recipe, wait
 
@@ -82,12 +83,52 @@ def test_suites_are_measured_at_evaluations_and_checkpoints_and_change_nothing(
         assert {c.step for c in run_db.checkpoints()} == {-top[1], *others}
 
 
-def test_patience_on_a_suite_ends_the_run(shop: tuple[Catalogue, Path]) -> None:
+@pytest.fixture(scope="module")
+def patient(shop: tuple[Catalogue, Path]) -> Run:
+    """A run that its suite ends at step 4, two evaluations after the first."""
     cat, data = shop
     suite = data.parent / "never.toml"
     suite.write_text(SUITE.replace("not_contains", "contains").replace("mirror", "never"))
-    sets = [f"suites={suite}", "patience=2", "patience_metric=suite:never", "eval_steps=2"]
-    run = wait(cat, client.start(cat, data, "starter", small_recipe(*sets)).id, ended)
+    return wait(cat, client.start(cat, data, "starter", small_recipe(*patience(data))).id, ended)
+
+
+def patience(data: Path) -> list[str]:
+    suite = f"suites={data.parent / 'never.toml'}"
+    return [suite, "patience=2", "patience_metric=suite:never", "eval_steps=2"]
+
+
+def test_a_suite_that_a_stop_cuts_short_is_asked_at_the_resume(
+    shop: tuple[Catalogue, Path], patient: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.train import worker
+    from engine.train.looking import Looking
+
+    cat, data = shop
+    cut_at, ask = 0, Looking._ask
+
+    def cut(self: Looking, model: object, name: str, label: str, step: int) -> object:
+        if step != cut_at:
+            return ask(self, model, name, label, step)
+        assert self._control is not None
+        self._control.ending = "stopped"
+        return None
+
+    monkeypatch.setattr(Looking, "_ask", cut)
+    monkeypatch.setattr(client, "launch", lambda cat, run_id, *_: runs.get(cat, run_id))
+    run = client.start(cat, data, "starter", small_recipe(*patience(data)))
+    folder = cat.workspace.run_dir(run.id)
+    for cut_at, status in ((0, "stopped"), (2, "stopped"), (-1, "finished")):
+        worker.main([str(folder)])
+        with client.reader(cat, run.id) as run_db:
+            state = run_db.state()
+        assert state is not None
+        assert (state.status, state.step) == (status, cut_at if cut_at >= 0 else 4)
+    assert losses(cat, run.id) == losses(cat, patient.id)
+    assert rates(cat, run.id) == rates(cat, patient.id)
+
+
+def test_patience_on_a_suite_ends_the_run(shop: tuple[Catalogue, Path], patient: Run) -> None:
+    cat, run = shop[0], patient
     assert run.status == "finished"
     assert run.reason is not None
     assert "2 evaluations without a better suite:never than 0.75 at step 0" in run.reason
