@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from store.rundb import Checkpoint, Event, RunState, Sample
 from store.runfeed import BEGINS
+from store.runs import Run
 
 LEAST_STEPS = 3
 """A rate over fewer steps is taken only where there is no more."""
@@ -29,6 +30,7 @@ class Pace:
         self._marks: dict[int, tuple[float, float]] = {}
         self._begin = 0
         self._evaluated: list[int] = []
+        self._spent: tuple[int, float] | None = None
 
     def look(
         self,
@@ -59,6 +61,7 @@ class Pace:
                    *((kept.created, kept.step) for kept in checkpoints),
                    (state.heartbeat, state.step)]  # fmt: skip
         timed = [pair for pair in seconds if pair[0] > self._begin]
+        self._spent = timed[-1] if timed else None
         if timed and timed[-1][0] == state.step:
             records += [(state.heartbeat - (timed[-1][1] - spent), step) for step, spent in timed]
         for when, step in records:
@@ -72,8 +75,12 @@ class Pace:
         first, last = self._marks.get(step, (when, when))
         self._marks[step] = (min(first, when), max(last, when))
 
-    def remaining(self, total: int | None, now: float) -> float | None:
-        """Seconds to the last step at `now` (Unix seconds), None while unknown."""
+    def remaining(self, total: int | None, now: float, minutes: float = 0.0) -> float | None:
+        """Seconds to the last step at `now` (Unix seconds), None while unknown.
+
+        Args:
+            minutes: of training after which the run ends whatever its step; 0 is no limit.
+        """
         steps = sorted(self._marks)
         if total is None or len(steps) < 2:
             return None
@@ -89,7 +96,15 @@ class Pace:
         left = (total - newest) * pace
         if every and settled:
             left += ((total // every) - (newest // every)) * self._round_cost(ends, pace, every)
-        return max(left - max(now - reached, 0.0), 0.0)
+        left -= max(now - reached, 0.0)
+        if minutes and self._spent is not None and self._spent[0] in self._marks:
+            step, spent = self._spent
+            left = min(left, 60 * minutes - spent - max(now - self._marks[step][0], 0.0))
+        return max(left, 0.0)
+
+    def left(self, run: Run, now: float) -> float | None:
+        """Seconds that a run will still take at `now`, by its own limits."""
+        return self.remaining(run.total_steps, now, float(run.recipe.get("max_minutes") or 0))
 
     @property
     def _every(self) -> int:

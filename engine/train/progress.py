@@ -113,7 +113,7 @@ class _Follower:
             self._pace.look(state, events, self._samples, saved, evaluated, seconds)
         self._left = None
         if run.status == "running":
-            self._left = self._pace.remaining(run.total_steps, time.time())
+            self._left = self._pace.left(run, time.time())
         new = tuple(event for event in events if event.id > self._event)
         self._event = new[-1].id if new else self._event
         new += self._silent(run)

@@ -161,7 +161,7 @@ class Watcher:
             seconds = [(step, high) for step, high in zip(spent.ends, spent.highs, strict=True)
                        if high is not None]  # fmt: skip
             self._pace.look(feed.state, feed.events, feed.samples, feed.checkpoints, steps, seconds)
-            left = self._pace.remaining(run.total_steps, words.now())
+            left = self._pace.left(run, words.now())
         epoch = feed.traces["epoch"].last if "epoch" in feed.traces else None
         return Look(
             run=run,

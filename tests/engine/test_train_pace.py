@@ -122,6 +122,11 @@ def test_seconds_of_training_time_every_step_of_this_process() -> None:
     evaluated = list(range(0, 119, EVERY))
     pace.look(state, machine.events, (), (), evaluated, seconds)
     assert pace.remaining(TOTAL, machine.now) == pytest.approx(machine.left(), rel=0.1)
+    # The clock ends a run before its last step does.
+    minutes = (seconds[-1][1] + 30) / 60
+    assert pace.remaining(TOTAL, machine.now + 10, minutes) == pytest.approx(20)
+    assert pace.remaining(TOTAL, machine.now + 40, minutes) == 0
+    assert pace.remaining(TOTAL, machine.now, 1e6) == pace.remaining(TOTAL, machine.now)
 
 
 def test_the_time_goes_down_while_a_step_takes_its_time() -> None:
