@@ -345,8 +345,8 @@ class Recipe:
         group="Machine",
     )
     eval_steps: int = setting(
-        0, "Steps between evaluations; 0 makes about twelve a run.", low=0, high=_STEPS, group="Watching",
-        usual=True,
+        0, "Steps between evaluations; 0 makes about twelve a run.", low=0, high=_STEPS,
+        group="Watching", usual=True,
     )  # fmt: skip
     save_steps: int = setting(
         0, "Steps between checkpoints; 0 makes four a run.", low=0, high=_STEPS, group="Watching",
