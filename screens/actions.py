@@ -108,6 +108,8 @@ _NAMES = {
     "pagedown": "pgdn",
     "plus": "+",
     "minus": "-",
+    "comma": ",",
+    "full_stop": ".",
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "equals_sign": "=",

@@ -37,6 +37,8 @@ ACTIONS: tuple[Action, ...] = (
          show=True, when="answered"),
     _act("pairs", "p", "votes to rows", "Add the votes of this chat to a dataset, as chosen and "
          "rejected.", "workbench vote --export FILE"),
+    _act("show_added", "o", "show row", "Show what was added last, in the Data room.",
+         when="added"),
     _act("shelf", "f", "dataset", "Choose the dataset that examples are added to."),
     _act("blind", "v", "blind", "Hide which model is which, sides by chance; again tells.", _VOTE),
     _act("model", "m", "model", "Choose the model of the column that has focus.", _CHAT, show=True),

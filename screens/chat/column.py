@@ -58,6 +58,8 @@ class Column(Pane):
         """What a vote says of the last answer."""
         self.compared: str | None = None
         """The answer that the last one is compared with; what differs is underlined."""
+        self.corrected = ""
+        """The last answer as somebody wrote it; kept so that it can be written on."""
         self._spoke = ""
         self._live: Static | None = None
         self._shown: Static | None = None
@@ -115,7 +117,7 @@ class Column(Pane):
         for welcome in self.query(".welcome"):
             welcome.remove()
         self.turns.append(Turn("user", question))
-        self.answer, self.done = "", None
+        self.answer, self.done, self.corrected = "", None, ""
         self.mark, self.compared = Content(""), None
         asked = Static(Content.styled("› ", "$text-muted") + text(question, "bold"))
         asked.add_class("question")

@@ -25,15 +25,16 @@ class Correction(ModalScreen[str | None]):
         Binding("ctrl+s", "accept", show=False, priority=True),
     ]
 
-    def __init__(self, answer: str) -> None:
+    def __init__(self, answer: str, where: str) -> None:
         super().__init__()
         self.answer = answer
+        self.where = where
         self._warned = False
 
     def compose(self) -> ComposeResult:
         with Container(classes="dialog correction") as frame:
             frame.border_title = "The answer as it should be"
-            frame.border_subtitle = "ctrl+s add to a dataset  esc cancel"
+            frame.border_subtitle = line(f"ctrl+s add to {self.where}  esc cancel")
             yield TextPad(self.answer)
             yield Static(id="complaint")
 

@@ -16,6 +16,7 @@ from textual.content import Content
 from textual.message import Message
 
 from engine.data.rows import Turn
+from screens.base import OpenFile
 from screens.chat.column import NAMES, Column
 from screens.chat.shared import Shared
 from screens.safe import line
@@ -51,6 +52,7 @@ class Judging(Shared):
         super().__init__()
         self._item: Item | None = None
         self._examples: Path | None = None
+        self._added: OpenFile | None = None
         self._differing = False
 
     def judging_allows(self, action: str) -> bool | None:
@@ -59,6 +61,8 @@ class Judging(Shared):
             return not self.writing and self._both is not None
         if action in ("add", "edit_add"):
             return not self.writing and not self.busy and self.active.done is not None
+        if action == "show_added":
+            return not self.writing and self._added is not None
         if self.blind and action in ("model", "older", "newer", "second"):
             return False
         return None
@@ -210,9 +214,12 @@ class Judging(Shared):
 
         def written(answer: str | None) -> None:
             if answer is not None:
+                column.corrected = answer
                 self._add(column, answer)
 
-        self.app.push_screen(Correction(column.answer), self.guarded(written))
+        where = self._examples.name if self._examples is not None else "a dataset"
+        pad = Correction(column.corrected or column.answer, where)
+        self.app.push_screen(pad, self.guarded(written))
 
     def _add(self, column: Column, answer: str) -> None:
         from engine.votes.rows import example, origin
@@ -270,6 +277,11 @@ class Judging(Shared):
         modal = OpenModal(items, "Add to a dataset", "type to narrow; or the path of a .jsonl file")
         self.app.push_screen(modal, self.guarded(picked))
 
+    def action_show_added(self) -> None:
+        """Go to the rows that were added last."""
+        if self._added is not None:
+            self.shell.visit(self._added)
+
     @work(thread=True, group="land", exit_on_error=False)
     def _land(self, path: Path, new: Sequence[NewRow], label: str) -> None:
         from engine.votes.landing import land
@@ -291,9 +303,11 @@ class Judging(Shared):
         if landed.count == 0:
             self.say(f"Nothing to add: {name} has these votes, or none says what is better.")
             return
+        self._added = OpenFile(str(landed.path), landed.first)
+        self.refresh_bindings()
         last = landed.first + landed.count - 1
         which = f"Row {last:,}" if landed.count == 1 else f"Rows {landed.first:,} to {last:,}"
-        self.say(line(f"{which} of {name}, not saved yet: 1 shows it, u there takes it back."))
+        self.say(line(f"{which} of {name}, not saved yet: o shows it, u there takes it back."))
 
 
 _OF_TWO = ("left_better", "right_better", "tie", "both_bad", "differences")

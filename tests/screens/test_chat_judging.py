@@ -68,10 +68,13 @@ async def test_the_loop_closes_with_real_answers(
         await pilot.press("enter")
         await until(pilot, lambda: "Row 1 of from-votes.jsonl" in dump(app))
 
-        await pilot.press("1")
+        await pilot.press("o")
         await until(pilot, lambda: isinstance(app.screen, DataRoom))
         data = app.screen
         assert isinstance(data, DataRoom)
+        await until(pilot, lambda: data.has_rows)
+        assert data.open_document.path.name == "from-votes.jsonl"
+        assert data.open_document.row(1).purpose == "preference"
         data.open_file(file)
         document = data.open_document
         assert [turn.text for turn in document.row(2).turns] == [

@@ -7,6 +7,7 @@ so that a review can be left at any moment.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from store.catalogue import Catalogue
     from store.votes import Item, Review, Verdict
 
+_SEQUENCE = re.compile(r"\x1b[\[O][0-9;]*[A-Za-z~]")
 _PAIR = "1 A better · 2 B better · 0 tie · x both bad · s later · u back · q stop"
 _ALONE = "1 good · x bad · s later · u back · q stop"
 _KEYS: dict[str, tuple[Verdict, int | None]] = {
@@ -38,7 +40,8 @@ def judge(cat: Catalogue, review: Review, out: TextIO) -> None:
     items = votes.items(cat, review.id)
     waiting = [item for item in items if item.answered and item.vote is None]
     blind = bool(review.settings.get("blind"))
-    done: list[Item] = []
+    judged = [(item.vote.id, item) for item in items if item.vote and not item.vote.note]
+    done = [item for _, item in sorted(judged, key=lambda one: one[0])]  # also of earlier sittings
     with _keys() as key:
         while waiting:
             item = waiting[0]
@@ -108,5 +111,4 @@ def _keys() -> Iterator[Iterator[str]]:
 def _pressed(terminal: int) -> Iterator[str]:
     """One character a key; arrows and their like, which are several, are passed over."""
     while data := os.read(terminal, 64):
-        if data == b"\x1b" or data[:1] != b"\x1b":
-            yield from data.decode("utf-8", "replace")
+        yield from _SEQUENCE.sub("", data.decode("utf-8", "replace"))
