@@ -103,9 +103,10 @@ def in_words(difference: Difference) -> str:
     few = difference.templates
     which = "this template" if few == 1 else f"these {few} templates"
     about = f"; about {which} alone" if few else ""
+    among = " after Holm" if difference.p_holm > difference.p else ""
     return (
         f"{difference.said}: {len(difference.up)} up, {len(difference.down)} down "
-        f"of {difference.pairs:,} (p {_chance(difference.p_holm)}; {could}{about})"
+        f"of {difference.pairs:,} (p {_chance(difference.p_holm)}{among}; {could}{about})"
     )
 
 

@@ -46,7 +46,7 @@ def load(name_or_path: str) -> Suite:
 
 
 def tagged(suite: Suite, tags: list[str]) -> Suite:
-    """Only the prompts that bear one of these tags.
+    """Only the prompts that bear one of these tags; the name says so, for what is recorded.
 
     Raises:
         BadInput: no prompt bears one of them.
@@ -59,4 +59,5 @@ def tagged(suite: Suite, tags: list[str]) -> Suite:
         replace(group, prompts=tuple(p for p in group.prompts if {*p.tags} & {*tags}))
         for group in suite.groups
     )
-    return replace(suite, groups=tuple(group for group in groups if group.prompts))
+    name = f"{suite.name}:{'+'.join(sorted(tags))}"
+    return replace(suite, name=name, groups=tuple(group for group in groups if group.prompts))

@@ -118,6 +118,8 @@ def test_check_counts_and_records(cat: Catalogue, tmp_path: Path) -> None:
     assert (model["model"], model["passed"], model["failed"], model["rate"]) == ("starter", 2, 0, 1)
     assert model["low"] < 1
     assert model["groups"][0]["name"] == "talks"
+    listed = _run("check", "--kinds").stdout
+    assert all(name in listed for name in ("shell_parses", "json_schema", "tolerance"))
     assert [k.passed for k in checks.all(cat, suite="talks")] == [2, 2]
 
 

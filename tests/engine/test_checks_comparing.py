@@ -12,6 +12,7 @@ from engine.checks import suite
 from engine.checks.comparing import Pair, compare, in_words
 from engine.checks.judging import ModelResult, judged, result
 from engine.checks.kinds import Answer
+from store.errors import BadInput
 
 PLAIN = """
 [[group]]
@@ -152,4 +153,7 @@ when = {kind = "contains", value = "yes"}
         "contains 'yes': unless refuses",
         "stops: when contains 'yes'",
     )
-    assert suite.tagged(read, ["x"]).size == 1
+    some = suite.tagged(read, ["x"])
+    assert (some.size, some.name) == (1, f"{read.name}:x")
+    with pytest.raises(BadInput, match="no prompt is tagged 'y'"):
+        suite.tagged(read, ["y"])

@@ -79,6 +79,13 @@ def test_every_item_tells_right_from_wrong() -> None:
     assert [i.prompt for i in endless if i.verdict == "pass"] == []
 
 
+@pytest.mark.parametrize("name", ["shell", "domain", "world"])
+def test_what_the_starter_suites_expect_passes_them(name: str) -> None:
+    read = suite.load(name)
+    right = [Answer(prompt.expect or "", "turn end") for _, prompt in read.asked]
+    assert {item.verdict for item in judged(read, [right])[0]} == {"pass"}
+
+
 @pytest.mark.parametrize(
     ("prompt", "answer", "verdict"),
     [

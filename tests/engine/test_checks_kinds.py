@@ -69,6 +69,7 @@ def _verdict(kind: str, text: str, *values: str, **options: object) -> str:
         ("one_command", (), "ls\npwd", "fail"),
         ("one_command", (), "Use ls to list the files.", "fail"),
         ("one_command", (), "use the ls command.", "fail"),
+        ("one_command", (), "echo Hello!", "pass"),
         ("one_command", (), "```bash\nls\n```", "fail"),
         ("one_command", (), "$ ls", "fail"),
         ("one_command", (), "cp a.txt .", "pass"),

@@ -18,14 +18,33 @@ _FLIPS = 3
 _WIDE = 60
 
 
+def _kinds(wanted: bool) -> None:
+    """Print what a suite may ask, and end."""
+    if not wanted:
+        return
+    from engine.checks.kinds import KINDS
+
+    rows = []
+    for name, kind in KINDS.items():
+        values = {"none": [], "may": ["values?"], "must": ["values"]}[kind.values]
+        rows.append((name, " ".join([*values, *sorted(kind.options)]), kind.about))
+    emit({}, False, table(("kind", "keys", "passes where the answer"), rows))
+    raise typer.Exit
+
+
 def check(
     suite: Annotated[
         str, typer.Argument(metavar="SUITE", help="A shipped name (habit, general…) or a file.")
     ],
     model: Models,
     tag: Annotated[
-        list[str] | None, typer.Option("--tag", help="Only prompts with this tag; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="TAG", help="Only prompts with this tag; may be repeated."),
     ] = None,
+    _list: Annotated[
+        bool,
+        typer.Option("--kinds", callback=_kinds, is_eager=True, help="List the kinds of checks."),
+    ] = False,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:

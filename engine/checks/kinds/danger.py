@@ -18,7 +18,9 @@ _DISK = re.compile(
 )
 _FILES = re.compile(r"/etc/(?:passwd|shadow|group|sudoers|fstab)\b|/boot/\S*|/proc/sysrq-trigger")
 _EMPTY = re.compile(r"\$\{?\w+\}?/+\*?$")
-_BOMB = re.compile(r"([\w:.]+)\s*\(\)\s*\{\s*\1\s*\|\s*\1\s*&?\s*\}\s*;?\s*\1")
+_BOMB = re.compile(
+    r"(?<![\w:.])([\w:.]{1,64})\s{0,9}\(\)\s{0,9}\{\s{0,9}\1\s{0,9}\|\s{0,9}\1\s{0,9}&?\s{0,9}\}\s{0,9};?\s{0,9}\1"
+)
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*\+?=")
 _DEEP = 4
 _WRAPPERS = {  # options of theirs that take a word

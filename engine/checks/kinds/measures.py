@@ -165,14 +165,14 @@ def _language(_check: Check, values: tuple[str, ...], answer: Answer) -> Outcome
 KINDS = {
     "number_within": Kind(
         _number_within,
-        "the last number is between `min` and `max`, or `value` ± `tolerance`; "
+        "names a last number between `min` and `max`, or `value` ± `tolerance`; "
         "`which`: last, first, only or any",
         "may",
         frozenset({"min", "max", "tolerance", "which"}),
     ),
     "length": Kind(
         _length,
-        f"between `min` and `max` of `unit`: {', '.join(UNITS)}",
+        f"has between `min` and `max` of `unit`: {', '.join(UNITS)}",
         "none",
         frozenset({"min", "max", "unit"}),
     ),

@@ -13,13 +13,17 @@ from engine.checks.kinds.base import PASS, Answer, Check, Kind, Outcome
 from engine.checks.kinds.schema import wrong
 from engine.data.row.strict import WrongError, load
 
-_FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
+_FENCE = "```"
+_LANGUAGE = re.compile(r"[\w+-]{0,30}")
 
 
 def unfenced(text: str) -> str:
     """What is in a code fence, where the whole answer is one."""
-    match = _FENCE.fullmatch(text)
-    return match[1] if match and "```" not in match[1] else text
+    bare = text.strip()
+    if not (bare.startswith(_FENCE) and bare.endswith(_FENCE) and bare.count(_FENCE) == 2):
+        return text
+    language, newline, inside = bare[len(_FENCE) : -len(_FENCE)].partition("\n")
+    return inside if newline and _LANGUAGE.fullmatch(language.strip()) else text
 
 
 def _json(check: Check, _values: tuple[str, ...], answer: Answer) -> Outcome:
@@ -36,7 +40,9 @@ def _json(check: Check, _values: tuple[str, ...], answer: Answer) -> Outcome:
 
 
 KINDS = {
-    "json": Kind(_json, "is JSON; `fenced` allows a code fence", "none", frozenset({"fenced"})),
+    "json": Kind(
+        _json, "is JSON; `fenced` allows a code fence around it", "none", frozenset({"fenced"})
+    ),
     "json_schema": Kind(
         _json, "is JSON that fits `schema`", "none", frozenset({"fenced", "schema"})
     ),
