@@ -15,6 +15,7 @@ from screens.data.asking import AskLine
 from screens.data.scanning import Scanning
 from screens.data.views import View
 from screens.safe import line
+from screens.widgets import words as words_of
 from store.errors import BadInput
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Filtering(Scanning):
         def hear(events: list[AnyEvent]) -> None:
             import numpy as np
 
-            from engine.data.background.client import Done, Failed, Hits
+            from engine.data.background.client import Done, Failed, Hits, Report
 
             parts = [
                 self.rows_now("filter", event.rows) for event in events if isinstance(event, Hits)
@@ -131,6 +132,11 @@ class Filtering(Scanning):
                     self.views.remove(view)
                     self.show_view()
                     raise event.error()
+                if isinstance(event, Report) and event.kind == "stale":
+                    self.say(
+                        f"{words_of.plural(event.body, 'row')} edited since the check: what it "
+                        "found there is left out. ! and r look again."
+                    )
                 view.complete = view.complete or isinstance(event, Done)
             if view in self.views:
                 self.show_view()

@@ -161,7 +161,7 @@ class FindingList(TableModal[tuple[str, str | int]]):
             first.append(Content.styled(f"! {since} since: r looks again", "$text-warning"))
         cost = (
             f"one epoch: {seen['total_tokens']:,} tokens, {seen['trained_tokens']:,} trained, "
-            f"{seen['cut_tokens']:,} cut · {seen['epoch_steps']:,} steps"
+            f"{seen['cut_tokens']:,} cut · {words.plural(seen['epoch_steps'], 'step')}"
         )
         if seen["packed_steps"]:
             packed = words.plural(seen["packed_steps"], "step")

@@ -92,7 +92,7 @@ class Replacing(Checking):
         from screens.widgets.modals import LineModal
 
         known = parts.recorded(self.catalogue, self.open_document)
-        value, title = "80/10/10 seed 0", "Split: train/eval/test, seed, groups"
+        value, title = "80/10/10 seed 0", "Split · train/eval/test seed N by FIELD,FIELD"
         if known is not None:
             rule, counts = known.rule, known.counts
             shares = "/".join(f"{100 * share:g}" for share in (rule.train, rule.eval, rule.test))

@@ -68,7 +68,7 @@ class Saving(Shared):
         else:
             self.open_file(document.path, self.rows.number if self.rows.count else 1)
             report = event.report
-            self.say(f"Saved {report.rows:,} rows, {words.size(report.bytes)}.")
+            self.say(f"Saved {words.plural(report.rows, 'row')}, {words.size(report.bytes)}.")
             self._show_unplaced(report.unplaced)
 
     def ask_about(self, conflict: Conflict, path: Path) -> None:

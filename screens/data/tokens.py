@@ -21,6 +21,7 @@ from textual.strip import Strip
 
 from screens.safe import visible
 from screens.widgets.padtext import cells, shown
+from screens.widgets.words import plural
 
 if TYPE_CHECKING:
     from engine.render.renderer import Rendered
@@ -133,7 +134,7 @@ def _close(lines: list[Line], section: int, start: int, end: int, ids: bool) -> 
 
 
 def _cut_line(kept: int, cut: int) -> Note:
-    return Note(f"✂ max_length {kept:,} cuts here: {cut:,} tokens below are never seen", "cut")
+    return Note(f"✂ max_length {kept:,} cuts here: {plural(cut, 'token')} below never seen", "cut")
 
 
 class TokenView(ScrollView, can_focus=True):
@@ -321,7 +322,9 @@ def verdict(section: Section, max_length: int) -> Content:
     ]
     words = Content("  ").join(parts)
     if section.cut:
-        words += Content("\n") + _sign(False, f"✂ {section.cut:,} tokens cut at {max_length:,}")
+        words += Content("\n") + _sign(
+            False, f"✂ {plural(section.cut, 'token')} cut at {max_length:,}"
+        )
     return words
 
 
@@ -334,7 +337,7 @@ def _sign(good: bool, words: str) -> Content:
 def warning_of(rendered: Rendered) -> str:
     """What is odd about a row in a few words; empty when nothing is."""
     if rendered.cut:
-        return f"{rendered.cut:,} tokens cut"
+        return f"{plural(rendered.cut, 'token')} cut"
     if rendered.trained_tokens == 0:
         return "nothing is trained"
     if rendered.bos > 1:

@@ -13,6 +13,7 @@ from textual.content import Content
 
 from screens.data.tables import TableModal, fitted
 from screens.safe import line
+from screens.widgets import words
 from screens.widgets.linelist import Cells
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class ValueList(TableModal[str]):
             self.summary_is(Content("No row has this field." if complete else "counting …"))
             return
         least = "" if counts.exact else "at least "
-        said = f"{least}{counts.distinct:,} values in {counts.rows:,} rows"
+        values = words.plural(counts.distinct, "value")
+        said = f"{least}{values} in {words.plural(counts.rows, 'row')}"
         if not complete:
             said += f" · {progress:.0%}"
         if not counts.exact:

@@ -149,7 +149,7 @@ class LineModal(ModalScreen[str | None]):
 class PickModal(ModalScreen[str | None]):
     """Choose one of many, by arrows or by typing part of it.
 
-    With `free=True` what was typed is an answer too, when nothing matches it.
+    With `free=True` what was typed is an answer too: the last line, or all there is.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -187,12 +187,17 @@ class PickModal(ModalScreen[str | None]):
     def on_mount(self) -> None:
         self._fill("")
 
-    def _fill(self, wanted: str) -> None:
-        wanted = wanted.casefold()
+    def _fill(self, typed: str) -> None:
+        wanted = typed.casefold()
         options = self.query_one(OptionList)
         options.can_focus = False
         options.clear_options()
         found = [item for item in self.items if wanted in f"{item[0]} {item[1]}".casefold()]
+        # What is called like that comes before what is only described so.
+        found.sort(key=lambda item: not item[0].casefold().startswith(wanted))
+        own = typed.strip()
+        if self.free and own and found and own not in (value for value, _ in found):
+            found.append((own, f"{own}  as it is typed"))
         self._shown = [value for value, _ in found]
         for value, label in found:
             mark = "▸ " if value == self.current else "  "

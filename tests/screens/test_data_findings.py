@@ -89,7 +89,14 @@ async def test_a_bulk_fix_is_shown_before_it_is_made(make_app: MakeApp, faulty: 
         await until(pilot, lambda: isinstance(app.screen, DataRoom))
         assert room.document is not None
         assert room.document.count == 11
-        await pilot.press("u")
+        room.document.replace(4, chat("Something else?", "Yes."))
+        room.changed(4)
+        room.filter_by("finding:duplicate")
+        await until(pilot, lambda: bool(room.views) and room.views[0].complete)
+        assert any("1 row edited since" in one.message for one in app._notifications)
+        assert room.views[0].complete
+        assert room.rows.count == 0
+        await pilot.press("escape", "u", "u")
         await pilot.pause()
         assert room.document.count == 12
 

@@ -329,7 +329,7 @@ async def test_values_of_a_field_become_a_filter(make_app: MakeApp, sums: Path) 
     async with app.run_test(size=WIDE) as pilot:
         room = await opened_after(pilot)
         room.count_values("len(messages)")
-        await until(pilot, lambda: "1 values in 300 rows" in dump(app))
+        await until(pilot, lambda: "1 value in 300 rows" in dump(app))
         await pilot.press("enter")
         await until(pilot, lambda: bool(room.views) and room.views[0].complete)
         assert room.rows.count == 300
@@ -369,3 +369,25 @@ async def test_a_file_that_was_cut_short_says_so_above_its_rows(
         room = await opened_after(pilot)
         await until(pilot, lambda: room.document is not None and room.document.complete)
         await until(pilot, lambda: "the file was cut short" in dump(app))
+
+
+async def test_a_field_is_asked_for_as_it_is_typed(make_app: MakeApp, tmp_path: Path) -> None:
+    """Also where a longer one contains its name; and a scan that runs is stopped by `esc`."""
+    path = tmp_path / "fields.jsonl"
+    path.write_bytes(b'{"text": "a", "id": "x1", "meta": {"id": "x2"}}\n' * 30)
+    app = make_app(path)
+    async with app.run_test(size=WIDE) as pilot:
+        room = await opened_after(pilot)
+        await pilot.press("F", *"meta.id", "enter")
+        await until(pilot, lambda: "1 value in 30 rows" in dump(app))
+        assert "x2" in dump(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is room)
+        await pilot.press("S", *"at", "up", "enter")
+        await until(pilot, lambda: bool(room.views) or room.is_scanning("sort"))
+        await until(pilot, lambda: "by at" in dump(app))
+        room.filter_by("bytes > 1")
+        assert room.is_scanning("filter")
+        await pilot.press("escape")
+        assert not room.is_scanning("filter")
+        assert len(room.views) == 1

@@ -131,7 +131,7 @@ def test_tokens_say_what_is_cut_and_what_is_trained() -> None:
     [cut] = see(renderer, read, 12).sections
     [note] = [x for x in arrange([cut], 60, ids=False, marks=False) if isinstance(x, Note)]
     left = len(whole.whole.ids) - 12
-    assert note.words == f"✂ max_length 12 cuts here: {left} tokens below are never seen"
+    assert note.words == f"✂ max_length 12 cuts here: {left} tokens below never seen"
     assert f"✂ {left} tokens cut at 12 !" in verdict(cut, 12).plain
     assert "turn end not trained !" in verdict(cut, 12).plain
 

@@ -79,6 +79,7 @@ class Search(Request, frozen=True, tag=True):
 class Filter(Request, frozen=True, tag=True):
     """Rows that fit an expression; see `engine.data.filter`. Answers with Hits.
 
+    A Report `stale` counts the rows whose findings are left out, as they were edited since.
     `model` is whose tokens are counted, where the expression asks for tokens.
     """
 

@@ -28,7 +28,7 @@ from engine.data.background.client import (
     Request,
     Search,
 )
-from engine.data.background.events import HEAD, AnyEvent, Done, Failed, pack
+from engine.data.background.events import HEAD, AnyEvent, Done, Failed, Report, pack
 from engine.data.background.proposing import answer_planning, answer_repairs
 from engine.data.findings.checking import Duplicates, Preflight, answer_duplicates, answer_preflight
 from engine.data.split.dividing import Divide, Trainers, answer_divide, answer_trainers
@@ -52,7 +52,10 @@ def _filter(cat: Catalogue, data: Dataset, asked: Filter) -> Iterator[AnyEvent]:
     from engine.data.filter import Context, filter_rows, parse
 
     wanted = parse(asked.text)
-    yield from filter_rows(data, wanted, Context.of(cat, data, wanted.needs, asked.model))
+    context = Context.of(cat, data, wanted.needs, asked.model)
+    yield from filter_rows(data, wanted, context)
+    if context.stale:
+        yield Report(kind="stale", body=context.stale, progress=1.0)
 
 
 def _frequency(cat: Catalogue, data: Dataset, asked: Frequency) -> Iterator[AnyEvent]:

@@ -41,6 +41,7 @@ class Context:
         tokens: row -> tokens a model sees of it, -1 where it sees none.
         notes: what is noted, by content hash.
         findings: kind -> rows with such a finding, in order: 8 bytes each.
+        stale: how many rows are not among them, as they were edited since they were looked at.
         part: row -> its part of the recorded split; "" for none.
     """
 
@@ -48,6 +49,7 @@ class Context:
     tokens: Callable[[Row], int] = _no_tokens
     notes: Callable[[bytes], Note] = lambda _raw: _NOTHING
     findings: Mapping[str, array[int]] = field(default_factory=dict)
+    stale: int = 0
     part: Callable[[Row], str] = _no_part
 
     @classmethod
@@ -69,7 +71,7 @@ class Context:
         if "notes" in wanted:
             known["notes"] = _notes(data)
         if "findings" in wanted:
-            known["findings"] = _findings(cat, data)
+            known["findings"], known["stale"] = _findings(cat, data)
         if "part" in wanted:
             known["part"] = _parts(cat, data)
         return cls(**known)  # type: ignore[arg-type]  # each value is that attribute's
@@ -108,11 +110,12 @@ def _counter(cat: Catalogue, model: str) -> Callable[[Row], int]:
     return count
 
 
-def _findings(cat: Catalogue, data: Dataset) -> dict[str, array[int]]:
-    """Kind -> rows as they are numbered now. What was edited since it was looked at is left out."""
+def _findings(cat: Catalogue, data: Dataset) -> tuple[dict[str, array[int]], int]:
+    """Kind -> rows as they are numbered now, and how many were edited since: those are left out."""
     from store import findings
 
     kept: dict[str, array[int]] = {}
+    stale: set[int] = set()
     for source in findings.sets(cat, data.dataset_id):
         shift = data.shift(source.moment)
         after = None
@@ -121,10 +124,12 @@ def _findings(cat: Catalogue, data: Dataset) -> dict[str, array[int]]:
         ):
             after = page[-1].place
             for found in page:
-                row = None if shift.touched(found.line) else shift.now(found.line)
-                if row is not None:
+                row = shift.now(found.line)
+                if row is not None and shift.touched(found.line):
+                    stale.add(row)
+                elif row is not None:
                     kept.setdefault(found.kind, array("Q")).append(row)
-    return {kind: array("Q", sorted(rows)) for kind, rows in kept.items()}
+    return {kind: array("Q", sorted(rows)) for kind, rows in kept.items()}, len(stale)
 
 
 def _notes(data: Dataset) -> Callable[[bytes], Note]:
