@@ -60,15 +60,16 @@ def followed(cat: Catalogue, run: Run, json: bool) -> bool:
     from engine.train.client import follow
 
     told = 0.0
-    newest = ""
+    newest = shown = ""
     try:
         for progress in follow(cat, run.id):
-            newest = str(progress) if progress.step else ""
+            newest = str(progress) if progress.step and progress.loss is not None else ""
+            newest = newest if newest != shown else ""
             for text in progress.news:
                 say_unless(json, f"note: {text}")
             if newest and time.monotonic() - told >= _LINE_S:
                 say_unless(json, newest)
-                told, newest = time.monotonic(), ""
+                told, shown, newest = time.monotonic(), newest, ""
     except KeyboardInterrupt:
         if not json:
             say("")
