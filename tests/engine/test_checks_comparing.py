@@ -12,6 +12,8 @@ from engine.checks import suite
 from engine.checks.comparing import Pair, compare, in_words
 from engine.checks.judging import ModelResult, judged, result
 from engine.checks.kinds import Answer
+from engine.checks.recommending import Advice, recommend
+from engine.checks.recommending import in_words as advice_words
 from store.errors import BadInput
 
 PLAIN = """
@@ -90,6 +92,36 @@ def test_equal_models_are_told_apart_at_most_once_in_twenty(tmp_path: Path) -> N
     limit = 0.05 + 2 * math.sqrt(0.05 * 0.95 / rounds)
     assert totals / rounds <= limit
     assert checks / rounds <= limit
+
+
+def test_the_best_is_named_with_those_that_may_be_as_good(tmp_path: Path) -> None:
+    read = _suite(tmp_path, [f'{{"prompt": "p{i}"}}' for i in range(100)])
+
+    def advised(*passed: int) -> Advice | None:
+        said = [[i < many for i in range(100)] for many in passed]
+        return recommend([_result(read, f"m{i}", _said([*one])) for i, one in enumerate(said)])
+
+    assert advised(50, 90) is None
+    found = advised(50, 70, 90, 88, 90)
+    assert found == Advice("m2", 0.9, "better", ("m3", "m4"), ("m1",))
+    assert advice_words(found) == (
+        "highest: m2 with 90.0%, better than the base; better than m1; "
+        "cannot be told apart from m3, m4"
+    )
+    equal = advised(88, 88, 90)
+    assert equal is not None
+    assert (equal.base, equal.alike) == ("cannot tell apart", ("m1",))
+    lost = advised(90, 40, 50)
+    assert lost is not None
+    assert (lost.best, lost.base) == ("m2", "worse")
+    random, alarms = np.random.default_rng(5), 0
+    for _ in range(30):
+        chances = random.beta(2, 1, 100)
+        columns = (random.random((6, 100)) < chances).tolist()
+        advice = recommend([_result(read, f"m{i}", _said(c)) for i, c in enumerate(columns)])
+        assert advice is not None
+        alarms += advice.base == "better"
+    assert alarms <= 3, "the best of five that are as good as the base is rarely called better"
 
 
 TABLE = """

@@ -52,8 +52,12 @@ def check(
 
     The first model is the base: every other is compared with it.
     """
+    from dataclasses import asdict
+
     from engine.checks import suite as suites
     from engine.checks.comparing import compare
+    from engine.checks.recommending import in_words as advice_words
+    from engine.checks.recommending import recommend
     from engine.checks.run import run
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
@@ -66,6 +70,7 @@ def check(
     with Catalogue.open(find_workspace(workspace)) as cat:
         results = run(cat, read, model, None if json else _progress)
     pairs = compare(results)
+    advice = recommend(results)
     obj = {
         "suite": read.name,
         "sha256": read.sha256,
@@ -73,8 +78,10 @@ def check(
         "notes": read.notes,
         "models": [_model(result) for result in results],
         "pairs": [_pair(pair) for pair in pairs],
+        "recommended": None if advice is None else asdict(advice),
     }
-    emit(obj, json, [*_lines(results), *_compared(results, pairs)])
+    said = [] if advice is None else ["", advice_words(advice)]
+    emit(obj, json, [*_lines(results), *_compared(results, pairs), *said])
 
 
 def _model(result: ModelResult) -> dict[str, object]:

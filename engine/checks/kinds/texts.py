@@ -109,8 +109,8 @@ def _stops(_check: Check, _values: tuple[str, ...], answer: Answer) -> Outcome:
 
 
 def _similar(check: Check, values: tuple[str, ...], answer: Answer) -> Outcome:
-    best = max(chrf(answer.text, value) for value in values)
-    return outcome(best >= (check.low or 0.0), f"chrF {best:.2f}, below {check.low:.2f}")
+    best, least = max(chrf(answer.text, value) for value in values), check.low or 0.0
+    return outcome(best >= least, f"chrF {best:.2f}, below {least:.2f}")
 
 
 KINDS = {
