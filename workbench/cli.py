@@ -47,6 +47,7 @@ COMMANDS = {
     "chat": ("chat", "Ask one or more models a question."),
     "vote": ("vote", "Say which answers are better, and what the votes come to."),
     "check": ("check", "Count the answers that pass a suite."),
+    "promote": ("promote", "Say which checkpoint chat, export and checks use."),
     "export": ("export", "Write a model as one file or folder, and prove it."),
     "verify": ("export", "Prove a file or folder again."),
     "doctor": ("doctor", "What this machine has, and what that allows."),

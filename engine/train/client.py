@@ -46,6 +46,7 @@ __all__ = [
     "Waiting",
     "cancel",
     "checkpoint_now",
+    "demote",
     "extend",
     "follow",
     "fork",
@@ -54,6 +55,7 @@ __all__ = [
     "log_path",
     "pause",
     "pin",
+    "promote",
     "queue",
     "reader",
     "refresh",
@@ -197,6 +199,22 @@ def pin(cat: Catalogue, run_id: int, step: int) -> None:
     run_dir = cat.workspace.run_dir(run_id)
     intact(run_dir, run_id, step)
     pins.pin(run_dir, step)
+
+
+def promote(cat: Catalogue, run_id: int, step: int) -> None:
+    """Let `run:ID` mean this checkpoint in chat, export and checks, and keep it for good.
+
+    Raises:
+        NotFound: there is no such checkpoint. BadInput: it is damaged.
+    """
+    pin(cat, run_id, step)
+    runs.update(cat, run_id, promoted_step=step)
+
+
+def demote(cat: Catalogue, run_id: int) -> None:
+    """Let `run:ID` mean the best checkpoint again, by the recipe's `keep_best`."""
+    runs.get(cat, run_id)
+    runs.update(cat, run_id, promoted_step=None)
 
 
 def unpin(cat: Catalogue, run_id: int, step: int) -> None:
