@@ -18,7 +18,7 @@ from engine.checks.kinds.structure import unfenced
 
 MAX_TEXT = 20_000
 _SECONDS = 5.0
-_PROSE = re.compile(r"[A-Z][a-z'’]+[,:!.]?|[IA]|[a-z]+[,:!?]")
+_PROSE = re.compile(r"[A-Z][a-z'’]+[,:!.]?|[IA]|\w+[,:!?.]|[\d.,]*\d[.,]?")
 _CAPITALS = frozenset({"Rscript", "Xorg", "Xephyr", "Xvfb"})
 _SENTENCE = re.compile(r"[^\W_]+(?: [^\W_]+){3,}[.:!?]")
 _LINE = 300
