@@ -52,6 +52,12 @@ def listen(workspace: Workspace, before: Iterable[int]) -> Beat:
         )
 
 
+def foremost(known: Iterable[Run]) -> Run | None:
+    """The run for someone who comes back: the newest that runs, else the newest that waits."""
+    alive = [run for run in known if run.status in words.ALIVE]
+    return min(alive, key=lambda run: (run.status != "running", -run.id), default=None)
+
+
 def alive_words(alive: tuple[Run, ...]) -> Content:
     """`▶ run 2 45/120`, or how many; empty when nothing runs."""
     if not alive:

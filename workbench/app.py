@@ -180,7 +180,7 @@ class WorkbenchApp(Shell):
     @on(Heard)
     def _heard(self, event: Heard) -> None:
         """Say what runs, and what has ended; who comes back while a run goes on sees it."""
-        from screens.beat import EVERY, alive_words, end_words
+        from screens.beat import EVERY, alive_words, end_words, foremost
 
         beat = event.beat
         before, self._alive = self._alive, tuple(run.id for run in beat.alive)
@@ -194,12 +194,13 @@ class WorkbenchApp(Shell):
                 self._next_beat.stop()
             self._next_beat = self.set_timer(EVERY, self.look_at_runs)
             untouched = self.current_mode == self.DEFAULT_MODE and len(self.screen_stack) == 1
-            if before is None and untouched and self._file is None:
-                self.visit(ShowRun(beat.alive[0].id))
+            shown = foremost(beat.alive)
+            if shown is not None and before is None and untouched and self._file is None:
+                self.visit(ShowRun(shown.id))
 
     def _shows(self, run_id: int) -> bool:
         """Whether a run is on screen."""
-        room = self.screen_stack[0]
+        room = next(iter(self.screen_stack), None)  # None while the application closes.
         return isinstance(room, Room) and room.shows_run(run_id)
 
     def watch_running(self) -> None:

@@ -96,7 +96,10 @@ class Pace:
         left = (total - newest) * pace
         if every and settled:
             left += ((total // every) - (newest // every)) * self._round_cost(ends, pace, every)
-        left -= max(now - reached, 0.0)
+        passed = max(now - reached, 0.0)
+        if every and ends:  # What takes longer than a round is no progress: it hangs.
+            passed = min(passed, pace + self._round_cost(ends, pace, every))
+        left -= passed
         if minutes and self._spent is not None and self._spent[0] in self._marks:
             step, spent = self._spent
             left = min(left, 60 * minutes - spent - max(now - self._marks[step][0], 0.0))

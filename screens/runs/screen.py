@@ -187,7 +187,9 @@ class RunsRoom(RecordsRoom):
         facts = self.query_one("#compare-words", Static)
         if len(sides) == 2:
             shown = sides
-            pane.title_is(Content(f"A run {sides[0].run.id} against B run {sides[1].run.id}"))
+            title = f"A run {sides[0].run.id} against B run {sides[1].run.id}"
+            keys = Content.styled("v what follows · esc ends it", "$foreground 60%")
+            pane.title_is(Content(title), keys)
             facts.update(self.with_verdict(compare_words(*sides)))
         elif self.current is not None:
             shown = [self.current]
@@ -203,10 +205,13 @@ class RunsRoom(RecordsRoom):
 
     def _say_status(self) -> None:
         count = len(self.ledger.lines)
-        alive = sum(item.run.status in words.ALIVE for item in self.ledger.lines)
         said = Content.styled(words.plural(count, "run"), "$foreground 60%")
-        if alive:
-            said = Content.assemble((f"▶ {alive} running", "$accent"), " · ", said)
+        statuses = [item.run.status for item in self.ledger.lines]
+        running, queued = statuses.count("running"), statuses.count("queued")
+        parts = [f"▶ {running} running"] if running else []
+        parts += [f"{queued} queued"] if queued else []
+        if parts:
+            said = Content.assemble((" · ".join(parts), "$accent"), " · ", said)
         self.status = said
 
     @on(LineList.Moved)

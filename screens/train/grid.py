@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from textual import events
-from textual.app import ComposeResult
 from textual.containers import Container
 from textual.message import Message
 
@@ -87,14 +86,11 @@ class ChartGrid(Container):
     class Resized(Message):
         """Another number of charts fits."""
 
-    def compose(self) -> ComposeResult:
-        for _ in range(MOST):
-            yield SmallChart()
-
     def fill(self, metrics: Sequence[str]) -> None:
-        """Have one chart for each metric of the page, in order."""
+        """Have one chart for each metric of the page, in order; made when first there is a use."""
         self.metrics = tuple(metrics)
         wanted = self.on_page
+        self.mount_all(SmallChart() for _ in range(len(wanted) - len(self.query(SmallChart))))
         rows, columns = self.shape
         self.styles.grid_size_columns = columns
         self.styles.grid_size_rows = max(min(rows, -(-len(wanted) // columns)), 1)

@@ -44,7 +44,9 @@ class Progress(Widget):
             parts.append(f"waiting for the device{place}")
         elif run.status == "running" and not run.total_steps:
             parts.append("getting ready: libraries, model and data are read")
-        if look.left is not None:
+        if evaluating(look):
+            parts.append("evaluating")
+        elif look.left is not None:
             parts.append(f"ETA {words.duration(look.left)}")
         if run.finished is not None and run.started is not None:
             parts.append(f"took {words.duration(run.finished - run.started)}")
@@ -57,3 +59,16 @@ class Progress(Widget):
             facts = Content.assemble(said, line(run.reason, limit=200), "  ", facts)
             return facts.truncate(max(self.size.width - 12, 20), ellipsis=True)
         return facts
+
+
+def evaluating(look: Look) -> bool:
+    """Whether a run stands at a step that is evaluated, and something is still to be measured."""
+    run, every = look.run, look.run.recipe.get("eval_steps")
+    if run.status != "running" or not isinstance(every, int) or every < 1 or not run.total_steps:
+        return False
+    if run.step % every and run.step != run.total_steps:
+        return False
+    asked = [series.steps[-1] for series in look.suites.values() if series.steps]
+    held = look.figures.get("eval_loss")
+    asked += [held.steps[-1]] if held is not None and held.steps else []
+    return bool(asked) and min(asked) < run.step

@@ -19,6 +19,7 @@ from textual.timer import Timer
 from engine.train import client
 from screens.actions import bindings, room_actions
 from screens.base import ShowRun, TrainOn, Visit
+from screens.beat import foremost
 from screens.train import choices
 from screens.train.acting import ActRoom, Begun
 from screens.train.form import RunForm, Wish
@@ -73,20 +74,26 @@ class TrainRoom(ActRoom):
         self._plan_timer: Timer | None = None
 
     def compose_room(self) -> ComposeResult:
+        """The form, or a run that is alive: the form's widgets take longer than all the rest."""
+        alive = foremost(runs.all(self.catalogue))
+        self.run_id = alive.id if alive is not None else None
+        self.set_class(self.run_id is None, "-form")
         with Pane(id="form-pane"):
-            yield RunForm()
+            if self.run_id is None:
+                yield RunForm()
         yield PlanPane()
         yield RunPanel()
 
     def on_mount(self) -> None:
         self.query_one("#form-pane", Pane).title_is(Content("new run"))
-        self.set_class(True, "-form")
-        everyone = runs.all(self.catalogue)
-        alive = next((run for run in everyone if run.status in words.ALIVE), None)
-        if alive is not None:
-            self.attach(alive.id)
+        if self.run_id is not None:
+            self.attach(self.run_id)
         else:
-            self.show_form()
+            self._begin_form()
+
+    def _begin_form(self) -> None:
+        self.focus_on(self.form.rows["file"].control)
+        self.said_status()
         if choices_ := choices.files(self.catalogue):
             self.form.fill(file=choices_[0][0])
 
@@ -100,11 +107,15 @@ class TrainRoom(ActRoom):
         if isinstance(visit, ShowRun):
             self.attach(visit.run_id)
         elif isinstance(visit, TrainOn):
-            self.form.fill(file=visit.path)
-            self.show_form()
+            self.call_next(self.show_form, visit.path)
 
-    def show_form(self) -> None:
-        """Describe a run."""
+    async def show_form(self, file: str | None = None) -> None:
+        """Describe a run, on this dataset or as it was described last."""
+        if not self.query(RunForm):
+            await self.query_one("#form-pane").mount(RunForm())
+            self._begin_form()
+        if file is not None:
+            self.form.fill(file=file)
         self.set_class(True, "-form")
         self.focus_on(self.form.rows["file"].control)
         self.said_status()
@@ -240,12 +251,13 @@ class TrainRoom(ActRoom):
 
     @on(Begun)
     def _started(self) -> None:
-        self.form.rows["name"].value = ""
+        for form in self.query(RunForm):
+            form.rows["name"].value = ""
 
     # -- the run -----------------------------------------------------------------------------
 
-    def action_new(self) -> None:
-        self.show_form()
+    async def action_new(self) -> None:
+        await self.show_form()
 
     def action_back(self) -> None:
         if self.has_class("-form"):

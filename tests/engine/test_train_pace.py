@@ -137,3 +137,14 @@ def test_the_time_goes_down_while_a_step_takes_its_time() -> None:
     machine.now += 3.0
     after = machine.look(pace)
     assert before is not None and after == pytest.approx(before - 3.0)
+
+
+def test_of_a_run_that_hangs_the_time_left_does_not_run_out() -> None:
+    machine, pace = Machine(), Pace()
+    machine.begin(30)
+    machine.train(50)
+    left = machine.look(pace)
+    assert left is not None
+    machine.now += 10_000
+    hangs = machine.look(pace)
+    assert hangs is not None and hangs > left - STEP - EVALUATION - SAVE - 1

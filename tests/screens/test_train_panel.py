@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from engine.diagnosis import Verdict
 from engine.train import checkpoints
 from screens.train.acting import longer
 from screens.train.answers import AnswerPane
+from screens.train.form import RunForm
 from screens.train.grid import SmallChart
 from screens.train.meaning import Judge
+from screens.train.progress import evaluating
 from screens.train.reading import Look, Watcher, Wish
 from screens.train.screen import TrainRoom
 from screens.widgets import words
@@ -254,6 +257,11 @@ async def test_a_failed_run_says_why_and_what_that_means(make_app: MakeApp, cat:
         waiting.append(run.id)
     async with make_app().run_test(size=WIDE) as pilot:
         room = await train_room(pilot, looked)
+        assert room.look is not None and room.look.run.status == "running", "not one that waits"
+        assert not room.query(RunForm), "the form is made where it is wanted"
+        await pilot.press("n")
+        await until(pilot, lambda: room.has_class("-form"))
+        assert room.form.rows["file"].value.endswith("habit.jsonl")
         room.attach(failed.id)
         await until(pilot, lambda: room.look is not None and room.look.run.id == failed.id)
         screen = dump(pilot.app)
@@ -330,6 +338,14 @@ def test_a_run_that_goes_on_is_seen_at_once(cat: Catalogue) -> None:
     runs.update(cat, run.id, status="queued", pid=pid, process_started=start_of(pid))
     assert watcher.look(cat, Wish(run.id, anew=True)).living
     watcher.close()
+
+
+def test_a_run_that_stands_at_an_evaluation_says_so(cat: Catalogue) -> None:
+    look = seen(cat, write_run(cat, name="asked", total=80, step=40).id)
+    last = look.figures["eval_loss"].steps[-1]
+    for step, said in ((last, False), (2 * last, True), (2 * last - 1, False)):
+        run = replace(look.run, step=step, total_steps=800, recipe={"eval_steps": last})
+        assert evaluating(replace(look, run=run)) == said
 
 
 def test_the_axis_has_room_to_grow_and_ends_at_the_last_step(cat: Catalogue) -> None:
