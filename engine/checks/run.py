@@ -45,7 +45,8 @@ def run(
 def _told(answer: Known | Failed) -> Answer | str:
     if isinstance(answer, Failed):
         return answer.message
-    return Answer(answer.text, answer.stop, answer.tokens)
+    # The token that ends the turn is no part of what was said.
+    return Answer(answer.text, answer.stop, answer.tokens - (answer.stop == "turn end"))
 
 
 def _record(cat: Catalogue, suite: Suite, result: ModelResult) -> None:

@@ -105,4 +105,4 @@ class Answering:
         end = next((i for i, token in enumerate(ids) if token in stops), None)
         kept = ids if end is None else ids[:end]
         stop = "length" if end is None else "turn end"
-        return Answer(self._renderer.decode(kept), stop), len(kept)
+        return Answer(self._renderer.decode(kept), stop, len(kept)), len(kept)

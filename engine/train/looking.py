@@ -117,7 +117,9 @@ class Looking:
         if name not in self._base:
             with self._recorder.reader() as run_db:
                 known = run_db.judged(name, _BASE, 0)
-            items = self._judged(name, [(Answer(a.text, a.stop), a.tokens) for a in known])
+            items = self._judged(
+                name, [(Answer(a.text, a.stop, a.tokens), a.tokens) for a in known]
+            )
             found = items or self._ask(model, name, _BASE, 0)
             if found is None:
                 return None

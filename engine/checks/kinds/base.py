@@ -17,7 +17,7 @@ Search = Callable[[str, str, bool], bool | None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said, and why it ended there; `tokens` where their number is known."""
+    """What a model said, and why it ended; `tokens` without the end of the turn, where known."""
 
     text: str
     stop: str
