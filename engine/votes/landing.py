@@ -59,6 +59,8 @@ def land_votes(cat: Catalogue, path: Path | str, items: Sequence[Item]) -> Lande
     known = votes.landed(cat, file)
     fresh = [(vote, rows) for vote, rows in voted if vote not in known]
     new = [row for _, rows in fresh for row in rows]
+    if not new:
+        return Landed(Path(file), 1, 0, len(voted))
     label = f"add {len(new):,} from votes" if len(new) != 1 else "add a row from a vote"
     done = land(cat, path, new, label)
     votes.land(cat, file, [vote for vote, _ in fresh])

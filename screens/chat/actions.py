@@ -35,6 +35,8 @@ ACTIONS: tuple[Action, ...] = (
          when="answered"),
     _act("differences", "d", "diff", "Underline the words that the other answer does not have.",
          show=True, when="answered"),
+    _act("tokens", "t", "tokens", "The exact tokens of the question and the answer.",
+         when="asked"),
     _act("pairs", "p", "votes to rows", "Add the votes of this chat to a dataset, as chosen and "
          "rejected.", "workbench vote --export FILE"),
     _act("show_added", "o", "show row", "Show what was added last, in the Data room.",

@@ -54,6 +54,8 @@ class Column(Pane):
         """Whether nothing may tell which model answers."""
         self.done: Done | None = None
         """The last answer, where the last question was answered."""
+        self.asked: list[int] = []
+        """The ids of the last question, as the model saw it."""
         self.mark = Content("")
         """What a vote says of the last answer."""
         self.compared: str | None = None
@@ -118,7 +120,7 @@ class Column(Pane):
             welcome.remove()
         self.turns.append(Turn("user", question))
         self.answer, self.done, self.corrected = "", None, ""
-        self.mark, self.compared = Content(""), None
+        self.asked, self.mark, self.compared = [], Content(""), None
         asked = Static(Content.styled("› ", "$text-muted") + text(question, "bold"))
         asked.add_class("question")
         self._live = Static(Content.styled("▏", "$accent"), classes="answer")

@@ -21,7 +21,7 @@ from screens.chat.column import NAMES, Column
 from screens.chat.shared import Shared
 from screens.safe import line
 from store import votes
-from store.errors import BadInput
+from store.errors import BadInput, Unsupported
 from store.votes import Answer, Item, Verdict
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Judging(Shared):
             return not self.writing and not self.busy and self.active.done is not None
         if action == "show_added":
             return not self.writing and self._added is not None
+        if action == "tokens":
+            return not self.writing and bool(self.active.asked)
         if self.blind and action in ("model", "older", "newer", "second"):
             return False
         return None
@@ -198,6 +200,31 @@ class Judging(Shared):
         for column, other in (both, both[::-1]):
             column.compared = other.answer if self._differing else None
             column.show()
+
+    # What was asked
+
+    def action_tokens(self) -> None:
+        """The exact tokens of the column's last question and answer."""
+        column = self.active
+        if column.asked:
+            said = column.done.ids if column.done is not None else []
+            self._spell(column.model, "?" if self.blind else column.said_name, column.asked, said)
+
+    @work(thread=True, exclusive=True, group="spell", exit_on_error=False)
+    def _spell(self, model: str, name: str, asked: Sequence[int], said: Sequence[int]) -> None:
+        from engine.models import refs
+        from engine.render.renderer import Renderer
+        from screens.chat.asked import Asked, sections
+
+        with self.open_catalogue() as cat:
+            folder = refs.resolve(cat, model).base
+        if folder is None:
+            raise Unsupported(
+                f"{model}: only llama.cpp knows how a GGUF file spells its tokens",
+                "Look at the model it was exported from.",
+            )
+        found = sections(Renderer.load(folder), asked, said)
+        self.app.call_from_thread(self.app.push_screen, Asked(name, found))
 
     # Into a dataset
 

@@ -17,7 +17,7 @@ from textual.css.query import NoMatches
 from textual.worker import get_current_worker
 
 from engine.chat import protocol
-from engine.chat.protocol import AskRow, Done, Failed, Loading, Ready, Sealed
+from engine.chat.protocol import AskRow, Done, Failed, Loading, Ready, Sealed, Started
 from engine.data.rows import Turn
 from engine.models import refs
 from screens.actions import bindings, room_actions
@@ -198,6 +198,10 @@ class ChatRoom(Judging):
                 self.show_status("answering")
             case Sealed(model=model, ok=ok, detail=detail):
                 self._sealed(model, ok, detail)
+            case Started(column=place, prompt_ids=ids):
+                asked = self._column(place)
+                if asked is not None:
+                    asked.asked = ids
             case Done() as done:
                 self._done(done)
             case Failed(message=message, hint=hint, column=place):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.chat.protocol import Done
+from engine.render.renderer import Renderer
 from screens.base import ChatWith
+from screens.chat.asked import Asked, sections
 from screens.chat.correcting import Correction
 from screens.chat.screen import ChatRoom
 from screens.chat.settings import Settings
@@ -53,7 +55,11 @@ async def test_the_loop_closes_with_real_answers(
         await pilot.press("comma", "d")
         assert room.columns[0].compared == tuned
 
-        await pilot.press("h", "a")
+        await pilot.press("h", "t")
+        await until(pilot, lambda: isinstance(app.screen, Asked))
+        await until(pilot, lambda: "<|user|>" in dump(app))
+        assert "said · " in dump(app)
+        await pilot.press("escape", "a")
         await until(pilot, lambda: isinstance(app.screen, OpenModal))
         await pilot.press(*str(file), "enter")
         await until(pilot, file.exists)
@@ -94,6 +100,16 @@ async def test_the_loop_closes_with_real_answers(
         await pilot.press("a", "1")
         await until(pilot, lambda: data.rows.count == 2)  # the open dataset follows
         assert document.row(2).turns[-1].text == base
+
+
+def test_a_character_of_several_tokens_stands_whole(starter: Path) -> None:
+    renderer = Renderer.load(starter)
+    ids = renderer.encode("Hé 🦊!")
+    (asked,) = sections(renderer, ids, [])
+    shown = [asked.spelled(place) for place in range(len(ids))]
+    assert "".join(shown).replace("…", "") == "Hé·🦊!"
+    assert shown.count("…") == len(ids) - 5
+    assert sections(renderer, ids, [5])[1].whole.mask == [1]
 
 
 async def test_blind_hides_who_is_who_until_told(make_app: MakeApp) -> None:
