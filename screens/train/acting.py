@@ -86,12 +86,7 @@ class ActRoom(WatchRoom):
     """A room that shows a run and does things with it."""
 
     def action_pause(self) -> None:
-        if self.look is None:
-            return
-        if self.look.run.status == "paused":
-            self.action_resume()
-        else:
-            self._ask(client.pause, "It will save, pause and let go of the device.")
+        self._ask(client.pause, "It will save, pause and let go of the device.")
 
     def action_stop(self) -> None:
         self._ask(client.stop, "It will stop after this step and keep a checkpoint.")
@@ -299,7 +294,7 @@ class ActRoom(WatchRoom):
             "chat": kept,
             "export": kept,
             "fork": kept,
-            "pause": status in (*words.ALIVE, "paused"),
+            "pause": status in words.ALIVE,
             "resume": status in ("paused", "stopped", "failed", "lost"),
             "extend": run is not None and status != "queued",
             "meaning": self.look is not None and bool(self.look.verdicts),

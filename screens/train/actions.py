@@ -6,8 +6,8 @@ from screens.actions import Action
 
 
 def _act(name: str, key: str, label: str, tooltip: str, command: str = "", *,
-         show: bool = False, palette: bool = True) -> Action:  # fmt: skip
-    return Action(f"train.{name}", key, label, tooltip, "train", command, show, palette)
+         show: bool = False, palette: bool = True, when: str = "") -> Action:  # fmt: skip
+    return Action(f"train.{name}", key, label, tooltip, "train", command, show, palette, when)
 
 
 _TRAIN = "workbench train FILE --model REF --recipe NAME --set key=value"
@@ -16,10 +16,10 @@ ACTIONS: tuple[Action, ...] = (
     _act("start", "ctrl+s", "start", "Start the run that the form describes.", _TRAIN, show=True),
     _act("more", "f2", "more fields", "Show every setting of the recipe, or the usual ones.",
          "workbench train --help", show=True),
-    _act("pause", "space", "pause", "Pause the run after its step, or let a paused one go on.",
-         "workbench pause RUN", show=True),
-    _act("resume", "r", "resume", "Go on exactly where the run ended.", "workbench resume RUN",
-         show=True),
+    _act("pause", "space", "pause", "Pause the run after its step; space again lets it go on.",
+         "workbench pause RUN", show=True, when="training"),
+    _act("resume", "r,space", "resume", "Go on exactly where the run ended.",
+         "workbench resume RUN", show=True, when="at rest"),
     _act("stop", "x", "stop", "Stop the run after its step; it keeps a checkpoint to resume from.",
          "workbench stop RUN", show=True),
     _act("checkpoint", "k", "checkpoint", "Write a checkpoint now.", "workbench checkpoint RUN",

@@ -64,8 +64,8 @@ class Progress(Widget):
 def evaluating(look: Look) -> bool:
     """Whether a run stands at a step that is evaluated, and something is still to be measured."""
     run, every = look.run, look.run.recipe.get("eval_steps")
-    if run.status != "running" or not isinstance(every, int) or every < 1 or not run.total_steps:
-        return False
+    if look.left is None or not isinstance(every, int) or every < 1:
+        return False  # Without a step of its own the process is still getting ready.
     if run.step % every and run.step != run.total_steps:
         return False
     asked = [series.steps[-1] for series in look.suites.values() if series.steps]
