@@ -101,6 +101,31 @@ def tally(items: Sequence[Item], models: Sequence[str] = ()) -> Tally:
     )
 
 
+def verdicts(counts: Tally) -> list[str]:
+    """What the votes say, a sentence a model or pair."""
+    said = []
+    for alone in counts.alone:
+        good = share(alone.rate, alone.low, alone.high)
+        said.append(f"{alone.model}: {alone.good} of {alone.good + alone.bad} good, {good}")
+    for pair in counts.pairs:
+        names = f"{pair.model} and {pair.against}"
+        if pair.decided:
+            better = pair.model if pair.wins > pair.losses else pair.against
+            said.append(f"✓ {better} is better (of {names})")
+        elif pair.more:
+            said.append(f"cannot tell {names} apart; about {pair.more:,} more decided votes might")
+        else:
+            said.append(f"cannot tell {names} apart")
+    return said
+
+
+def share(rate: float | None, low: float | None, high: float | None) -> str:
+    """`70% (40% – 89%)`: a rate and its interval."""
+    if rate is None or low is None or high is None:
+        return "–"
+    return f"{rate:.0%} ({low:.0%} – {high:.0%})"
+
+
 def _wins(item: Item) -> list[Win]:
     vote, models = item.vote, [answer.model for answer in item.answers]
     if vote is None or vote.verdict not in ("better", "tie", "bad"):

@@ -42,6 +42,8 @@ ACTIONS: tuple[Action, ...] = (
     _act("show_added", "o", "show row", "Show what was added last, in the Data room.",
          when="added"),
     _act("shelf", "f", "dataset", "Choose the dataset that examples are added to."),
+    _act("review", "w", "review", "Judge many answers one after the other, blind; go on later.",
+         "workbench vote --model REF --model REF"),
     _act("blind", "v", "blind", "Hide which model is which, sides by chance; again tells.", _VOTE),
     _act("model", "m", "model", "Choose the model of the column that has focus.", _CHAT, show=True),
     _act("older", "left_square_bracket", "older", "The checkpoint before, in this column.",

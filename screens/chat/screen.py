@@ -23,8 +23,8 @@ from engine.models import refs
 from screens.actions import bindings, room_actions
 from screens.base import ChatWith, Visit
 from screens.chat.column import NAMES, Column
-from screens.chat.judging import Judging
 from screens.chat.prompt import Prompt
+from screens.chat.reviews import Reviews
 from screens.chat.settings import Settings
 from screens.chat.stream import Ended, Seated, Streamed, Told, pump
 from screens.widgets.modals import PickModal
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from engine.chat.client import ChatSession
 
 
-class ChatRoom(Judging):
+class ChatRoom(Reviews):
     """Two columns over one prompt."""
 
     ROOM = "chat"

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from engine.chat.protocol import Done
 from engine.render.renderer import Renderer
 from screens.base import ChatWith
 from screens.chat.asked import Asked, sections
 from screens.chat.correcting import Correction
+from screens.chat.reviewing import ReviewScreen
 from screens.chat.screen import ChatRoom
 from screens.chat.settings import Settings
 from screens.chat.stream import Ended, Seated, Told
 from screens.data.opening import OpenModal
 from screens.data.screen import DataRoom
+from screens.widgets.modals import PickModal
 from store import votes
+from store.votes import Answer
 from tests.engine.chat_fixtures import add_run, make_adapter
 from tests.screens.conftest import MakeApp
 from tests.screens.dump import NARROW, WIDE, check_golden, dump, until
@@ -101,6 +106,27 @@ async def test_the_loop_closes_with_real_answers(
         await until(pilot, lambda: data.rows.count == 2)  # the open dataset follows
         assert document.row(2).turns[-1].text == base
 
+        await pilot.press("3")
+        await until(pilot, lambda: app.screen is room)
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, PickModal))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, OpenModal))
+        await pilot.press(*str(file), "enter")
+        await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        review = app.screen
+        assert isinstance(review, ReviewScreen)
+        await until(pilot, lambda: review.current is not None, 120)
+        assert "A ?" in dump(app)
+        await pilot.press("s", "greater_than_sign")
+        await until(pilot, lambda: not review.asking)
+        assert "cannot tell run:1@7 and starter apart" in dump(app)
+        await pilot.press("u", "equals_sign", "escape")
+        (held,) = votes.reviews(app.catalogue)
+        (item,) = votes.items(app.catalogue, held.id)
+        assert item.vote is not None
+        assert (item.vote.verdict, item.vote.blind) == ("tie", True)
+
 
 def test_a_character_of_several_tokens_stands_whole(starter: Path) -> None:
     renderer = Renderer.load(starter)
@@ -110,6 +136,26 @@ def test_a_character_of_several_tokens_stands_whole(starter: Path) -> None:
     assert "".join(shown).replace("…", "") == "Hé·🦊!"
     assert shown.count("…") == len(ids) - 5
     assert sections(renderer, ids, [5])[1].whole.mask == [1]
+
+
+@pytest.mark.parametrize(("name", "size"), [("narrow", NARROW), ("wide", WIDE)])
+async def test_how_a_review_looks(make_app: MakeApp, name: str, size: tuple[int, int]) -> None:
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, ChatRoom))
+        asked = [([("user", f"Why {n}?")], ["run:1@7", "starter"]) for n in range(3)]
+        cat = app.catalogue
+        held = votes.create_review(cat, "starter and run:1@7", ["starter"], {"blind": True}, asked)
+        for item in votes.items(cat, held.id)[:2]:
+            said = [Answer("run:1@7", "Because." * 9, 9, "length"), Answer("starter", "", 0, "")]
+            votes.answer(cat, item.id, said)
+        screen = ReviewScreen(cat, held)
+        await app.push_screen(screen)
+        await pilot.press("less_than_sign")
+        check_golden(f"chat-review-{name}", dump(app))
+        await pilot.press("x")
+        assert "The models are asked" in dump(app)
 
 
 async def test_blind_hides_who_is_who_until_told(make_app: MakeApp) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -225,37 +225,25 @@ def _item_words(item: Item) -> tuple[str, str]:
     return question, vote.verdict + (f" ({vote.note})" if vote.note else "")
 
 
-def _share(rate: float | None, low: float | None, high: float | None) -> str:
-    if rate is None or low is None or high is None:
-        return "–"
-    return f"{rate:.0%} ({low:.0%} – {high:.0%})"
-
-
 def _alone(counts: Tally) -> list[str]:
-    rows = [(a.model, a.good, a.bad, _share(a.rate, a.low, a.high)) for a in counts.alone]
+    from engine.votes.tally import share
+
+    rows = [(a.model, a.good, a.bad, share(a.rate, a.low, a.high)) for a in counts.alone]
     return table(("model", "good", "bad", "good rate, 95 %"), rows) if rows else []
 
 
 def _pairs(counts: Tally) -> list[str]:
+    from engine.votes.tally import share, verdicts
+
     rows = [
         (pair.model, pair.against, pair.wins, pair.losses, pair.ties, pair.bad,
-         _share(pair.rate, pair.low, pair.high), f"{pair.p:.3g}")
+         share(pair.rate, pair.low, pair.high), f"{pair.p:.3g}")
         for pair in counts.pairs
     ]  # fmt: skip
     if not rows:
         return []
     header = ("model", "against", "wins", "losses", "ties", "both bad", "wins, 95 %", "p")
-    said = []
-    for pair in counts.pairs:
-        names = f"{pair.model} and {pair.against}"
-        if pair.decided:
-            better = pair.model if pair.wins > pair.losses else pair.against
-            said.append(f"✓ {better} is better (of {names})")
-        elif pair.more:
-            said.append(f"cannot tell {names} apart; about {pair.more:,} more decided votes might")
-        else:
-            said.append(f"cannot tell {names} apart")
-    return [*table(header, rows), *said]
+    return [*table(header, rows), *verdicts(replace(counts, alone=()))]
 
 
 def _strengths(counts: Tally) -> list[str]:

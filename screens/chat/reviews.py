@@ -1,0 +1,134 @@
+"""The part of the Chat room that opens reviews, and asks the models for what is to be judged.
+
+Knows questions by where they come from. Judging itself is `ReviewScreen`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.message import Message
+from textual.worker import get_current_worker
+
+from screens.chat.judging import Judging
+from store import votes
+from store.errors import Conflict, WorkbenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from screens.chat.reviewing import ReviewScreen
+    from store.votes import Review
+
+MOST_ASKED = 50
+"""Questions of a review that is begun here."""
+_HELD_OUT, _DATASET = "held-out", "dataset"
+
+
+class ReviewBegun(Message):
+    """A worker laid out a review."""
+
+    def __init__(self, review: Review) -> None:
+        super().__init__()
+        self.review = review
+
+
+class ReviewAnswered(Message):
+    """A worker asked more of a review; `asking` while it goes on."""
+
+    def __init__(self, screen: ReviewScreen, *, asking: bool) -> None:
+        super().__init__()
+        self.screen = screen
+        self.asking = asking
+
+
+class Reviews(Judging):
+    """Many answers, judged one after the other."""
+
+    def action_review(self) -> None:
+        """Go on with a review, or begin one of the models in the columns."""
+        from screens.widgets.modals import PickModal
+
+        models = list(dict.fromkeys(column.ref for column in self.columns))
+        names = " and ".join(models)
+        items = [
+            (_HELD_OUT, f"new: {names} on rows that were not trained on"),
+            (_DATASET, f"new: {names} on questions of a dataset …"),
+        ]
+        for held in votes.reviews(self.catalogue):
+            found = votes.items(self.catalogue, held.id)
+            judged = sum(item.vote is not None for item in found)
+            items.append((str(held.id), f"{judged} of {len(found)} judged · {held.name}"))
+
+        def from_file(path: Path) -> None:
+            self._begin_review(models, path)
+
+        def picked(value: str | None) -> None:
+            if value == _DATASET:
+                self.choose_dataset(from_file)
+            elif value == _HELD_OUT:
+                self._begin_review(models, None)
+            elif value is not None:
+                self._open_review(votes.review(self.catalogue, int(value)))
+
+        title = f"Review · {MOST_ASKED} questions, blind, one key each"
+        self.app.push_screen(PickModal(title, items), self.guarded(picked))
+
+    @work(thread=True, exclusive=True, group="review", exit_on_error=False)
+    def _begin_review(self, models: Sequence[str], path: Path | None) -> None:
+        """Draw the questions, from a dataset or from what the run was not trained on."""
+        from engine.chat.client import Sampling
+        from engine.votes import review
+
+        sampling = Sampling(**self.settings.sampling)
+        source = "held-out rows" if path is None else path.name
+        with self.open_catalogue() as cat:
+            if path is None:
+                asked = review.held_out(cat, models, MOST_ASKED, sampling.seed)
+            else:
+                asked = review.of_file(cat, path, MOST_ASKED, sampling.seed)
+            held = review.begin(cat, models, asked, sampling=sampling, source=source)
+        self.post_message(ReviewBegun(held))
+
+    @on(ReviewBegun)
+    def _review_begun(self, event: ReviewBegun) -> None:
+        self._open_review(event.review)
+
+    def _open_review(self, held: Review) -> None:
+        from screens.chat.reviewing import ReviewScreen
+
+        screen = ReviewScreen(self.catalogue, held)
+
+        def left(_nothing: None) -> None:
+            self.workers.cancel_group(self, "review")
+
+        self.app.push_screen(screen, left)
+        if screen.asking:
+            self._fill(screen, held)
+
+    @work(thread=True, exclusive=True, group="review", exit_on_error=False)
+    def _fill(self, screen: ReviewScreen, held: Review) -> None:
+        from engine.votes.review import fill
+
+        worker = get_current_worker()
+
+        def heard(_done: int, _total: int) -> None:
+            if worker.is_cancelled:
+                raise Conflict("the review was left", "w goes on with it.")
+            self.post_message(ReviewAnswered(screen, asking=True))
+
+        try:
+            with self.open_catalogue() as cat:
+                fill(cat, held, heard)
+        except WorkbenchError:
+            if not worker.is_cancelled:
+                raise
+        finally:
+            self.post_message(ReviewAnswered(screen, asking=False))
+
+    @on(ReviewAnswered)
+    def _review_answered(self, event: ReviewAnswered) -> None:
+        if event.screen.is_mounted:
+            event.screen.look(asking=event.asking)
