@@ -102,7 +102,7 @@ class Keeping(Shared):
             return
 
         def chosen(path: Path) -> None:
-            self._land_votes(path, items)
+            self.land_votes(path, items)
 
         self.choose_dataset(chosen, "from-votes")
 
@@ -135,7 +135,8 @@ class Keeping(Shared):
             self.post_message(RowsAdded(land(cat, path, new, label)))
 
     @work(thread=True, group="land", exit_on_error=False)
-    def _land_votes(self, path: Path, items: Sequence[Item]) -> None:
+    def land_votes(self, path: Path, items: Sequence[Item]) -> None:
+        """Add the rows of votes to a dataset."""
         from engine.votes.landing import land_votes
 
         with self.open_catalogue() as cat:

@@ -22,8 +22,8 @@ from store import votes
 from store.catalogue import Catalogue
 from store.votes import Item, Review, Verdict
 
-_PAIR = "< A better   > B better   = tie   x both bad   s later   u back   esc leave"
-_ALONE = "> good   x bad   s later   u back   esc leave"
+_PAIR = "< A  > B better  = tie  x both bad  s later  u back  p to rows  esc leave"
+_ALONE = "> good  x bad  s later  u back  p to rows  esc leave"
 
 
 class Side(Pane):
@@ -34,8 +34,11 @@ class Side(Pane):
             yield Static()
 
 
-class ReviewScreen(ModalScreen[None]):
-    """Judges what is answered; what is not answered yet follows as it comes."""
+class ReviewScreen(ModalScreen[bool | None]):
+    """Judges what is answered; what is not answered yet follows as it comes.
+
+    Answers True where the votes are wanted as rows of a dataset.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("less_than_sign,comma", "judge('better', 0)", show=False),
@@ -44,6 +47,7 @@ class ReviewScreen(ModalScreen[None]):
         Binding("x", "judge('bad')", show=False),
         Binding("s", "later", show=False),
         Binding("u", "back", show=False),
+        Binding("p", "rows", show=False),
         Binding("escape,q", "close", show=False),
     ]
 
@@ -99,7 +103,9 @@ class ReviewScreen(ModalScreen[None]):
             side.display = False
         if item is None:
             question.update(text("\n".join(self._result())))
-            self.query_one("#keys", Static).update(line("u back   esc leave", "$text-muted"))
+            self.query_one("#keys", Static).update(
+                line("u back  p to rows  esc leave", "$text-muted")
+            )
             return
         said = [
             Content.styled(f"{role}  ", "$text-muted") + text(what) for role, what in item.turns
@@ -144,6 +150,9 @@ class ReviewScreen(ModalScreen[None]):
             votes.vote(self.cat, last.item_id, "withdrawn")
             self._later = [number for number in self._later if number != last.item_id]
             self.look(asking=self.asking)
+
+    def action_rows(self) -> None:
+        self.dismiss(True)
 
     def action_close(self) -> None:
         self.dismiss()

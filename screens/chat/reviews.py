@@ -101,10 +101,15 @@ class Reviews(Judging):
 
         screen = ReviewScreen(self.catalogue, held)
 
-        def left(_nothing: None) -> None:
-            self.workers.cancel_group(self, "review")
+        def rows_into(path: Path) -> None:
+            self.land_votes(path, votes.items(self.catalogue, held.id))
 
-        self.app.push_screen(screen, left)
+        def left(rows: bool | None) -> None:
+            self.workers.cancel_group(self, "review")
+            if rows:
+                self.choose_dataset(rows_into, "from-votes")
+
+        self.app.push_screen(screen, self.guarded(left))
         if screen.asking:
             self._fill(screen, held)
 

@@ -121,7 +121,9 @@ async def test_the_loop_closes_with_real_answers(
         await pilot.press("s", "greater_than_sign")
         await until(pilot, lambda: not review.asking)
         assert "cannot tell run:1@7 and starter apart" in dump(app)
-        await pilot.press("u", "equals_sign", "escape")
+        await pilot.press("u", "equals_sign", "p")
+        await until(pilot, lambda: isinstance(app.screen, OpenModal))
+        await pilot.press("escape")
         (held,) = votes.reviews(app.catalogue)
         (item,) = votes.items(app.catalogue, held.id)
         assert item.vote is not None
