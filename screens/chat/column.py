@@ -24,14 +24,14 @@ _WELCOME = (
     ("esc m", "choose the model"),
     ("esc b", "one column or two"),
 )
+_ENDS = {"turn end": "✓ end", "length": "✂ limit", "stopped": "■ stopped"}
 
 
 def stats(done: Done) -> str:
     """`38 tok · 61/s · first 0.12 s · ✓ end`."""
     speed = f" · {done.tokens / done.seconds:,.0f}/s" if done.seconds > 0 else ""
-    ends = {"turn end": "✓ end", "length": "✂ limit", "stopped": "■ stopped"}
     words = f"{done.tokens:,} tok{speed} · first {done.first_token_seconds:.2f} s"
-    return f"{words} · {ends[done.stop]}"
+    return f"{words} · {_ENDS[done.stop]}"
 
 
 class Transcript(VerticalScroll, can_focus=True):
@@ -54,6 +54,8 @@ class Column(Pane):
         """Whether nothing may tell which model answers."""
         self.done: Done | None = None
         """The last answer, where the last question was answered."""
+        self.context: tuple[Turn, ...] = ()
+        """The conversation that the last answer continues."""
         self.asked: list[int] = []
         """The ids of the last question, as the model saw it."""
         self.mark = Content("")
@@ -119,6 +121,7 @@ class Column(Pane):
         for welcome in self.query(".welcome"):
             welcome.remove()
         self.turns.append(Turn("user", question))
+        self.context = tuple(self.turns)
         self.answer, self.done, self.corrected = "", None, ""
         self.asked, self.mark, self.compared = [], Content(""), None
         asked = Static(Content.styled("› ", "$text-muted") + text(question, "bold"))
@@ -163,8 +166,7 @@ class Column(Pane):
         said = text(done.text) if done.text else Content.styled("(nothing)", "$text-muted italic")
         if self.compared is not None and done.text:
             said = differing(self.compared, done.text)
-        numbers = "✂ limit" if done.stop == "length" else "✓ end"
-        words = numbers if self.hidden else stats(done)  # speed would tell who is who
+        words = _ENDS[done.stop] if self.hidden else stats(done)  # speed would tell who is who
         mark = self.mark + Content("  ") if self.mark else self.mark
         return said + Content("\n") + mark + Content.styled(words, "$text-muted")
 

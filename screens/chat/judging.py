@@ -88,7 +88,7 @@ class Judging(Keeping):
             column.show()
 
     def _new_item(self, both: tuple[Column, Column]) -> Item:
-        asked = [self.conversation(column)[:-1] for column in both]
+        asked = [column.context for column in both]
         said = [
             Answer(done.model, done.text, done.tokens, done.stop)
             for done in (column.done for column in both)
@@ -100,7 +100,7 @@ class Judging(Keeping):
                 for answer, turns in zip(said, asked, strict=True)
             ]
         question = [(turn.role, turn.text) for turn in asked[0]]
-        sampling = self.settings.sampling
+        sampling = self.asked_with.sampling
         return votes.add_item(self.catalogue, question, said, sampling, chat_id=self.chat)
 
     def _mark(self, column: Column) -> Content:

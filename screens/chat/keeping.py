@@ -73,8 +73,8 @@ class Keeping(Shared):
         done = column.done
         assert done is not None
         edited = ("edited",) if answer != column.answer else ()
-        note = origin(f"chat {self.chat}", done.model, self.settings.sampling, *edited)
-        turns = (*self.conversation(column)[:-1], Turn("assistant", answer))
+        note = origin(f"chat {self.chat}", done.model, self.asked_with.sampling, *edited)
+        turns = (*column.context, Turn("assistant", answer))
         row = example(turns, note)
         if self._examples is not None:
             self._land(self._examples, [row], "add an example from a chat")

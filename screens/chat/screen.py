@@ -139,8 +139,10 @@ class ChatRoom(Reviews):
         self.forget_votes()
         for column in self._answering:
             column.begin(question)
+            column.context = self.conversation(column)
             column.retitle("waiting for the model")
-        asks = [(column.ref, self.conversation(column)) for column in self._answering]
+        asks = [(column.ref, column.context) for column in self._answering]
+        self.asked_with = self.settings
         self.show_status("asking")
         self._stopping = False
         self._ask(asks, self.settings)
@@ -245,7 +247,7 @@ class ChatRoom(Reviews):
             seconds=done.seconds,
             first_token_seconds=done.first_token_seconds,
             stop=done.stop,
-            seed=self.settings.seed,
+            seed=self.asked_with.seed,
         )
 
     @on(Ended)

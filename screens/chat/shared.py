@@ -20,6 +20,8 @@ class Shared(Room):
     def __init__(self) -> None:
         super().__init__()
         self.settings = Settings()
+        self.asked_with = self.settings
+        """The settings of the last question: those of the next may be others already."""
         self.chat: int | None = None
         self.blind = False
         self._active = 1

@@ -46,6 +46,7 @@ async def test_the_loop_closes_with_real_answers(
         base, tuned = (column.answer for column in room.columns)
         assert base != tuned
 
+        room.settings = Settings(system="Another.", max_tokens=9)  # is about the next question
         await pilot.press("escape", "greater_than_sign")
         assert dump(app).count("✓ better") == 1
         await pilot.press("equals_sign", "comma")
@@ -53,6 +54,7 @@ async def test_the_loop_closes_with_real_answers(
         assert room.chat is not None
         (item,) = votes.of_chat(app.catalogue, room.chat)
         assert [answer.model for answer in item.answers] == ["starter", "run:1@7"]
+        assert item.turns[0] == ("system", "Be brief.")
         assert item.vote is not None
         assert (item.vote.verdict, item.vote.best, item.vote.blind) == ("better", 0, False)
         await pilot.press("comma")
