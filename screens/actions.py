@@ -18,6 +18,7 @@ ROOMS: tuple[tuple[str, str], ...] = (
     ("data", "Data"),
     ("train", "Train"),
     ("chat", "Chat"),
+    ("checks", "Checks"),
     ("runs", "Runs"),
     ("export", "Export"),
 )
@@ -129,7 +130,7 @@ APP_ACTIONS: tuple[Action, ...] = (
             f"Go to {label}",
             f"Show the {label} room.",
             EVERYWHERE,
-            while_typing=f"alt+{room[0]}",
+            while_typing=f"alt+{place}",
         )
         for place, (room, label) in enumerate(ROOMS, 1)
     ),

@@ -100,6 +100,14 @@ class ShowRun:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckRun:
+    """Checks: show the checkpoints of this run."""
+
+    room: ClassVar[str] = "checks"
+    run_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExportRef:
     """Export: fill the form with this model reference."""
 
@@ -107,7 +115,7 @@ class ExportRef:
     ref: str
 
 
-Visit = OpenFile | TrainOn | ChatWith | ShowRun | ExportRef
+Visit = OpenFile | TrainOn | ChatWith | ShowRun | CheckRun | ExportRef
 
 
 class Shell(InTurn):
@@ -151,7 +159,7 @@ class Failure(Message):
 
 
 class Room(Screen[None]):
-    """One of the five rooms: top line, body, status line."""
+    """One of the six rooms: top line, body, status line."""
 
     ROOM: ClassVar[str]
     """The mode's name, as in `screens.actions.ROOMS`."""

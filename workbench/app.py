@@ -1,4 +1,4 @@
-"""The application: five rooms behind one tab bar.
+"""The application: six rooms behind one tab bar.
 
 Knows the rooms by name and makes each when it is first visited. Knows nothing of what they do,
 and no engine: leaving it ends nothing but the window.

@@ -40,6 +40,22 @@ _ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 _HOLDS = ("quantization", "double_quantization", "dtype", "context", "exact")
 
 
+class Halted(Exception):
+    """For `on_progress` to raise: ends the asking; what was answered by then is kept."""
+
+
+def missing(
+    cat: Catalogue,
+    refs: Sequence[str],
+    conversations: Sequence[Sequence[Turn]],
+    sampling: Sampling,
+) -> int:
+    """How many answers `ask` would have to wait for."""
+    models = [resolve(cat, ref) for ref in refs]
+    keys = {key for column in _keys(cat, models, conversations, sampling) for key in column}
+    return len(keys) - len(answers.find(cat, keys))
+
+
 def ask(
     cat: Catalogue,
     refs: Sequence[str],
@@ -60,14 +76,10 @@ def ask(
         WorkbenchError: a model cannot be asked at all, in the words of its first error.
     """
     models = [resolve(cat, ref) for ref in refs]
-    held = [
-        _identity(cat.workspace, model, launch)
-        for model, launch in zip(models, launches(cat.workspace, models), strict=True)
-    ]
-    keys = [[_key(one, turns, sampling) for turns in conversations] for one in held]
+    keys = _keys(cat, models, conversations, sampling)
     every = {key for column in keys for key in column}
     told: dict[str, Known | Failed] = {**answers.find(cat, every)}
-    missing = {
+    lacking = {
         key: (model, turns)
         for model, column in zip(models, keys, strict=True)
         for key, turns in zip(column, conversations, strict=True)
@@ -75,8 +87,8 @@ def ask(
     }
     if on_progress is not None:
         on_progress(len(told), len(every))
-    if missing:
-        told |= _asked(cat, refs, missing, sampling, on_progress, len(every))
+    if lacking:
+        told |= _asked(cat, refs, lacking, sampling, on_progress, len(every))
     columns = [[told[key] for key in column] for column in keys]
     for model, column in zip(models, columns, strict=True):
         first = column[0] if column else None
@@ -88,7 +100,7 @@ def ask(
 def _asked(
     cat: Catalogue,
     refs: Sequence[str],
-    missing: Mapping[str, tuple[Model, Sequence[Turn]]],
+    lacking: Mapping[str, tuple[Model, Sequence[Turn]]],
     sampling: Sampling,
     on_progress: Callable[[int, int], None] | None,
     total: int,
@@ -96,9 +108,9 @@ def _asked(
     """Ask what is missing. Neighbours in a batch do not change an answer, so any order will do."""
     found: dict[str, Known | Failed] = {}
     fresh: dict[str, Known] = {}
-    wanted = list(missing)
+    wanted = list(lacking)
     # By prompt first, so that one batch holds the models' answers to the same prompts.
-    rows = [AskRow(i, missing[key][0].ref, tuple(missing[key][1])) for i, key in enumerate(wanted)]
+    rows = [AskRow(i, lacking[key][0].ref, tuple(lacking[key][1])) for i, key in enumerate(wanted)]
     rows.sort(key=lambda row: [(turn.role, turn.text) for turn in row.turns])
     try:
         with ChatSession.open(cat, refs, keep=False) as session:
@@ -122,6 +134,20 @@ def _asked(
         if fresh:
             answers.keep(cat, fresh)
     return found
+
+
+def _keys(
+    cat: Catalogue,
+    models: Sequence[Model],
+    conversations: Sequence[Sequence[Turn]],
+    sampling: Sampling,
+) -> list[list[str]]:
+    """Per model, what each of its answers is known by."""
+    held = [
+        _identity(cat.workspace, model, launch)
+        for model, launch in zip(models, launches(cat.workspace, models), strict=True)
+    ]
+    return [[_key(one, turns, sampling) for turns in conversations] for one in held]
 
 
 def _identity(workspace: Workspace, model: Model, launch: Launch) -> str:

@@ -31,14 +31,14 @@ class Advice:
 
 
 def recommend(results: Sequence[ModelResult]) -> Advice | None:
-    """The best of at least two that are held against a base; None where there are fewer.
+    """The best of those that are held against a base; None where none was judged.
 
     The rate by weight decides where prompts have weights. Each comparison is over the prompts that
     both passed or failed, corrected by Holm's method for their number.
     """
     rated = [(_rate(result), result) for result in results[1:]]
     known = [(rate, result) for rate, result in rated if rate is not None]
-    if len(known) < 2:
+    if not known:
         return None
     rate, best = max(known, key=lambda one: one[0])
     others = [result for _, result in known if result is not best]

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from engine.chat.client import Sampling
 from engine.chat.protocol import Failed
+from engine.checks import asking
 from engine.checks.asking import ask
 from engine.checks.judging import ModelResult, judged, result
 from engine.checks.kinds import Answer
@@ -40,6 +41,12 @@ def run(
         results.append(result(suite, name, ref, items))
         _record(cat, suite, results[-1])
     return results
+
+
+def missing(cat: Catalogue, suite: Suite, refs: Sequence[str]) -> int:
+    """How many answers are not known yet."""
+    conversations = [prompt.turns for _, prompt in suite.asked]
+    return asking.missing(cat, refs, conversations, Sampling(max_tokens=suite.max_tokens))
 
 
 def _told(answer: Known | Failed) -> Answer | str:

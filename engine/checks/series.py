@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from engine.checks.comparing import ALPHA, Pair, compare
-from engine.checks.judging import Item, ModelResult
-from engine.checks.run import run
-from engine.checks.stats.paired import holm, mcnemar
+from engine.checks import recommending
+from engine.checks import run as running
+from engine.checks.comparing import Pair, compare
+from engine.checks.judging import ModelResult, counted, scored
 from engine.checks.suite import Suite
 from engine.train import checkpoints
 from store import runs
@@ -76,6 +76,16 @@ def steps_of(cat: Catalogue, run_id: int) -> tuple[int, ...]:
     return steps
 
 
+def refs_of(cat: Catalogue, run_id: int) -> list[str]:
+    """References of the base, then of every checkpoint.
+
+    Raises:
+        NotFound: no such run, or it has saved nothing.
+    """
+    steps = steps_of(cat, run_id)
+    return [runs.get(cat, run_id).model, *(f"run:{run_id}@{step}" for step in steps)]
+
+
 def over_checkpoints(
     cat: Catalogue,
     run_id: int,
@@ -90,13 +100,18 @@ def over_checkpoints(
         NotFound: no such run, or it has saved nothing.
         WorkbenchError: a model cannot be asked.
     """
-    steps = steps_of(cat, run_id)
-    refs = [runs.get(cat, run_id).model, *(f"run:{run_id}@{step}" for step in steps)]
+    steps, refs = steps_of(cat, run_id), refs_of(cat, run_id)
     found = []
     for suite in suites:
-        base, *at = results = run(cat, suite, refs, on_progress)
+        base, *at = results = running.run(cat, suite, refs, on_progress)
         found.append(SuiteSeries(suite, base, tuple(at), tuple(compare(results))))
     return Series(run_id, steps, tuple(found))
+
+
+def missing(cat: Catalogue, run_id: int, suites: Sequence[Suite]) -> int:
+    """How many answers `over_checkpoints` would have to wait for."""
+    refs = refs_of(cat, run_id)
+    return sum(running.missing(cat, suite, refs) for suite in suites)
 
 
 def recommend(series: Series, retention: str | None = None) -> Recommendation:
@@ -109,47 +124,32 @@ def recommend(series: Series, retention: str | None = None) -> Recommendation:
     kept = next((one for one in series.suites if one.suite.name == retention), None)
     if not aims:
         return Recommendation(None, (), "there is no suite but the one about retention")
-    named = " and ".join(one.suite.name for one in aims)
-    places = range(len(series.steps))
-    sound = [i for i in places if kept is None or kept.pairs[i].total.said != "worse"]
+    steps = {f"@{step:,}": place for place, step in enumerate(series.steps)}
+    sound = [
+        name
+        for name, place in steps.items()
+        if kept is None or kept.pairs[place].total.said != "worse"
+    ]
     if not sound:
         return Recommendation(None, (), f"every checkpoint lost some of {retention}")
-    items = [[item for one in aims for item in one.at[i].items] for i in places]
-    best = max(sound, key=lambda i: (_passed(items[i]), _kept(kept, i), -i))
-    told = [one.pairs[best].total for one in aims]
-    step = series.steps[best]
-    if not any(one.said == "better" for one in told):
-        p = min(one.p_holm for one in told)
-        return Recommendation(
-            None,
-            (),
-            f"no checkpoint can be told apart from the base on {named} (@{step:,}: p {p:.2g})",
-        )
-    others = [i for i in sound if i != best]
-    chances = holm([_chance(items[best], items[i]) for i in others])
-    alike = tuple(series.steps[i] for i, p in zip(others, chances, strict=True) if p > ALPHA)
-    reason = f"best on {named} ({_passed(items[best]):,} of {len(items[best]):,} pass"
-    reason += f", the base {sum(_passed(one.base.items) for one in aims):,})"
+    columns = [[one.base for one in aims], *([one.at[steps[s]] for one in aims] for s in sound)]
+    named = zip(("the base", *sound), columns, strict=True)
+    advice = recommending.recommend([_together(name, of) for name, of in named])
+    about = " and ".join(one.suite.name for one in aims)
+    if advice is None:
+        return Recommendation(None, (), f"{about}: no answer was judged")
+    words = f"{about}, {recommending.in_words(advice)}"
+    if advice.base != "better":
+        return Recommendation(None, (), words)
+    place = steps[advice.best]
     if kept is not None:
-        total = kept.pairs[best].total
-        reason += (
-            f", {retention} {total.said if total.said == 'better' else 'not worse'} than the base "
-            f"as far as can be told (p {total.p_holm:.2g}, n {total.pairs:,})"
-        )
-    if alike:
-        reason += f"; cannot be told apart from {', '.join(f'@{step:,}' for step in alike)}"
-    return Recommendation(step, alike, reason)
+        total = kept.pairs[place].total
+        words += f"; {retention}: {total.said} (p {total.p_holm:.2g}, n {total.pairs:,})"
+    alike = tuple(series.steps[steps[name]] for name in advice.alike)
+    return Recommendation(series.steps[place], alike, words)
 
 
-def _passed(items: Sequence[Item]) -> int:
-    return sum(item.verdict == "pass" for item in items)
-
-
-def _kept(retention: SuiteSeries | None, place: int) -> int:
-    return 0 if retention is None else _passed(retention.at[place].items)
-
-
-def _chance(one: Sequence[Item], other: Sequence[Item]) -> float:
-    """Exact McNemar between two checkpoints."""
-    pairs = [(a.verdict, b.verdict) for a, b in zip(one, other, strict=True)]
-    return mcnemar(pairs.count(("fail", "pass")), pairs.count(("pass", "fail")))
+def _together(name: str, results: Sequence[ModelResult]) -> ModelResult:
+    """Several suites on one model as if they were one."""
+    items = tuple(item for result in results for item in result.items)
+    return ModelResult(name, name, counted(name, items), (), items, score=scored(items))

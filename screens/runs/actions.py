@@ -19,6 +19,8 @@ ACTIONS: tuple[Action, ...] = (
          "workbench chat --model REF --model REF --prompt TEXT", show=True),
     _act("export", "e,X", "export", "Export this run's best checkpoint.",
          "workbench export run:ID --to gguf", show=True),
+    _act("check", "C", "checks", "Compare its checkpoints on check suites.",
+         "workbench check SUITE --run RUN"),
     _act("resume", "r", "resume", "Go on exactly where the run ended.", "workbench resume RUN",
          show=True),
     _act("stop", "x", "stop", "Stop the run after its step; it keeps a checkpoint to resume from.",

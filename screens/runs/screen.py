@@ -19,7 +19,7 @@ from textual.widgets import Static
 
 from engine.train import client
 from screens.actions import bindings, room_actions
-from screens.base import ChatWith, ExportRef, ShowRun
+from screens.base import ChatWith, CheckRun, ExportRef, ShowRun
 from screens.runs.ledger import (
     Ledger,
     LedgerReader,
@@ -106,7 +106,7 @@ class RunsRoom(RecordsRoom):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
-        if action in ("open", "select", "chat", "export", "note", "rename", "report"):
+        if action in ("open", "select", "chat", "check", "export", "note", "rename", "report"):
             return self.current is not None
         if action == "weigh":
             return len(self.listing.chosen) == 2
@@ -263,6 +263,10 @@ class RunsRoom(RecordsRoom):
     def action_export(self) -> None:
         if self.current is not None:
             self.shell.visit(ExportRef(f"run:{self.current.run.id}"))
+
+    def action_check(self) -> None:
+        if self.current is not None:
+            self.shell.visit(CheckRun(self.current.run.id))
 
     def action_new(self) -> None:
         self.app.call_later(self.app.run_action, "app.go('train')")

@@ -101,7 +101,8 @@ def test_the_best_is_named_with_those_that_may_be_as_good(tmp_path: Path) -> Non
         said = [[i < many for i in range(100)] for many in passed]
         return recommend([_result(read, f"m{i}", _said([*one])) for i, one in enumerate(said)])
 
-    assert advised(50, 90) is None
+    assert advised(50) is None
+    assert advised(50, 90) == Advice("m1", 0.9, "better", (), ())
     found = advised(50, 70, 90, 88, 90)
     assert found == Advice("m2", 0.9, "better", ("m3", "m4"), ("m1",))
     assert advice_words(found) == (

@@ -64,14 +64,14 @@ async def test_keys_and_clicks_go_to_the_rooms(make_app: MakeApp) -> None:
             await pilot.press(str(place))
             await until(pilot, partial(shows, room))
             assert isinstance(app.screen, Room)
-        for room, _ in ROOMS:
-            app.post_message(Key(f"alt+{room[0]}", room[0]))
+        for place, (room, _) in enumerate(ROOMS, 1):
+            app.post_message(Key(f"alt+{place}", str(place)))
             await until(pilot, partial(shows, room))
         await app.action_go("chat")
         app.screen.query_one(TextArea).focus()
         await pilot.press("1", "x")
         assert app.screen.query_one(TextArea).text == "1x"
-        app.post_message(Key("alt+r", "r"))
+        app.post_message(Key("alt+5", "5"))
         await until(pilot, partial(shows, "runs"))
         await app.action_go("chat")
         width = app.size.width

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.commands.chat import Models
+from workbench.commands.train.telling import number
 from workbench.output import JsonOption, WorkspaceOption, emit, table
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ def check(
     suite: Annotated[
         str, typer.Argument(metavar="SUITE", help="A shipped name (habit, general…) or a file.")
     ],
-    model: Models,
+    model: Models = [],  # noqa: B006 - typer's way to say that none is given
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="A run's base and every checkpoint of it."),
+    ] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option(metavar="TAG", help="Only prompts with this tag; may be repeated."),
@@ -58,9 +63,16 @@ def check(
     from engine.checks.comparing import compare
     from engine.checks.recommending import in_words as advice_words
     from engine.checks.recommending import recommend
-    from engine.checks.run import run
+    from engine.checks.run import run as ask
+    from engine.checks.series import refs_of
     from store.catalogue import Catalogue
+    from store.errors import BadInput
     from workbench.workspace import find_workspace
+
+    if not model and run is None:
+        raise BadInput(
+            "no model to check", "Name some: --model starter --model run:12, or --run 12."
+        )
 
     read = suites.load(suite)
     if tag:
@@ -68,9 +80,10 @@ def check(
     for note in read.notes:
         sys.stderr.write(f"{read.path.name}: {note}\n")
     with Catalogue.open(find_workspace(workspace)) as cat:
-        results = run(cat, read, model, None if json else _progress)
+        refs = [*model, *(refs_of(cat, number(run)) if run is not None else [])]
+        results = ask(cat, read, refs, None if json else _progress)
     pairs = compare(results)
-    advice = recommend(results)
+    advice = recommend(results) if len(results) > 2 else None
     obj = {
         "suite": read.name,
         "sha256": read.sha256,

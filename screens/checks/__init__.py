@@ -1,0 +1,1 @@
+"""The Checks room: suites over the checkpoints of a run."""

@@ -1,0 +1,78 @@
+"""What flipped at a checkpoint: each prompt with the base's answer and the checkpoint's.
+
+Knows a line and a column of the table. Does not know where answers come from.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from textual.content import Content
+
+from engine.checks.comparing import in_words
+from engine.checks.judging import Item
+from screens.checks.matrix import Line
+from screens.safe import text
+
+Way = Literal["lost", "won", "all"]
+WAYS: tuple[Way, ...] = ("lost", "won", "all")
+_SHOWN = 60
+_LIMIT = 600
+_SIGNS = {
+    "pass": ("✓", "$text-success"),
+    "fail": ("✗", "$text-error"),
+    "skipped": ("–", "$text-muted"),
+    "error": ("!", "$text-warning"),
+}
+
+
+def flip_words(line: Line, column: int, way: Way) -> Content:
+    """The prompts of this line that flipped that way, the base's answer beside the checkpoint's."""
+    base, at = line.suite.base.items, line.suite.at
+    now = base if column == 0 else at[column - 1].items
+    places = [
+        place
+        for place, (before, after) in enumerate(zip(base, now, strict=True))
+        if _within(line, before) and _fits(before, after, way if column else "all")
+    ]
+    parts = []
+    if column:
+        parts.append(text(in_words(line.suite.pairs[column - 1].total), "$text-muted"))
+    what = {"lost": "flipped down", "won": "flipped up", "all": "prompts"}[way if column else "all"]
+    parts.append(Content.styled(f"{what}: {len(places):,}", "bold"))
+    for place in places[:_SHOWN]:
+        parts.append(_entry(base[place], now[place] if column else None))
+    if len(places) > _SHOWN:
+        more = f"and {len(places) - _SHOWN:,} more: workbench check … --json has every answer"
+        parts.append(Content.styled(more, "$text-muted"))
+    return Content("\n").join(parts)
+
+
+def _within(line: Line, item: Item) -> bool:
+    if line.group is None:
+        return True
+    return item.group == line.suite.base.groups[line.group].name
+
+
+def _fits(before: Item, after: Item, way: Way) -> bool:
+    if way == "all":
+        return True
+    return (before.verdict, after.verdict) == (
+        ("pass", "fail") if way == "lost" else ("fail", "pass")
+    )
+
+
+def _entry(before: Item, after: Item | None) -> Content:
+    lines = [Content.assemble(("› ", "$accent bold")) + text(before.prompt, limit=_LIMIT)]
+    lines.append(_answer("base ", before, "$side-a"))
+    if after is not None:
+        lines.append(_answer("now  ", after, "$side-b"))
+        if after.failed:
+            lines.append(text(f"       {'; '.join(after.failed)}", "$text-muted", limit=_LIMIT))
+    return Content("\n").join(lines) + Content("\n")
+
+
+def _answer(name: str, item: Item, colour: str) -> Content:
+    sign, tone = _SIGNS[item.verdict]
+    said = " ".join(item.answer.split()) or "(nothing)"
+    return Content.assemble((f"  {name}", colour), (f"{sign} ", tone)) + text(said, limit=_LIMIT)

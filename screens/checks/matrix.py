@@ -1,0 +1,144 @@
+"""Checkpoints × checks as a heat map: one line a group of a suite, one column a model.
+
+Knows how a table is laid into a width. Does not know how answers were judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.message import Message
+from textual.reactive import reactive
+
+from engine.checks.comparing import Pair
+from engine.checks.judging import Count
+from engine.checks.series import Series, SuiteSeries
+from screens.safe import visible
+from screens.widgets.linelist import Cells, LineList
+from screens.widgets.sparkline import sparkline
+
+_NAME, _COLUMN, _TREND = 26, 8, 10
+_SHADES = (" ", "░", "▒", "▓", "█")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: a suite's head (no counts), its total, or one of its groups.
+
+    Attributes:
+        group: which group of the suite; None for the head and the total.
+    """
+
+    suite: SuiteSeries
+    words: str
+    group: int | None = None
+    counts: tuple[Count, ...] = ()
+
+
+def lines_of(series: Series) -> tuple[Line, ...]:
+    """Every suite with a line a group, and one for all where there are several."""
+    found: list[Line] = []
+    for suite in series.suites:
+        results = (suite.base, *suite.at)
+        found.append(Line(suite, _head(suite)))
+        groups = len(suite.base.groups)
+        for place in range(groups):
+            counts = tuple(result.groups[place] for result in results)
+            found.append(Line(suite, suite.base.groups[place].name, place, counts))
+        if groups > 1:
+            found.append(Line(suite, "all", None, tuple(result.total for result in results)))
+    return tuple(found)
+
+
+def _head(suite: SuiteSeries) -> str:
+    words = f"{suite.suite.name} · {suite.suite.size:,} prompts"
+    drops = [p.total.detectable_drop for p in suite.pairs if p.total.detectable_drop is not None]
+    return words + (f" · smallest visible drop {100 * max(drops):.0f} points" if drops else "")
+
+
+class Matrix(LineList):
+    """The table, with a cursor in two directions; column 0 is the base."""
+
+    column: reactive[int] = reactive(0)
+
+    class Turned(Message):
+        """The cursor is in another column."""
+
+    def __init__(self) -> None:
+        super().__init__(widget_id="matrix")
+        self.lines: tuple[Line, ...] = ()
+        self.steps: tuple[int, ...] = ()
+        self.best: int | None = None
+        self.promoted: int | None = None
+
+    def show(self, series: Series | None, best: int | None, promoted: int | None) -> None:
+        """Take another table; the cursor stays where it is as far as it can."""
+        self.lines = lines_of(series) if series is not None else ()
+        self.steps = series.steps if series is not None else ()
+        self.best, self.promoted = best, promoted
+        self.column = max(0, min(self.column, len(self.steps)))
+        self.count = len(self.lines)
+        self.forget()
+
+    @property
+    def current(self) -> Line | None:
+        """The line under the cursor."""
+        return self.lines[self.cursor] if self.lines else None
+
+    def watch_column(self) -> None:
+        self.forget()
+        self.post_message(self.Turned())
+
+    def columns(self, width: int) -> range:
+        """Those that there is room for, the cursor's among them; the base always stands first."""
+        room = max((width - _NAME - _COLUMN - _TREND - 1) // _COLUMN, 1)
+        start = max(0, min(self.column - room // 2 - 1, len(self.steps) - room))
+        return range(start + 1, min(start + room, len(self.steps)) + 1)
+
+    def heading(self, width: int) -> list[tuple[str, str]]:
+        """The names of the columns: pieces of text with their tone."""
+        pieces = [(" " * _NAME, "muted"), ("base".rjust(_COLUMN), self._tone(0))]
+        for column in self.columns(width):
+            step = self.steps[column - 1]
+            mark = "★" if step == self.best else "●" if step == self.promoted else ""
+            pieces.append((f"@{step}{mark}".rjust(_COLUMN), self._tone(column)))
+        return pieces
+
+    def _tone(self, column: int) -> str:
+        return "accent" if column == self.column else "muted"
+
+    def cells(self, index: int, width: int) -> Cells:
+        line = self.lines[index]
+        if not line.counts:
+            return [(visible(line.words)[:width], "muted")]
+        name = visible(line.words)
+        name = name if len(name) < _NAME - 2 else name[: _NAME - 4] + "…"
+        pieces = [(f"  {name}".ljust(_NAME), "plain")]
+        for column in (0, *self.columns(width)):
+            pieces.append(self._cell(line, column))
+        rates = [count.rate for count in line.counts[1:]]
+        pieces.append((" " + sparkline(rates, _TREND), "accent"))
+        return pieces
+
+    def _cell(self, line: Line, column: int) -> tuple[str, str]:
+        rate = line.counts[column].rate
+        if rate is None:
+            return "–".rjust(_COLUMN), "muted"
+        said = "cannot tell apart" if column == 0 else _said(line, line.suite.pairs[column - 1])
+        sign = {"worse": "✗", "better": "✓"}.get(said, " ")
+        shade = _SHADES[min(int(rate * len(_SHADES)), len(_SHADES) - 1)]
+        tone = {"worse": "bad", "better": "good"}.get(said, "plain")
+        words = f"{shade}{rate:.0%}{sign}".rjust(_COLUMN)
+        return words, "accent" if column == self.column and tone == "plain" else tone
+
+
+def _said(line: Line, pair: Pair) -> str:
+    """Whether a checkpoint's line is better or worse than the base's, beyond chance.
+
+    A group is what its checks are: worse where one is, better where one is and none is worse.
+    """
+    if line.group is None or len(line.suite.base.groups) == 1:
+        return pair.total.said
+    name = line.suite.base.groups[line.group].name
+    found = {one.said for one in pair.checks if one.group == name}
+    return "worse" if "worse" in found else "better" if "better" in found else "cannot tell apart"
