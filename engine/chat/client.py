@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import selectors
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ from store.workspace import Workspace
 
 MODULE = "engine.chat.worker"
 IDLE_SECONDS = 900.0
+Events = Generator[Event, None, None]
+"""What becomes of a question; closing it early stops the answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,12 @@ class ChatSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, turns: Sequence[Turn], sampling: Sampling = Sampling()) -> Iterator[Event]:
+    def ask(self, turns: Sequence[Turn], sampling: Sampling = Sampling()) -> Events:
         """Ask every column the same; see `ask_rows`."""
         rows = [AskRow(column, model.ref, tuple(turns)) for column, model in enumerate(self.models)]
         return self.ask_rows(rows, sampling)
 
-    def ask_rows(self, rows: Sequence[AskRow], sampling: Sampling = Sampling()) -> Iterator[Event]:
+    def ask_rows(self, rows: Sequence[AskRow], sampling: Sampling = Sampling()) -> Events:
         """Ask any rows, each naming the `ref` of one of `models`; answers arrive merged.
 
         Yields `Started`, `Delta` and, once a row, `Done` or `Failed`. A worker that dies fails its
@@ -229,7 +231,7 @@ def _merge(pending: dict[Link, set[int]], number: int) -> Iterator[Event]:
                     events = list(source.receive())
                 except WorkerDied as error:
                     selector.unregister(source)
-                    events = [Failed(None, error.message, error.hint)]
+                    events = [Failed(None, error.message, error.hint, died=True)]
                 for event in events:
                     yield from _one(event, number, pending[source])
 
@@ -239,7 +241,7 @@ def _one(event: Event, number: int, columns: set[int]) -> Iterator[Event]:
         case Failed(id=None | int() as told, column=None) if told in (None, number):
             # The whole request was refused: that is every column's answer.
             for column in sorted(columns):
-                yield Failed(number, event.message, event.hint, column)
+                yield Failed(number, event.message, event.hint, column, event.died)
             columns.clear()
         case Done() | Failed() if event.id == number and event.column is not None:
             columns.discard(event.column)

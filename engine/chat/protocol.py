@@ -139,13 +139,18 @@ class Done(Message, frozen=True, tag="done"):
     stop: StopReason
 
 
-class Failed(Message, frozen=True, tag="failed"):
-    """A row, a request (`column` None) or the connection (`id` None too) came to nothing."""
+class Failed(Message, frozen=True, tag="failed", omit_defaults=True):
+    """A row, a request (`column` None) or the connection (`id` None too) came to nothing.
+
+    Attributes:
+        died: the worker is gone; said by the client's own side, as no worker can.
+    """
 
     id: Id | None
     message: str
     hint: str
     column: int | None = None
+    died: bool = False
 
 
 Request = Hello | Attach | Ask | Stop | Leave | Close

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from engine.chat.client import Sampling
-from engine.chat.protocol import Done
+from engine.chat.protocol import Done, Failed
 from store import chats
 from store.catalogue import Catalogue
 
@@ -23,11 +23,16 @@ def begin(cat: Catalogue, prompt: str, *, system: str = "", sampling: Sampling) 
 
 
 def exchange(
-    cat: Catalogue, chat_id: int, prompt: str, answers: Sequence[Done], *, seed: int
+    cat: Catalogue, chat_id: int, prompt: str, answers: Sequence[Done | Failed], *, seed: int
 ) -> None:
-    """One question and the answers of all columns to it, which share a position."""
+    """One question and the answers of all columns to it, which share a position.
+
+    A column that failed keeps its letter and leaves nothing.
+    """
     asked = chats.add_turn(cat, chat_id, "user", prompt)
     for number, done in enumerate(answers):
+        if isinstance(done, Failed):
+            continue
         chats.add_turn(
             cat,
             chat_id,
