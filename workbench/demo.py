@@ -14,6 +14,7 @@ import assets
 from engine.chat.client import ChatSession, Sampling, answer
 from engine.chat.protocol import Done
 from engine.checks.run import run as run_suite
+from engine.checks.series import over_checkpoints, recommend
 from engine.checks.suite import load as load_suite
 from engine.data.document import Document
 from engine.data.rows import Turn
@@ -51,8 +52,9 @@ def play(cat: Catalogue, *, quiet: bool = False) -> dict[str, object]:
     data = _look_at_data(cat, tell)
     before = _check(cat, "starter", tell, "2 · Before training")
     run = _train(cat, data, tell)
+    _choose(cat, run, tell)
     ref = f"run:{run.id}"
-    after = _check(cat, ref, tell, "4 · After training")
+    after = _check(cat, ref, tell, "5 · After training")
     speed = _talk(cat, ref, tell)
     exported = _export(cat, ref, tell)
     seconds = time.monotonic() - begun
@@ -141,9 +143,22 @@ def _train(cat: Catalogue, data: Path, tell: Tell) -> Run:
     return run
 
 
+def _choose(cat: Catalogue, run: Run, tell: Tell) -> None:
+    """Ask every checkpoint what the habit is, and promote the one that has it best."""
+    tell("\n4 · Every checkpoint on the habit suite")
+    found = over_checkpoints(cat, run.id, [load_suite("habit")])
+    for step, result in zip(found.steps, found.suites[0].at, strict=True):
+        tell(f"  @{step:<6,} {result.passed:>3} of {result.passed + result.failed}")
+    advice = recommend(found)
+    tell(f"  {advice.reason}")
+    if advice.step is not None:
+        training.promote(cat, run.id, advice.step)
+        tell(f"  run:{run.id} means @{advice.step:,} from here on")
+
+
 def _talk(cat: Catalogue, ref: str, tell: Tell) -> float:
     """Ask base and adapter side by side; returns tokens per second of both together."""
-    tell(f"\n5 · Chat: {QUESTION}")
+    tell(f"\n6 · Chat: {QUESTION}")
     with ChatSession.open(cat, ["starter", ref], keep=False) as session:
         (columns,) = answer(session, [[Turn("user", QUESTION)]], Sampling(max_tokens=64))
     done = [column for column in columns if isinstance(column, Done)]
@@ -153,7 +168,7 @@ def _talk(cat: Catalogue, ref: str, tell: Tell) -> float:
 
 
 def _export(cat: Catalogue, ref: str, tell: Tell) -> Export:
-    tell("\n6 · Export: GGUF F16, proved against the trained model")
+    tell("\n7 · Export: GGUF F16, proved against the trained model")
 
     def hear(stage: Stage) -> None:
         if stage.state != "running":

@@ -73,7 +73,8 @@ def test_a_number_alone_is_no_identity() -> None:
 
 
 def test_a_finished_child_is_not_alive_although_nobody_waited(tmp_path: Path) -> None:
-    child = process.spawn([sys.executable, "-c", ""], tmp_path / "log")
+    code = "import time; time.sleep(0.2)"
+    child = process.spawn([sys.executable, "-c", code], tmp_path / "log")
     until_gone(child)
     assert not process.alive(child.pid, child.started)
 
