@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -44,13 +44,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object,
 """`--json`, the same on every command."""
 
 
-def emit(obj: Mapping[str, object], json: bool, text: str | Iterable[str] = "") -> None:
-    """Print the result of a command: `obj` as one JSON line, or `text` for people."""
+def emit(
+    obj: Mapping[str, object],
+    json: bool,
+    text: str | Iterable[str] = "",
+    *,
+    file: TextIO | None = None,
+) -> None:
+    """Print the result of a command: `obj` as one JSON line, or `text` for people.
+
+    Args:
+        file: where a JSON line goes instead of standard output.
+    """
     if json:
         import msgspec
 
         line = msgspec.json.encode(obj).decode("utf-8", "surrogateescape")
-        sys.stdout.write(line.translate(_ESCAPED) + "\n")
+        (file or sys.stdout).write(line.translate(_ESCAPED) + "\n")
         return
     lines = [text] if isinstance(text, str) else text
     for line in lines:

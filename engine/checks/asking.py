@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -75,6 +76,28 @@ def ask(
     Raises:
         WorkbenchError: a model cannot be asked at all, in the words of its first error.
     """
+    columns = ask_each(cat, refs, conversations, sampling, on_progress)
+    for ref, column in columns:
+        first = column[0] if column else None
+        if isinstance(first, Failed) and all(isinstance(answer, Failed) for answer in column):
+            raise WorkbenchError(f"{ref}: {first.message}", first.hint)
+    return columns
+
+
+def ask_each(
+    cat: Catalogue,
+    refs: Sequence[str],
+    conversations: Sequence[Sequence[Turn]],
+    sampling: Sampling,
+    on_progress: Callable[[int, int], None] | None = None,
+    session: Callable[[], ChatSession] | None = None,
+) -> list[tuple[str, list[Known | Failed]]]:
+    """As `ask`, also where every conversation of a model fails.
+
+    Args:
+        session: gives an open session of these models, and is called only if one is needed; for
+            who asks many times.
+    """
     models = [resolve(cat, ref) for ref in refs]
     keys = _keys(cat, models, conversations, sampling)
     every = {key for column in keys for key in column}
@@ -88,18 +111,18 @@ def ask(
     if on_progress is not None:
         on_progress(len(told), len(every))
     if lacking:
-        told |= _asked(cat, refs, lacking, sampling, on_progress, len(every))
-    columns = [[told[key] for key in column] for column in keys]
-    for model, column in zip(models, columns, strict=True):
-        first = column[0] if column else None
-        if isinstance(first, Failed) and all(isinstance(answer, Failed) for answer in column):
-            raise WorkbenchError(f"{model.ref}: {first.message}", first.hint)
-    return [(model.ref, column) for model, column in zip(models, columns, strict=True)]
+        opened = nullcontext(session()) if session else ChatSession.open(cat, refs, keep=False)
+        with opened as asked:
+            told |= _asked(cat, asked, lacking, sampling, on_progress, len(every))
+    return [
+        (model.ref, [told[key] for key in column])
+        for model, column in zip(models, keys, strict=True)
+    ]
 
 
 def _asked(
     cat: Catalogue,
-    refs: Sequence[str],
+    session: ChatSession,
     lacking: Mapping[str, tuple[Model, Sequence[Turn]]],
     sampling: Sampling,
     on_progress: Callable[[int, int], None] | None,
@@ -113,23 +136,22 @@ def _asked(
     rows = [AskRow(i, lacking[key][0].ref, tuple(lacking[key][1])) for i, key in enumerate(wanted)]
     rows.sort(key=lambda row: [(turn.role, turn.text) for turn in row.turns])
     try:
-        with ChatSession.open(cat, refs, keep=False) as session:
-            for start in range(0, len(rows), MAX_ROWS):
-                for event in session.ask_rows(rows[start : start + MAX_ROWS], sampling):
-                    if isinstance(event, Failed) and event.column is not None:
-                        found[wanted[event.column]] = event
-                    elif isinstance(event, Done):
-                        given = Known(event.text, event.tokens, event.stop)
-                        found[wanted[event.column]] = given
-                        if event.stop != "stopped":
-                            fresh[wanted[event.column]] = given
-                    else:
-                        continue
-                    if on_progress is not None:
-                        on_progress(total - len(wanted) + len(found), total)
-                    if len(fresh) >= _KEPT_AFTER:
-                        answers.keep(cat, fresh)
-                        fresh = {}
+        for start in range(0, len(rows), MAX_ROWS):
+            for event in session.ask_rows(rows[start : start + MAX_ROWS], sampling):
+                if isinstance(event, Failed) and event.column is not None:
+                    found[wanted[event.column]] = event
+                elif isinstance(event, Done):
+                    given = Known(event.text, event.tokens, event.stop)
+                    found[wanted[event.column]] = given
+                    if event.stop != "stopped":
+                        fresh[wanted[event.column]] = given
+                else:
+                    continue
+                if on_progress is not None:
+                    on_progress(total - len(wanted) + len(found), total)
+                if len(fresh) >= _KEPT_AFTER:
+                    answers.keep(cat, fresh)
+                    fresh = {}
     finally:
         if fresh:
             answers.keep(cat, fresh)

@@ -1,18 +1,20 @@
-"""`workbench chat`: one question, one or more models, side by side in one batch."""
+"""`workbench chat`: one question, a file of them, or a conversation, with one or more models."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from workbench.output import JsonOption, WorkspaceOption, emit, say
+from workbench.output import JsonOption, WorkspaceOption, complain, emit
 
 if TYPE_CHECKING:
-    from engine.chat.client import ChatSession, Sampling
-    from engine.chat.protocol import Done
-    from engine.data.rows import Turn
+    from engine.chat.client import Sampling
+    from store.catalogue import Catalogue
 
 Models = Annotated[
     list[str],
@@ -26,7 +28,22 @@ Models = Annotated[
 
 def chat(
     model: Models,
-    prompt: Annotated[str, typer.Option("--prompt", metavar="TEXT", help="The question.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", metavar="TEXT", help="One question; without it, a conversation."),
+    ] = None,
+    jsonl: Annotated[
+        str | None,
+        typer.Option(
+            "--jsonl",
+            metavar="FILE",
+            help='Questions, one object a line: "prompt" or "messages", and "id"; - is the input.',
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where the answers of --jsonl go."),
+    ] = None,
     system: Annotated[
         str | None, typer.Option("--system", metavar="TEXT", help="A system message.")
     ] = None,
@@ -48,20 +65,66 @@ def chat(
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Ask one or more models a question; their answers stream one below the other."""
-    from engine.chat import record
-    from engine.chat.client import ChatSession, Sampling
-    from engine.data.rows import Turn
+    """Ask one or more models; their answers stream one below the other.
+
+    With --prompt one question, with --jsonl a file of them, else a conversation in the terminal.
+    """
+    from engine.chat.client import Sampling
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
+    _one_way(prompt, jsonl, out, json)
     sampling = Sampling(max_tokens, temperature, top_p, seed)
-    turns = [*([Turn("system", system)] if system else []), Turn("user", prompt)]
     with Catalogue.open(find_workspace(workspace)) as cat:
-        with ChatSession.open(cat, model, keep=False) as session:
-            answers = _ask(session, model, turns, sampling, quiet=json)
-        chat_id = record.begin(cat, prompt, system=system or "", sampling=sampling)
-        record.exchange(cat, chat_id, prompt, answers, seed=seed)
+        if prompt is not None:
+            _once(cat, model, prompt, system or "", sampling, json)
+        elif jsonl is not None:
+            _batch(cat, model, jsonl, out, system or "", sampling, json)
+        else:
+            from workbench.commands.talking import talk
+
+            talk(cat, model, sampling, system or "")
+
+
+def _one_way(prompt: str | None, jsonl: str | None, out: Path | None, json: bool) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        BadInput: in words.
+    """
+    from store.errors import BadInput
+
+    if prompt is not None and jsonl is not None:
+        raise BadInput("--prompt and --jsonl: expected one of them", "Leave one out.")
+    if out is not None and jsonl is None:
+        raise BadInput("--out: only with --jsonl", "Name the questions: --jsonl FILE.")
+    if jsonl is not None and json and out is None:
+        raise BadInput("--json with --jsonl: expected --out", "Name a file for the answers.")
+    if prompt is None and jsonl is None and (json or not sys.stdin.isatty()):
+        raise BadInput(
+            "nothing to ask", "Give --prompt TEXT or --jsonl FILE; a conversation needs a terminal."
+        )
+
+
+def _once(
+    cat: Catalogue, names: list[str], prompt: str, system: str, sampling: Sampling, json: bool
+) -> None:
+    from engine.chat import record
+    from engine.chat.client import ChatSession
+    from engine.chat.protocol import AskRow, Done, Failed
+    from engine.data.rows import Turn
+    from store.errors import WorkbenchError
+    from workbench.commands.talking import stream
+
+    turns = (*([Turn("system", system)] if system else []), Turn("user", prompt))
+    with ChatSession.open(cat, names, keep=False) as session:
+        rows = [AskRow(column, model.ref, turns) for column, model in enumerate(session.models)]
+        answers = stream(session, names, rows, sampling, quiet=json)
+    for answer in answers:
+        if isinstance(answer, Failed):
+            raise WorkbenchError(answer.message, answer.hint)
+    chat_id = record.begin(cat, prompt, system=system, sampling=sampling)
+    record.exchange(cat, chat_id, prompt, answers, seed=sampling.seed)
     told = [
         {
             "model": name,
@@ -72,54 +135,65 @@ def chat(
             "first_token_seconds": done.first_token_seconds,
             "stop": done.stop,
         }
-        for name, done in zip(model, answers, strict=True)
+        for name, done in zip(names, answers, strict=True)
+        if isinstance(done, Done)
     ]
     if json:
-        emit({"answers": told, "chat": chat_id, "seed": seed}, json)
+        emit({"answers": told, "chat": chat_id, "seed": sampling.seed}, json)
 
 
-def _ask(
-    session: ChatSession, names: list[str], turns: list[Turn], sampling: Sampling, *, quiet: bool
-) -> list[Done]:
-    """The answers in the order of the models; the first unfinished one is shown as it comes."""
-    from engine.chat.protocol import Delta, Done, Failed
-    from store.errors import WorkbenchError
+def _batch(
+    cat: Catalogue,
+    names: list[str],
+    jsonl: str,
+    out: Path | None,
+    system: str,
+    sampling: Sampling,
+    json: bool,
+) -> None:
+    from engine.chat.batch import run
 
-    done: dict[int, Done] = {}
-    waiting: dict[int, list[str]] = {column: [] for column in range(len(names))}
-    shown = -1
-    for event in session.ask(turns, sampling):
-        match event:
-            case Failed():
-                raise WorkbenchError(event.message, event.hint)
-            case Delta():
-                waiting[event.column].append(event.text)
-            case Done():
-                done[event.column] = event
-        if quiet:
-            continue
-        while True:
-            if shown >= 0:
-                _write("".join(waiting[shown]))
-                waiting[shown].clear()
-                if shown not in done:
-                    break
-                _close(done[shown])
-            shown += 1
-            if shown == len(names):
-                break
-            if len(names) > 1:
-                say(f"{chr(ord('A') + shown)} · {names[shown]}")
-    return [done[column] for column in range(len(names))]
+    told = wrong = 0
+    with _questions(jsonl) as questions:
+        results = run(cat, names, questions, sampling, system)
+        with _answers(out) as answers:
+            for result in results:
+                told, wrong = told + 1, wrong + ("error" in result)
+                emit(result, True, file=answers)
+                answers.flush()
+    if out is not None:
+        obj = {"out": str(out), "answers": told - wrong, "errors": wrong}
+        emit(obj, json, f"{told - wrong:,} answers and {wrong:,} errors in {out}")
+    if wrong:
+        complain(f"{wrong:,} of {told:,} were not answered", "Each says why under `error`.")
+        raise typer.Exit(2)
 
 
-def _write(text: str) -> None:
-    from store.visible import visible
+@contextmanager
+def _questions(jsonl: str) -> Iterator[IO[bytes]]:
+    from store.errors import NotFound
 
-    sys.stdout.write(visible(text, keep_newlines=True))
-    sys.stdout.flush()
+    if jsonl == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = open(jsonl, "rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise NotFound(f"{jsonl}: {error.strerror}", "Check the path; - is the input.") from error
+    with file:
+        yield file
 
 
-def _close(done: Done) -> None:
-    speed = done.tokens / done.seconds if done.seconds > 0 else 0.0
-    say(f"\n  {done.tokens} tokens · {speed:.0f} tok/s · {done.stop}")
+@contextmanager
+def _answers(out: Path | None) -> Iterator[TextIO]:
+    from store.errors import Conflict
+
+    if out is None:
+        yield sys.stdout
+        return
+    try:
+        file = out.open("x", encoding="utf-8")
+    except OSError as error:
+        raise Conflict(f"{out}: {error.strerror}", "Choose another --out.") from error
+    with file:
+        yield file
