@@ -48,7 +48,7 @@ def test_on_a_cpu_the_starter_is_dense_sorted_and_never_packed() -> None:
         "loss_type": "nll", "max_length": 412, "dtype": "float32", "attn_implementation": "sdpa",
         "load_in_4bit": False, "gradient_checkpointing": False, "packing": False,
         "train_sampling_strategy": "group_by_length", "optim": "adamw_torch_fused",
-        "threads": 2, "learning_rate": 0.0025, "eval_steps": 29, "save_steps": 87,
+        "threads": 1, "learning_rate": 0.0025, "eval_steps": 29, "save_steps": 87,
     }  # fmt: skip
     assert all(choice.chosen_by == "engine" for choice in on.values())
     assert "nothing is cut" in on["max_length"].reason

@@ -331,7 +331,7 @@ class Recipe:
     )
     threads: int = setting(
         0,
-        "CPU threads; 0 takes OMP_NUM_THREADS, else a core for every 4M parameters.",
+        "CPU threads; 0 takes OMP_NUM_THREADS, else a core for every 8M parameters.",
         low=0,
         high=1024,
         group="Machine",
