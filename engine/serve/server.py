@@ -108,6 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "workbench"
     sys_version = ""
     timeout = 60.0
+    disable_nagle_algorithm = True  # a token is not to wait for the next one
     server: Server
     requestline = ""
     _streaming = False

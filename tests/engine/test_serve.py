@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +201,23 @@ def _worker(home: Path) -> psutil.Process:
     )
 
 
+def _killed_while_asked(
+    found: Served, home: Path, body: dict[str, Any], headers: dict[str, str]
+) -> int:
+    """The status of a whole answer whose worker dies; one that was not asked yet is replaced."""
+    with ThreadPoolExecutor(1) as pool:
+        while True:
+            worker = _worker(home)
+            worker.suspend()
+            asked = pool.submit(
+                lambda: found.send("POST", "/v1/chat/completions", body, **headers)[0].status
+            )
+            wait([asked], timeout=1)
+            worker.kill()
+            if asked.result() != 200:
+                return asked.result()
+
+
 def test_a_key_a_client_that_leaves_a_worker_that_dies_and_the_end(tmp_path: Path) -> None:
     # Random weights hardly ever end a turn, and are wide here to take their time.
     folder = make_model(tmp_path / "rambler", hidden=512)
@@ -232,6 +249,7 @@ def test_a_key_a_client_that_leaves_a_worker_that_dies_and_the_end(tmp_path: Pat
         assert json.loads(last)["error"]["type"] == "server_error"
         # The next one is answered by a new worker; whoever waits for it is told of the end.
         assert found.send("POST", "/v1/chat/completions", ask, **right)[0].status == 200
+        assert _killed_while_asked(found, tmp_path, {**ask, "max_tokens": 200}, right) == 503
         line, reply = begin()
     finally:
         code, err = found.end()
