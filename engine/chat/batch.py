@@ -92,7 +92,7 @@ def _answered(
                 told = ask_each(cat, refs, asked, sampling, session=session)
                 columns = [list(column) for _, column in told]
             else:
-                rows = answer(session(), asked, sampling)
+                rows = answer(session(), asked, sampling) if asked else []
                 columns = [[row[i] for row in rows] for i in range(len(refs))]
             answers = [iter(column) for column in columns]
             for question in questions:

@@ -94,6 +94,7 @@ class _Conversation:
         from engine.chat import record
         from engine.chat.protocol import AskRow, Failed
         from engine.data.rows import Turn
+        from store.errors import WorkbenchError
 
         asked = Turn("user", prompt)
         rows = [
@@ -102,8 +103,12 @@ class _Conversation:
                 zip(self._session.models, self._histories, strict=True)
             )
         ]
-        with ctrl_c.answering():
-            answers = stream(self._session, self._names, rows, self._sampling)
+        try:
+            with ctrl_c.answering():
+                answers = stream(self._session, self._names, rows, self._sampling)
+        except WorkbenchError as error:
+            complain(error.message, error.hint)
+            return
         for name, history, answer in zip(self._names, self._histories, answers, strict=True):
             if isinstance(answer, Failed):
                 complain(f"{name}: {answer.message}", answer.hint)
