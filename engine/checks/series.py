@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from engine.checks import recommending
 from engine.checks import run as running
-from engine.checks.comparing import Pair, compare
+from engine.checks.comparing import ALPHA, Pair, Said, compare
 from engine.checks.judging import ModelResult, counted, scored
+from engine.checks.stats import mcnemar
 from engine.checks.suite import Suite
 from engine.train import checkpoints
 from store import runs
@@ -34,6 +35,22 @@ class SuiteSeries:
     base: ModelResult
     at: tuple[ModelResult, ...]
     pairs: tuple[Pair, ...]
+
+    def said(self, group: int, place: int) -> Said:
+        """Whether a group as a whole is better or worse than with the base at a checkpoint.
+
+        Its prompts' flips, by exact McNemar, corrected (Bonferroni) for groups and checkpoints.
+        """
+        name = self.base.groups[group].name
+        total = self.pairs[place].total
+        up, down = (
+            sum(self.base.items[i].group == name for i in places)
+            for places in (total.up, total.down)
+        )
+        looks = len(self.base.groups) * len(self.at)
+        if up == down or mcnemar(up, down) * looks > ALPHA:
+            return "cannot tell apart"
+        return "better" if up > down else "worse"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from textual.message import Message
 from textual.reactive import reactive
 
-from engine.checks.comparing import Pair
+from engine.checks.comparing import Said
 from engine.checks.judging import Count
 from engine.checks.series import Series, SuiteSeries
 from screens.safe import visible
@@ -124,7 +124,7 @@ class Matrix(LineList):
         rate = line.counts[column].rate
         if rate is None:
             return "–".rjust(_COLUMN), "muted"
-        said = "cannot tell apart" if column == 0 else _said(line, line.suite.pairs[column - 1])
+        said = "cannot tell apart" if column == 0 else _said(line, column - 1)
         sign = {"worse": "✗", "better": "✓"}.get(said, " ")
         shade = _SHADES[min(int(rate * len(_SHADES)), len(_SHADES) - 1)]
         tone = {"worse": "bad", "better": "good"}.get(said, "plain")
@@ -132,13 +132,8 @@ class Matrix(LineList):
         return words, "accent" if column == self.column and tone == "plain" else tone
 
 
-def _said(line: Line, pair: Pair) -> str:
-    """Whether a checkpoint's line is better or worse than the base's, beyond chance.
-
-    A group is what its checks are: worse where one is, better where one is and none is worse.
-    """
-    if line.group is None or len(line.suite.base.groups) == 1:
-        return pair.total.said
-    name = line.suite.base.groups[line.group].name
-    found = {one.said for one in pair.checks if one.group == name}
-    return "worse" if "worse" in found else "better" if "better" in found else "cannot tell apart"
+def _said(line: Line, place: int) -> Said:
+    """Whether a checkpoint's line is better or worse than the base's, beyond chance."""
+    if line.group is None:
+        return line.suite.pairs[place].total.said
+    return line.suite.said(line.group, place)

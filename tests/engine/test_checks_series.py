@@ -62,6 +62,8 @@ def test_the_best_that_forgot_nothing_is_named_with_its_equals(tmp_path: Path) -
     habit = series(aim, first(0), first(10), first(30), first(38), first(39), first(40))
     memory = series(kept, first(38), first(38), first(37), first(37), first(36), first(20))
     found = recommend(Series(1, (100, 200, 300, 400, 500), (habit, memory)), "kept")
+    assert [habit.said(0, i) for i in (0, 3)] == ["better", "better"]
+    assert [memory.said(0, i) for i in (0, 4)] == ["cannot tell apart", "worse"]
     assert found.step == 400  # @500 is better still, and has forgotten.
     assert found.alike == (300,)
     assert found.reason == (
