@@ -34,7 +34,7 @@ VARLEN = ("flash_attention", "kernels-community/")
 # A smaller model gains nothing from a further thread and loses much on a busy machine.
 _PARAMETERS_PER_THREAD = 8_000_000
 # From here on a CPU with bf16 arithmetic is faster in it than in float32.
-_BF16_PARAMETERS = 100_000_000
+_BF16_PARAMETERS = 32_000_000
 _EVALUATIONS = 12
 _CHECKPOINTS = 4
 _TIMED_SAVE_STEPS = 100
