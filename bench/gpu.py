@@ -138,7 +138,7 @@ def _full_rows(path: Path, size: Size) -> Path:
     return made.chats(path, size.steps * 24, words, spread=0.3, most=size.length // 4)
 
 
-_HEAD = f"  {'':<34}{'tokens/s':>10}{'of peak':>9}{'peak GB':>9}{'predicted':>11}{'first step':>12}"
+_HEAD = f"  {'':<34}{'tokens/s':>10}{'of peak':>9}{'peak GB':>9}{'predicted':>15}{'first step':>12}"
 
 
 class _Report:
@@ -169,7 +169,7 @@ class _Report:
         share = "" if self._peak is None else f"{speed * 4 * self._parameters() / self._peak:.1%}"
         said = "" if not expected else f"{expected / 2**30:.2f} ({expected / took - 1:+.0%})"
         print(
-            f"  {label:<34}{speed:>10,.0f}{share:>9}{took / 2**30:>9.2f}{said:>11}"
+            f"  {label:<34}{speed:>10,.0f}{share:>9}{took / 2**30:>9.2f}{said:>15}"
             f"{seen.first_step:>10.1f} s",
             flush=True,
         )
