@@ -118,6 +118,7 @@ class RowList(LineList):
         self.document: Dataset | None = None
         self.counts: dict[int, Count] = {}
         self.order: Rows | None = None
+        self._looking = False
         """Row numbers in the order of the view; None lists the whole document."""
         self.marked: Callable[[int], bool] = _unmarked
         self.range_from: int | None = None
@@ -146,10 +147,14 @@ class RowList(LineList):
         self.count = 0
         self.count = document.count
 
-    def list_rows(self, order: Rows | None) -> None:
-        """List these rows in this order, or all of them; the cursor stays at its row."""
+    def list_rows(self, order: Rows | None, *, looking: bool = False) -> None:
+        """List these rows in this order, or all of them; the cursor stays at its row.
+
+        Args:
+            looking: more rows may still be found.
+        """
         number = self.number if self.count else 1
-        self.order = order
+        self.order, self._looking = order, looking
         assert self.document is not None
         self.count = self.document.count if order is None else len(order)
         self.forget()
@@ -307,7 +312,8 @@ class RowList(LineList):
         if self.count or y or self.document is None or self.order is None:
             return super().render_line(y)
         style = self.rich_style + self._style("muted")
-        nothing = Segment("   no row fits · esc takes the view off", style or Style())
+        said = "no row fits so far" if self._looking else "no row fits"
+        nothing = Segment(f"   {said} · esc takes the view off", style or Style())
         return Strip([nothing]).adjust_cell_length(self.size.width, self.rich_style)
 
 

@@ -56,7 +56,8 @@ class Views(Shared):
 
     def show_view(self) -> None:
         """List what the topmost view has by now."""
-        self.rows.list_rows(self.views[-1].rows if self.views else None)
+        top = self.views[-1] if self.views else None
+        self.rows.list_rows(top.rows if top else None, looking=bool(top and not top.complete))
         self.show_row()
         self.tell()
 

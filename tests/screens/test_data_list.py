@@ -166,9 +166,13 @@ async def test_views_lie_on_one_another_and_follow_edits(make_app: MakeApp, sums
         await pilot.press("escape")
         assert room.rows.count == 300
         assert room.rows.number == 20
+        room.lay(View("nothing", np.array([], dtype=np.int64), complete=False))
+        await pilot.pause()
+        assert "no row fits so far" in dump(app)
+        room.take_off()
         room.lay(View("nothing", np.array([], dtype=np.int64)))
         await pilot.pause()
-        assert "no row fits" in dump(app)
+        assert "no row fits · esc" in dump(app)
         await pilot.press("x", "e", "space", "escape")
         assert room.rows.count == 300
 
