@@ -24,6 +24,10 @@ ROOMS: tuple[tuple[str, str], ...] = (
 )
 """Mode and tab label of each room, in the order of the tabs; the key is the position."""
 
+LETTERS = "dtckre"
+"""The letter of each room, which with alt goes there where text is typed: alt and a digit reach a
+terminal's program as another key."""
+
 EVERYWHERE = "*"
 
 
@@ -130,9 +134,9 @@ APP_ACTIONS: tuple[Action, ...] = (
             f"Go to {label}",
             f"Show the {label} room.",
             EVERYWHERE,
-            while_typing=f"alt+{place}",
+            while_typing=f"alt+{letter}",
         )
-        for place, (room, label) in enumerate(ROOMS, 1)
+        for place, ((room, label), letter) in enumerate(zip(ROOMS, LETTERS, strict=True), 1)
     ),
     Action(
         "app.help",

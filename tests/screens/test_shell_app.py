@@ -16,10 +16,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from textual._xterm_parser import XTermParser
 from textual.events import Key
 from textual.widgets import TextArea
 
-from screens.actions import ROOMS
+from screens.actions import LETTERS, ROOMS
 from screens.base import Room
 from screens.clipboard import LIMIT, copy, sequence
 from screens.widgets.help import HelpScreen
@@ -64,14 +65,18 @@ async def test_keys_and_clicks_go_to_the_rooms(make_app: MakeApp) -> None:
             await pilot.press(str(place))
             await until(pilot, partial(shows, room))
             assert isinstance(app.screen, Room)
-        for place, (room, _) in enumerate(ROOMS, 1):
-            app.post_message(Key(f"alt+{place}", str(place)))
+        for (room, _), letter in zip(ROOMS, LETTERS, strict=True):
+            parser = XTermParser()
+            (typed,) = (*parser.feed(f"\x1b{letter}"), *parser.feed(""))  # as a terminal sends it
+            assert isinstance(typed, Key)
+            assert typed.key == f"alt+{letter}"
+            app.post_message(typed)
             await until(pilot, partial(shows, room))
         await app.action_go("chat")
         app.screen.query_one(TextArea).focus()
         await pilot.press("1", "x")
         assert app.screen.query_one(TextArea).text == "1x"
-        app.post_message(Key("alt+5", "5"))
+        app.post_message(Key("alt+r", "r"))
         await until(pilot, partial(shows, "runs"))
         await app.action_go("chat")
         width = app.size.width
