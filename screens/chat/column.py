@@ -49,6 +49,8 @@ class Column(Pane):
         self.model = ref
         self.turns: list[Turn] = []
         self.answer = ""
+        self.before = ""
+        """The answer that was here before the question was asked again."""
         self.seal: bool | None = None
         self.hidden = False
         """Whether nothing may tell which model answers."""
@@ -122,7 +124,7 @@ class Column(Pane):
             welcome.remove()
         self.turns.append(Turn("user", question))
         self.context = tuple(self.turns)
-        self.answer, self.done, self.corrected = "", None, ""
+        self.answer, self.before, self.done, self.corrected = "", "", None, ""
         self.asked, self.mark, self.compared = [], Content(""), None
         asked = Static(Content.styled("› ", "$text-muted") + text(question, "bold"))
         asked.add_class("question")
@@ -135,6 +137,17 @@ class Column(Pane):
         self._spoke = self.ref
         self.transcript.mount(asked, self._live)
         self._follow()
+        self.add_class("-alive")
+
+    def again(self) -> None:
+        """Take the last answer back and make room for another one, at the same place."""
+        self.turns = [turn for turn in self.context if turn.role != "system"]
+        self.before, self.answer = self.answer, ""
+        self.done, self.corrected, self.mark, self.compared = None, "", Content(""), None
+        self._live = self._shown
+        self._spoke = self.ref
+        if self._live is not None:
+            self._live.update(Content.styled("▏", "$accent"))
         self.add_class("-alive")
 
     def feed(self, more: str) -> None:
@@ -154,7 +167,6 @@ class Column(Pane):
         """The answer is complete: show it as it was said, with its numbers."""
         self.answer, self.done = done.text, done
         self.turns.append(Turn("assistant", done.text))
-        self._shown = self._live
         self._close(self._said(done))
 
     def show(self) -> None:
@@ -181,7 +193,7 @@ class Column(Pane):
         if self._live is not None:
             self._follow(only_near_end=True)
             self._live.update(said)
-            self._live = None
+            self._shown, self._live = self._live, None
         self.remove_class("-alive")
         self.retitle()
 

@@ -6,14 +6,13 @@ a worker thread asks a chat session and posts what it says.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
-from textual.css.query import NoMatches
 from textual.worker import get_current_worker
 
 from engine.chat import protocol
@@ -21,22 +20,22 @@ from engine.chat.protocol import AskRow, Done, Failed, Loading, Ready, Sealed, S
 from engine.data.rows import Turn
 from engine.models import refs
 from screens.actions import bindings, room_actions
-from screens.base import ChatWith, Visit
 from screens.chat.column import NAMES, Column
+from screens.chat.columns import Columns
 from screens.chat.prompt import Prompt
 from screens.chat.reviews import Reviews
 from screens.chat.settings import Settings
 from screens.chat.stream import Ended, Seated, Streamed, Told, pump
-from screens.widgets.modals import PickModal
 from store import chats
 from store.errors import WorkbenchError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.chat.client import ChatSession
 
 
-class ChatRoom(Reviews):
+class ChatRoom(Columns, Reviews):
     """Two columns over one prompt."""
 
     ROOM = "chat"
@@ -62,7 +61,7 @@ class ChatRoom(Reviews):
     async def on_mount(self) -> None:
         newest = next((ref for ref, _ in self.candidates() if ref.startswith("run:")), None)
         if newest is not None:
-            await self._add_column(newest)
+            await self.add_column(newest)
         self.focus_on(self.prompt)
         self.show_status()
 
@@ -90,33 +89,6 @@ class ChatRoom(Reviews):
             return writing and not self.busy
         return True
 
-    async def _add_column(self, ref: str) -> None:
-        column = Column(len(self.columns), ref)
-        await self.query_one("#columns").mount(column)
-
-    def receive(self, visit: Visit) -> None:
-        """Put the handed-over models into the columns; other models begin a new conversation."""
-        if not isinstance(visit, ChatWith) or not visit.refs:
-            return
-        if self.busy:
-            self.say("Still answering. esc stops; then ask for the models again.")
-        elif visit.refs[:2] != tuple(column.ref for column in self.columns):
-            self.run_worker(self._seat(visit.refs[:2]), exclusive=True, group="seat")
-
-    async def _seat(self, wanted: tuple[str, ...]) -> None:
-        self.reveal()
-        await self.action_new()
-        while len(self.columns) > len(wanted):
-            await self.columns[-1].remove()
-        while len(self.columns) < len(wanted):
-            await self._add_column(wanted[len(self.columns)])
-        for column, ref in zip(self.columns, wanted, strict=True):
-            self._choose(column, ref)
-        self.focus_on(self.prompt)
-
-    def _choose(self, column: Column, ref: str) -> None:
-        column.set_model(ref)
-
     # Asking
 
     def action_send(self) -> None:
@@ -126,7 +98,6 @@ class ChatRoom(Reviews):
         question = self.prompt.take()
         if not question:
             return
-        self._answering = self.columns
         if self.chat is None:
             self.chat = chats.create(
                 self.catalogue,
@@ -136,24 +107,39 @@ class ChatRoom(Reviews):
             ).id
         asked = chats.add_turn(self.catalogue, self.chat, "user", question)
         self._position = asked.position + 1
-        self.forget_votes()
-        for column in self._answering:
+        for column in self.columns:
             column.begin(question)
             column.context = self.conversation(column)
+        self._put(self.columns, self.settings)
+
+    def ask_again(self, columns: Sequence[Column], settings: Settings | None = None) -> None:
+        """Ask the last question again in these columns alone, of the models they have now.
+
+        The answer is another one at the same place of the conversation; what a column said before
+        is its `before`. Without settings they are those of the first time.
+        """
+        for column in columns:
+            column.again()
+        self._put(columns, settings or self.asked_with)
+
+    def _put(self, columns: Sequence[Column], settings: Settings) -> None:
+        """Have the last question of these columns answered."""
+        self._answering = list(columns)
+        self.forget_votes()
+        for column in columns:
             column.retitle("waiting for the model")
-        asks = [(column.ref, column.context) for column in self._answering]
-        self.asked_with = self.settings
+        self.asked_with = settings
         self.show_status("asking")
         self._stopping = False
-        self._ask(asks, self.settings)
+        self._ask([(column.place, column.ref, column.context) for column in columns], settings)
 
     @work(thread=True, exclusive=True, group="ask", exit_on_error=False)
-    def _ask(self, asks: list[tuple[str, tuple[Turn, ...]]], settings: Settings) -> None:
+    def _ask(self, asks: list[tuple[int, str, tuple[Turn, ...]]], settings: Settings) -> None:
         """Ask a session and post all it says; its workers stay for the next question."""
         from engine.chat.client import ChatSession, Sampling
 
         error: WorkbenchError | None = None
-        wanted = [ref for ref, _ in asks]
+        wanted = [ref for _, ref, _ in asks]
         try:
             with self.open_catalogue() as cat:
                 models = [refs.resolve(cat, ref) for ref in wanted]
@@ -161,8 +147,8 @@ class ChatRoom(Reviews):
                 with ChatSession.open(cat, wanted, keep=True, on_event=self._heard) as session:
                     self._session = session
                     rows = [
-                        AskRow(place, model.ref, asks[place][1])
-                        for place, model in enumerate(session.models)
+                        AskRow(place, model.ref, turns)
+                        for model, (place, _, turns) in zip(session.models, asks, strict=True)
                     ]
                     pump(session.ask_rows(rows, Sampling(**settings.sampling)), self.post_message)
         except WorkbenchError as problem:
@@ -184,7 +170,7 @@ class ChatRoom(Reviews):
 
     @on(Streamed)
     def _streamed(self, event: Streamed) -> None:
-        column = self._column(event.column)
+        column = self.column_at(event.column)
         if column is not None:
             column.feed(event.text)
 
@@ -201,25 +187,19 @@ class ChatRoom(Reviews):
             case Sealed(model=model, ok=ok, detail=detail):
                 self._sealed(model, ok, detail)
             case Started(column=place, prompt_ids=ids):
-                asked = self._column(place)
+                asked = self.column_at(place)
                 if asked is not None:
                     asked.asked = ids
             case Done() as done:
                 self._done(done)
             case Failed(message=message, hint=hint, column=place):
-                failed = self._column(place) if place is not None else None
+                failed = self.column_at(place) if place is not None else None
                 if failed is not None:
                     failed.fail(f"{message}. {hint}")
                 else:
                     self.shell.show_error(WorkbenchError(message, hint))
             case _:
                 pass
-
-    def _column(self, place: int) -> Column | None:
-        try:
-            return self.query_one(f"#column-{NAMES[place].lower()}", Column)
-        except NoMatches:
-            return None
 
     def _sealed(self, model: str, ok: bool, detail: str) -> None:
         for column in self.columns:
@@ -230,7 +210,7 @@ class ChatRoom(Reviews):
             self.say(f"{model} is not what it says: {detail}", bad=True)
 
     def _done(self, done: Done) -> None:
-        column = self._column(done.column)
+        column = self.column_at(done.column)
         if column is not None:
             column.finish(done)
         if self.chat is None:
@@ -280,50 +260,6 @@ class ChatRoom(Reviews):
     def action_prompt(self) -> None:
         self.focus_on(self.prompt)
 
-    def action_model(self) -> None:
-        column = self.active
-
-        def chosen(ref: str | None) -> None:
-            if ref is not None:
-                refs.parse(ref)
-                self._choose(column, ref)
-
-        self.app.push_screen(
-            PickModal(
-                f"Model of column {NAMES[column.place]}",
-                self.candidates(),
-                current=column.ref,
-                placeholder="type to narrow, or a folder, file.gguf, hub:org/name",
-                free=True,
-            ),
-            self.guarded(chosen),
-        )
-
-    def _step(self, by: int) -> None:
-        """Go along the checkpoints of the column's run, oldest first; from a base, the newest's."""
-        column = self.active
-        steps = [ref for ref, _ in self.candidates() if "@" in ref]
-        ours = column.ref if column.ref.startswith("run:") else next(iter(steps), "")
-        run = ours.partition("@")[0]
-        ladder = [ref for ref in steps if ref.partition("@")[0] == run]
-        if not ladder:
-            self.say("There is no checkpoint yet. 2 goes to training.")
-            return
-        here = column.ref if "@" in column.ref else column.model
-        if here not in ladder and column.ref == run:  # `run:ID` before it was asked: its best
-            here = refs.resolve(self.catalogue, run).ref
-        place = ladder.index(here) + by if here in ladder else -1
-        if 0 <= place < len(ladder) or here not in ladder:
-            self._choose(column, ladder[place])
-        else:
-            self.say(f"{here} is the {'newest' if by > 0 else 'oldest'} checkpoint.")
-
-    def action_older(self) -> None:
-        self._step(-1)
-
-    def action_newer(self) -> None:
-        self._step(1)
-
     def action_settings(self) -> None:
         from screens.chat.settings import SettingsModal
 
@@ -333,17 +269,6 @@ class ChatRoom(Reviews):
                 self.show_status()
 
         self.app.push_screen(SettingsModal(self.settings), chosen)
-
-    async def action_second(self) -> None:
-        """One column or two."""
-        if self.busy:
-            self.say("Still answering. esc stops.")
-        elif len(self.columns) == 2:
-            await self.columns[-1].remove()
-        else:
-            runs = [ref for ref, _ in self.candidates() if ref.startswith("run:")]
-            await self._add_column(runs[0] if runs else "starter")
-        self.refresh_bindings()
 
     def action_copy(self) -> None:
         answer = self.active.answer
@@ -362,15 +287,3 @@ class ChatRoom(Reviews):
             await column.clear()
         self.shuffle()
         self.focus_on(self.prompt)
-
-    def action_left(self) -> None:
-        self.focus_on(self.columns[0].transcript)
-
-    def action_right(self) -> None:
-        self.focus_on(self.columns[-1].transcript)
-
-    def action_down(self) -> None:
-        self.active.transcript.scroll_relative(y=2, animate=False)
-
-    def action_up(self) -> None:
-        self.active.transcript.scroll_relative(y=-2, animate=False)

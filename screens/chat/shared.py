@@ -6,6 +6,8 @@ is all of them together. Knows none of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.data.rows import Turn
 from engine.models import refs
 from screens.base import Room
@@ -36,6 +38,10 @@ class Shared(Room):
         """The columns from left to right."""
         return sorted(self.query(Column), key=lambda column: column.place)
 
+    def column_at(self, place: int) -> Column | None:
+        """The column of that place, where it is still there."""
+        return next((column for column in self.columns if column.place == place), None)
+
     @property
     def active(self) -> Column:
         """The column that keys are about: the focused one, else the last that was."""
@@ -65,6 +71,14 @@ class Shared(Room):
 
     def show_status(self, doing: str = "") -> None:
         """Bring the status line up to date: what is being done, else how answers are drawn."""
+        raise NotImplementedError
+
+    def ask_again(self, columns: Sequence[Column], settings: Settings | None = None) -> None:
+        """Ask the last question again in these columns alone, of the models they have now."""
+        raise NotImplementedError
+
+    def reveal(self) -> None:
+        """Show the names of models again, where they were hidden."""
         raise NotImplementedError
 
     async def action_new(self) -> None:
