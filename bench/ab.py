@@ -124,7 +124,6 @@ def _seconds(base: object, names: list[str], prompt: list[int], tokens: int) -> 
         rows,
         stop_ids=frozenset(),
         pad_id=0,
-        greedy=True,
         on_step=lambda _: None,
         stopped=lambda: False,
     )

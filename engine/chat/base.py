@@ -114,9 +114,11 @@ class Base:
         with self._tuned.base_model._enable_peft_forward_hooks(adapter_names=list(names)):
             yield
 
-    def attach(self, folder: Path) -> tuple[str, Seal]:
-        """Load an adapter, once for the same file, and prove it.
+    def attach(self, folder: Path, strength: float = 1.0) -> tuple[str, Seal]:
+        """Load an adapter, once for the same file and strength, and prove it.
 
+        Args:
+            strength: what its change of the weights is multiplied by.
         Returns:
             its name for `rows`, and the seal. A broken seal means: do not ask.
         Raises:
@@ -130,14 +132,16 @@ class Base:
                 "Choose another checkpoint; `workbench resume` writes damaged ones again.",
             )
         found = weights.stat()
-        key = f"{folder.resolve()}\0{found.st_ino}\0{found.st_size}\0{found.st_mtime_ns}"
+        file = f"{found.st_ino}\0{found.st_size}\0{found.st_mtime_ns}"
+        key = f"{folder.resolve()}\0{file}\0{strength!r}"
         name = "a" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         if name not in self._names:
-            self._load(folder, name)
+            self._load(folder, name, strength)
         return name, self._seal(name, weights)
 
-    def _load(self, folder: Path, name: str) -> None:
+    def _load(self, folder: Path, name: str, strength: float) -> None:
         from peft import PeftModel
+        from peft.tuners.lora import LoraLayer
 
         try:
             if self._tuned is None:
@@ -152,6 +156,9 @@ class Base:
                 "Choose the base that the adapter was trained on.",
             ) from error
         self._tuned.eval()
+        for module in self._tuned.modules():
+            if isinstance(module, LoraLayer):
+                module.set_scale(name, strength)
         self._names.add(name)
 
     def _seal(self, name: str, weights: Path) -> Seal:

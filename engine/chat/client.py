@@ -13,15 +13,29 @@ from __future__ import annotations
 import hashlib
 import os
 import selectors
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from engine.chat import protocol
 from engine.chat.link import Launch, Link, socket_path, threads
-from engine.chat.protocol import Ask, AskRow, Attach, Done, Event, Failed, Leave, Message, Sealed
+from engine.chat.protocol import (
+    Ask,
+    AskRow,
+    Attach,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Leave,
+    Loading,
+    Message,
+    Sealed,
+    Seat,
+    Started,
+)
 from engine.data.rows import Turn
 from engine.llama.client import MODULE as LLAMA_MODULE
 from engine.llama.client import llama_spec
@@ -40,12 +54,15 @@ Events = Generator[Event, None, None]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How answers are drawn; `temperature` 0 is greedy."""
+    """How answers are drawn, as `protocol.Ask` has it; `temperature` 0 is greedy."""
 
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
 
 class ChatSession:
@@ -98,36 +115,43 @@ class ChatSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, turns: Sequence[Turn], sampling: Sampling = Sampling()) -> Events:
+    def ask(
+        self,
+        turns: Sequence[Turn],
+        sampling: Sampling = Sampling(),
+        likelihoods: bool = False,
+    ) -> Events:
         """Ask every column the same; see `ask_rows`."""
         rows = [AskRow(column, model.ref, tuple(turns)) for column, model in enumerate(self.models)]
-        return self.ask_rows(rows, sampling)
+        return self.ask_rows(rows, sampling, likelihoods)
 
-    def ask_rows(self, rows: Sequence[AskRow], sampling: Sampling = Sampling()) -> Events:
+    def ask_rows(
+        self,
+        rows: Sequence[AskRow],
+        sampling: Sampling = Sampling(),
+        likelihoods: bool = False,
+    ) -> Events:
         """Ask any rows, each naming the `ref` of one of `models`; answers arrive merged.
 
-        Yields `Started`, `Delta` and, once a row, `Done` or `Failed`. A worker that dies fails its
-        own rows alone. Leaving the iterator early stops the answers.
+        Yields `Started`, `Delta` and, once a row, `Done` or `Failed`; `Loading` while a worker
+        answers someone else. A worker that dies fails its own rows alone, and what they had said
+        is in their `Failed`. Leaving the iterator early stops the answers.
+
+        Args:
+            likelihoods: every token is told with its text and its probability.
         """
         self._number += 1
         self._asked = number = self._number
         self._stopping = False
-        pending: dict[Link, set[int]] = {}
+        pending: dict[Link, dict[int, _Half]] = {}
         try:
             for launch in dict.fromkeys(self._launches):
                 mine = tuple(row for row in rows if self._launch_of(row.model) == launch)
                 if not mine:
                     continue
-                question = Ask(
-                    number,
-                    mine,
-                    sampling.max_tokens,
-                    sampling.temperature,
-                    sampling.top_p,
-                    sampling.seed,
-                )
+                question = Ask(number, mine, likelihoods=likelihoods, **asdict(sampling))
                 link = self._send(launch, question)
-                pending[link] = {row.column for row in mine}
+                pending[link] = {row.column: _Half() for row in mine}
             if self._stopping:  # asked for while a worker was still starting
                 self.stop()
             yield from _merge(pending, number)
@@ -178,22 +202,24 @@ class ChatSession:
             link = Link.open(launch, keep=self._keep, on_event=on_event)
             self._links[launch] = link
             served = zip(self.models, self._launches, strict=True)
-            for model in dict.fromkeys(model for model, of in served if of == launch):
-                self._attach(link, model, on_event)
+            self._attach(link, dict.fromkeys(m for m, of in served if of == launch), on_event)
         return self._links[launch]
 
-    def _attach(self, link: Link, model: Model, on_event: Callable[[Message], None] | None) -> None:
+    def _attach(
+        self, link: Link, models: Iterable[Model], on_event: Callable[[Message], None] | None
+    ) -> None:
         self._number += 1
-        adapter = None if model.adapter is None else str(model.adapter)
-        link.send(Attach(self._number, model.ref, adapter))
-        sealed = _answer_to(link, self._number)
-        if on_event is not None:
-            on_event(sealed)
-        if not sealed.ok:
-            raise Conflict(
-                f"{model.ref}: the seal is broken: {sealed.detail}",
-                "Choose another checkpoint; this column would not be what it says.",
-            )
+        seats = [
+            Seat(m.ref, None if m.adapter is None else str(m.adapter), m.strength) for m in models
+        ]
+        link.send(Attach(self._number, tuple(seats)))
+        seals = list(_seals(link, self._number, len(seats), on_event))
+        for sealed in seals:
+            if not sealed.ok:
+                raise Conflict(
+                    f"{sealed.model}: the seal is broken: {sealed.detail}",
+                    "Choose another checkpoint; this column would not be what it says.",
+                )
 
 
 def _same_bases(workspace: Workspace, models: Sequence[Model]) -> None:
@@ -207,16 +233,29 @@ def _same_bases(workspace: Workspace, models: Sequence[Model]) -> None:
             )
 
 
-def _answer_to(link: Link, number: int) -> Sealed:
-    while True:
+def _seals(
+    link: Link, number: int, count: int, on_event: Callable[[Message], None] | None
+) -> Iterator[Sealed]:
+    while count:
         for event in link.receive():
             if isinstance(event, Failed):
                 raise WorkbenchError(event.message, event.hint)
+            if on_event is not None:
+                on_event(event)
             if isinstance(event, Sealed) and event.id == number:
-                return event
+                count -= 1
+                yield event
 
 
-def _merge(pending: dict[Link, set[int]], number: int) -> Iterator[Event]:
+@dataclass
+class _Half:
+    """What a row has said so far."""
+
+    text: str = ""
+    tokens: int = 0
+
+
+def _merge(pending: dict[Link, dict[int, _Half]], number: int) -> Iterator[Event]:
     """Events of request `number` from all links until no column is pending."""
     with selectors.DefaultSelector() as selector:
         for link in pending:
@@ -236,17 +275,26 @@ def _merge(pending: dict[Link, set[int]], number: int) -> Iterator[Event]:
                     yield from _one(event, number, pending[source])
 
 
-def _one(event: Event, number: int, columns: set[int]) -> Iterator[Event]:
+def _one(event: Event, number: int, rows: dict[int, _Half]) -> Iterator[Event]:
     match event:
         case Failed(id=None | int() as told, column=None) if told in (None, number):
             # The whole request was refused: that is every column's answer.
-            for column in sorted(columns):
-                yield Failed(number, event.message, event.hint, column, event.died)
-            columns.clear()
+            for column, half in sorted(rows.items()):
+                yield Failed(
+                    number, event.message, event.hint, column, event.died, half.text, half.tokens
+                )
+            rows.clear()
         case Done() | Failed() if event.id == number and event.column is not None:
-            columns.discard(event.column)
+            rows.pop(event.column, None)
             yield event
-        case protocol.Started() | protocol.Delta() if event.id == number:
+        case Delta() if event.id == number:
+            half = rows[event.column]
+            half.text += event.text
+            half.tokens += event.tokens
+            yield event
+        case Started() if event.id == number:
+            yield event
+        case Loading():
             yield event
         case _:
             return

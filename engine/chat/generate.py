@@ -17,7 +17,7 @@ from transformers import DynamicCache
 
 from engine.chat.base import Base
 from engine.chat.protocol import StopReason
-from engine.chat.sampling import Sampler
+from engine.chat.sampling import Sampler, log_probability
 
 
 @dataclass(eq=False)
@@ -28,6 +28,7 @@ class Generation:
         key: whatever the caller knows the row by.
         adapter: a name of `Base.attach`, or `base.BASE`.
         limit: most ids to generate.
+        logprobs: of every id, where likelihoods were asked for.
         stop: None while it runs.
         first, seconds: from the start of the batch to the first id and to the last.
     """
@@ -38,6 +39,7 @@ class Generation:
     limit: int
     sampler: Sampler
     ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
     stop: StopReason | None = None
     first: float = 0.0
     seconds: float = 0.0
@@ -49,9 +51,9 @@ def generate(
     *,
     stop_ids: frozenset[int],
     pad_id: int,
-    greedy: bool,
     on_step: Callable[[Sequence[Generation]], None],
     stopped: Callable[[], bool],
+    likelihoods: bool = False,
 ) -> None:
     """Generate for all rows at once, in place.
 
@@ -60,13 +62,13 @@ def generate(
         stopped: asked before each step; True ends every row as it is.
     """
     with ExitStack() as stack:
-        _loop(_Batch(base, rows, pad_id, stack), stop_ids, greedy, on_step, stopped)
+        _loop(_Batch(base, rows, pad_id, stack), stop_ids, likelihoods, on_step, stopped)
 
 
 def _loop(
     batch: _Batch,
     stop_ids: frozenset[int],
-    greedy: bool,
+    likelihoods: bool,
     on_step: Callable[[Sequence[Generation]], None],
     stopped: Callable[[], bool],
 ) -> None:
@@ -78,7 +80,7 @@ def _loop(
                 row.stop, row.seconds = "stopped", time.monotonic() - began
             on_step([])
             return
-        chosen = _choose(batch.step(), batch.rows, greedy)
+        chosen = _choose(batch.step(), batch.rows, likelihoods)
         now = time.monotonic() - began
         stepped = []
         for row, token in zip(batch.rows, chosen, strict=True):
@@ -99,14 +101,16 @@ def _loop(
             batch.keep(live)
 
 
-def _choose(logits: torch.Tensor, rows: Sequence[Generation], greedy: bool) -> list[int]:
-    if greedy:
+def _choose(logits: torch.Tensor, rows: Sequence[Generation], likelihoods: bool) -> list[int]:
+    if not likelihoods and all(row.sampler.plain for row in rows):
         return [int(token) for token in logits.argmax(dim=-1).tolist()]
-    table = logits.float().cpu().numpy()
-    return [
-        row.sampler.pick(line) if row.stop is None else 0
-        for row, line in zip(rows, table, strict=True)
-    ]
+    chosen = []
+    for row, line in zip(rows, logits.float().cpu().numpy(), strict=True):
+        token = row.sampler.pick(line) if row.stop is None else 0
+        if likelihoods and row.stop is None:
+            row.logprobs.append(log_probability(line, token))
+        chosen.append(token)
+    return chosen
 
 
 class _Batch:

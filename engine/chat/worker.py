@@ -31,9 +31,10 @@ from engine.chat.protocol import (
     Message,
     Ready,
     Sealed,
+    Seat,
     Started,
 )
-from engine.chat.sampling import Sampler
+from engine.chat.sampling import sampler_of
 from engine.chat.server import TEMPLATE_SECONDS, Say, Server, deadline
 from engine.data.rows import Turn
 from engine.render.renderer import Renderer, StreamDecoder
@@ -89,7 +90,7 @@ class ChatBackend:
         """Answer one request."""
         match request:
             case Attach():
-                say(self._attach(request))
+                say(*(self._attach(request.id, seat) for seat in request.seats))
             case Ask():
                 try:
                     _Answering(self, request, say, stopped).run()
@@ -101,15 +102,15 @@ class ChatBackend:
             case _:
                 raise BadInput("this worker cannot do that", "Use the same version on both sides.")
 
-    def _attach(self, request: Attach) -> Sealed:
-        if request.adapter is None:
-            self._adapters[request.model] = BASE
+    def _attach(self, number: int, seat: Seat) -> Sealed:
+        if seat.adapter is None:
+            self._adapters[seat.model] = BASE
             held = ", held as NF4 training saw it" if self._spec["quantization"] else ""
-            return Sealed(request.id, request.model, True, f"the base alone{held}")
-        name, seal = self._base.attach(Path(request.adapter))
+            return Sealed(number, seat.model, True, f"the base alone{held}")
+        name, seal = self._base.attach(Path(seat.adapter), seat.strength)
         if seal.ok:
-            self._adapters[request.model] = name
-        return Sealed(request.id, request.model, seal.ok, seal.detail)
+            self._adapters[seat.model] = name
+        return Sealed(number, seat.model, seal.ok, seal.detail)
 
     @property
     def base(self) -> Base:
@@ -144,7 +145,8 @@ class _Answering:
         self._stopped = stopped
         self._rows: dict[int, AskRow] = {}
         self._decoders: dict[int, StreamDecoder] = {}
-        self._texts: dict[int, list[str]] = {}
+        self._pieces: dict[int, list[str]] = {}
+        self._told: dict[int, int] = {}
 
     def run(self) -> None:
         """Answer every row, shortest prompts first so that batches waste little padding."""
@@ -154,15 +156,16 @@ class _Answering:
             made for number, row in enumerate(self._ask.rows) if (made := self._row(number, row))
         ]
         for batch in self._batches(sorted(rows, key=lambda row: len(row.prompt))):
-            self._say(*(Started(self._ask.id, self._column(r), r.prompt) for r in batch))
+            context = self._backend.base.context or None
+            self._say(*(Started(self._ask.id, self._column(r), r.prompt, context) for r in batch))
             generate(
                 self._backend.base,
                 batch,
                 stop_ids=frozenset(renderer.stop_ids),
                 pad_id=0 if pad is None else pad,
-                greedy=self._ask.temperature == 0,
                 on_step=self._on_step,
                 stopped=self._stopped,
+                likelihoods=self._ask.likelihoods,
             )
             self._say(*(self._done(row) for row in batch if row.stop == "stopped"))
 
@@ -184,10 +187,11 @@ class _Answering:
             self._say(Failed(ask.id, error.message, error.hint, row.column))
             return None
         self._rows[number] = row
-        self._texts[number] = []
+        self._pieces[number] = []
+        self._told[number] = 0
         self._decoders[number] = self._backend.renderer.stream_decoder()
         limit = min(ask.max_tokens, context - len(prompt))
-        sampler = Sampler(ask.temperature, ask.top_p, ask.seed)
+        sampler = sampler_of(ask, prompt)
         return Generation(number, adapter, prompt, limit, sampler)
 
     def _batches(self, rows: Sequence[Generation]) -> Iterator[list[Generation]]:
@@ -211,13 +215,27 @@ class _Answering:
         said: list[Message] = []
         for row in rows:
             text = "" if row.stop == "turn end" else self._decoders[row.key].feed(row.ids[-1])
+            self._pieces[row.key].append(text)
             if text:
-                self._texts[row.key].append(text)
-                said.append(Delta(self._ask.id, self._column(row), text))
+                said.append(self._delta(row, text))
             if row.stop is not None:
                 said.append(self._done(row))
         if said:
             self._say(*said)
+
+    def _delta(self, row: Generation, text: str) -> Delta:
+        """Everything since the last one."""
+        since, pieces = self._told[row.key], self._pieces[row.key]
+        self._told[row.key] = len(pieces)
+        asked = self._ask.likelihoods
+        return Delta(
+            self._ask.id,
+            self._column(row),
+            text,
+            len(pieces) - since,
+            row.logprobs[since:] if asked else None,
+            pieces[since:] if asked else None,
+        )
 
     def _column(self, row: Generation) -> int:
         return self._rows[row.key].column
@@ -228,12 +246,14 @@ class _Answering:
             self._ask.id,
             self._column(row),
             self._rows[row.key].model,
-            text="".join(self._texts[row.key]),
+            text="".join(self._pieces[row.key]),
             ids=row.ids,
             tokens=len(row.ids),
             seconds=row.seconds,
             first_token_seconds=row.first,
             stop=row.stop,
+            logprobs=row.logprobs if self._ask.likelihoods else None,
+            pieces=self._pieces[row.key] if self._ask.likelihoods else None,
         )
 
 

@@ -94,7 +94,7 @@ def verify(
     """
     target = file.expanduser().absolute()
     kind, type_name = _kind_of(target)
-    source = planning.source_of(cat, refs.resolve(cat, against))
+    source = planning.source_of(cat, refs.whole(refs.resolve(cat, against)))
     known = _provenance(cat, target)
     cat.workspace.create()
     stamp = f"verify-{time.time_ns()}"

@@ -57,7 +57,7 @@ def make(
         WorkbenchError: the reference, type, architecture, name or disk does not allow it.
     """
     chosen = types.choose(to, type)
-    model = refs.resolve(cat, ref)
+    model = refs.whole(refs.resolve(cat, ref))
     source = source_of(cat, model)
     config = read_json(Path(source.base) / "config.json")
     describe(Path(source.base))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.chat.protocol import (
     Ask,
@@ -30,7 +31,7 @@ from engine.chat.protocol import (
     Started,
     StopReason,
 )
-from engine.chat.sampling import Sampler
+from engine.chat.sampling import log_probability, sampler_of
 from engine.chat.server import TEMPLATE_SECONDS, Say, Server, deadline
 from engine.data.rows import Turn
 from engine.llama import protocol
@@ -73,10 +74,12 @@ class LlamaBackend:
             case Ask():
                 for row in request.rows:
                     self._answer(request, row, say, stopped)
-            case Attach(number, model, adapter):
-                if adapter is not None:
+            case Attach(number, seats):
+                if any(seat.adapter is not None for seat in seats):
                     raise BadInput("a GGUF file takes no adapter here", "Choose the run itself.")
-                say(Sealed(number, model, True, "the file itself, in llama.cpp"))
+                say(
+                    *(Sealed(number, s.model, True, "the file itself, in llama.cpp") for s in seats)
+                )
             case protocol.Describe(number):
                 say(self._describe(number))
             case protocol.Tokenize(number, texts, parse, add):
@@ -146,44 +149,22 @@ class LlamaBackend:
         except BadInput as error:
             say(Failed(ask.id, error.message, error.hint, row.column))
             return
-        say(Started(ask.id, row.column, prompt))
-        sampler = Sampler(ask.temperature, ask.top_p, ask.seed)
-        text = codecs.getincrementaldecoder("utf-8")("replace")
-        began = time.monotonic()
-        first = 0.0
-        ids: list[int] = []
-        parts: list[str] = []
+        say(Started(ask.id, row.column, prompt, self._model.context))
+        said = _Said(ask, row)
+        sampler = sampler_of(ask, prompt)
         stop: StopReason = "length"
-        logits = None
-        while len(ids) < min(ask.max_tokens, room):
+        while len(said.ids) < min(ask.max_tokens, room):
             if stopped():
                 stop = "stopped"
                 break
-            logits = self._model.prompt(prompt) if not ids else self._model.step(ids[-1])
-            ids.append(sampler.pick(logits))
-            first = first or time.monotonic() - began
-            if self._model.is_end(ids[-1]):
+            logits = self._model.step(said.ids[-1]) if said.ids else self._model.prompt(prompt)
+            token = sampler.pick(logits)
+            ended = self._model.is_end(token)
+            say(*said.add(token, b"" if ended else self._model.piece(token), logits))
+            if ended:
                 stop = "turn end"
                 break
-            parts.append(text.decode(self._model.piece(ids[-1])))
-            if parts[-1]:
-                say(Delta(ask.id, row.column, parts[-1]))
-        if rest := text.decode(b"", final=True):
-            parts.append(rest)
-            say(Delta(ask.id, row.column, rest))
-        say(
-            Done(
-                ask.id,
-                row.column,
-                row.model,
-                text="".join(parts),
-                ids=ids,
-                tokens=len(ids),
-                seconds=time.monotonic() - began,
-                first_token_seconds=first,
-                stop=stop,
-            )
-        )
+        say(said.end(stop))
 
     def _logits(self, ask: protocol.Logits, stopped: Callable[[], bool]) -> protocol.LogitsWritten:
         positions = sum(len(ids) for ids in ask.sequences)
@@ -200,6 +181,65 @@ class LlamaBackend:
                     raise BadInput("the comparison was stopped", "Start it again.")
         out.flush()
         return protocol.LogitsWritten(ask.id, positions, vocabulary)
+
+
+class _Said:
+    """What a row has said, and how that is told."""
+
+    def __init__(self, ask: Ask, row: AskRow) -> None:
+        self._ask = ask
+        self._row = row
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._began = time.monotonic()
+        self._first = 0.0
+        self._told = 0
+        self.ids: list[int] = []
+        self._pieces: list[str] = []
+        self._logprobs: list[float] = []
+
+    def add(self, token: int, text: bytes, logits: NDArray[np.float32]) -> list[Delta]:
+        """One more token; what is to be told now."""
+        self._first = self._first or time.monotonic() - self._began
+        self.ids.append(token)
+        self._pieces.append(self._decoder.decode(text))
+        if self._ask.likelihoods:
+            self._logprobs.append(log_probability(logits, token))
+        return self._delta()
+
+    def end(self, stop: StopReason) -> Done:
+        """The whole answer; half a character at its end is left out."""
+        asked = self._ask.likelihoods
+        return Done(
+            self._ask.id,
+            self._row.column,
+            self._row.model,
+            text="".join(self._pieces),
+            ids=self.ids,
+            tokens=len(self.ids),
+            seconds=time.monotonic() - self._began,
+            first_token_seconds=self._first,
+            stop=stop,
+            logprobs=self._logprobs if asked else None,
+            pieces=self._pieces if asked else None,
+        )
+
+    def _delta(self) -> list[Delta]:
+        """All since the last one, if it shows anything."""
+        since, asked = self._told, self._ask.likelihoods
+        pieces = self._pieces[since:]
+        if not any(pieces):
+            return []
+        self._told = len(self._pieces)
+        return [
+            Delta(
+                self._ask.id,
+                self._row.column,
+                "".join(pieces),
+                len(pieces),
+                self._logprobs[since:] if asked else None,
+                pieces if asked else None,
+            )
+        ]
 
 
 def main() -> None:

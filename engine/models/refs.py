@@ -1,6 +1,7 @@
 """Model references: `starter`, `hub:org/name`, a folder, `file.gguf`, `run:ID`, `run:ID@STEP`.
 
-Knows how a reference becomes paths. Does not load anything and does not talk to the network.
+A run's reference may end in `*S`, e.g. `run:12@400*0.5`: its adapter at that strength. Knows how
+a reference becomes paths. Does not load anything and does not talk to the network.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,10 @@ from store.rundb import RunReader
 Kind = Literal["starter", "hub", "folder", "gguf", "run"]
 
 FORMS = "starter, hub:org/name, a folder, file.gguf, run:ID or run:ID@STEP"
+STRONGEST = 4.0
+"""An adapter's strength is over 0 and at most this."""
 _RUN = re.compile(r"run:(\d+)(?:@(\d+))?")
+_STRENGTH = re.compile(r"(.+)\*(\d+(?:\.\d*)?|\.\d+)")
 _HUB = re.compile(r"hub:([\w.-]+/[\w.-]+)")
 
 
@@ -36,6 +40,7 @@ class ModelRef:
     name: str | None = None
     run_id: int | None = None
     step: int | None = None
+    strength: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Model:
     """What a reference stands for, as paths.
 
     Attributes:
-        ref: the reference with run step filled in, e.g. `run:12@400`.
+        ref: the reference with run step filled in, e.g. `run:12@400` or `run:12@400*0.5`.
         label: short words for a title.
         base: folder of base weights; None for a GGUF file.
         base_ref: reference of the base alone.
@@ -52,6 +57,7 @@ class Model:
         quantization: how training loaded the base (`nf4`, or None for dense weights).
         dtype: precision in which the base is loaded.
         base_sha256: what the base's weights were when the run began; None without a run.
+        strength: what the adapter's change is multiplied by.
     """
 
     ref: str
@@ -66,6 +72,7 @@ class Model:
     double_quantization: bool = True
     dtype: str = "float32"
     base_sha256: str | None = None
+    strength: float = 1.0
 
     @property
     def renderer_folder(self) -> Path | None:
@@ -81,6 +88,8 @@ def parse(text: str) -> ModelRef:
         NotFound: it is a path at which nothing lies.
     """
     text = text.strip()
+    if (strong := _STRENGTH.fullmatch(text)) and not Path(text).expanduser().exists():
+        return _at_strength(text, parse(strong[1]), float(strong[2]))
     if text == "starter":
         return ModelRef(text, "starter")
     if match := _RUN.fullmatch(text):
@@ -98,6 +107,33 @@ def parse(text: str) -> ModelRef:
             raise BadInput(f"model '{text}': a file must end in .gguf", f"Expected {FORMS}.")
         return ModelRef(text, "gguf", path=path.resolve())
     raise NotFound(f"model '{text}': nothing lies there", f"Expected {FORMS}.")
+
+
+def _at_strength(text: str, ref: ModelRef, strength: float) -> ModelRef:
+    if ref.kind != "run" or ref.strength != 1:
+        raise BadInput(
+            f"model '{text}': only the adapter of a run has a strength", "As in run:12@400*0.5."
+        )
+    if not 0 < strength <= STRONGEST:
+        raise BadInput(
+            f"model '{text}': expected a strength over 0 and up to {STRONGEST:g}",
+            "1 is the adapter as it was trained; 0 would be the base alone.",
+        )
+    return replace(ref, text=text, strength=strength)
+
+
+def whole(model: Model) -> Model:
+    """The same model, for who cannot do with a part of an adapter.
+
+    Raises:
+        BadInput: it is one at another strength.
+    """
+    if model.strength != 1:
+        raise BadInput(
+            f"{model.ref}: another strength is only for talking and checking",
+            f"Take {model.ref.partition('*')[0]}.",
+        )
+    return model
 
 
 def resolve(cat: Catalogue | None, text: str) -> Model:
@@ -188,9 +224,10 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
     base = resolve(cat, run.model)
     recipe = run.recipe
     folder = base_of(cat, run)
+    strength = "" if ref.strength == 1 else f"*{ref.strength:g}"
     return Model(
-        ref=f"run:{run.id}@{step}",
-        label=f"{run.name} @{step}",
+        ref=f"run:{run.id}@{step}{strength}",
+        label=f"{run.name} @{step}{strength}",
         base=folder,
         base_ref=base.ref if folder == base.base else str(folder),
         adapter=checkpoints.folder(cat.workspace.run_dir(run.id), step),
@@ -200,6 +237,7 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
         double_quantization=bool(recipe.get("bnb_4bit_use_double_quant", True)),
         dtype=str(recipe.get("dtype", "float32")),
         base_sha256=run.base_sha256,
+        strength=ref.strength,
     )
 
 

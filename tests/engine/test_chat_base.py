@@ -109,7 +109,6 @@ def test_rows_that_end_leave_the_others_alone(folder: Path, adapters: list[Path]
             rows,
             stop_ids=frozenset(),
             pad_id=1,
-            greedy=True,
             on_step=lambda _: None,
             stopped=lambda: False,
         )
