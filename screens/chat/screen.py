@@ -15,12 +15,12 @@ from textual.containers import Container
 from textual.content import Content
 from textual.worker import get_current_worker
 
-from engine.chat import protocol
+from engine.chat import protocol, record
 from engine.chat.protocol import AskRow, Done, Failed, Loading, Ready, Sealed, Started
 from engine.data.rows import Turn
 from engine.models import refs
 from screens.actions import bindings, room_actions
-from screens.chat.column import NAMES, Column
+from screens.chat.column import Column
 from screens.chat.columns import Columns
 from screens.chat.prompt import Prompt
 from screens.chat.reviews import Reviews
@@ -49,7 +49,7 @@ class ChatRoom(Columns, Reviews):
     def __init__(self) -> None:
         super().__init__()
         self._session: ChatSession | None = None
-        self._position = 0
+        self._head: int | None = None
         self._stopping = False
         self._where = ""
 
@@ -105,8 +105,8 @@ class ChatRoom(Columns, Reviews):
                 system=self.settings.system,
                 sampling=self.settings.sampling,
             ).id
-        asked = chats.add_turn(self.catalogue, self.chat, "user", question)
-        self._position = asked.position + 1
+        asked = chats.ask(self.catalogue, self.chat, question, after=self._head)
+        self._head = asked.id
         for column in self.columns:
             column.begin(question)
             column.context = self.conversation(column)
@@ -213,22 +213,10 @@ class ChatRoom(Columns, Reviews):
         column = self.column_at(done.column)
         if column is not None:
             column.finish(done)
-        if self.chat is None:
-            return
-        chats.add_turn(
-            self.catalogue,
-            self.chat,
-            "assistant",
-            done.text,
-            position=self._position,
-            column=NAMES[done.column],
-            model=done.model,
-            tokens=done.tokens,
-            seconds=done.seconds,
-            first_token_seconds=done.first_token_seconds,
-            stop=done.stop,
-            seed=self.asked_with.seed,
-        )
+        if self._head is not None:
+            record.answer(
+                self.catalogue, self._head, done.column, done, sampling=self.asked_with.sampling
+            )
 
     @on(Ended)
     def _ended(self, event: Ended) -> None:
@@ -281,7 +269,7 @@ class ChatRoom(Columns, Reviews):
         if self.busy:
             self.say("Still answering. esc stops.")
             return
-        self.chat = None
+        self.chat = self._head = None
         self.forget_votes()
         for column in self.columns:
             await column.clear()

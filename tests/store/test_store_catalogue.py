@@ -51,6 +51,7 @@ def test_migrations_are_recorded_once(workspace: Workspace) -> None:
         "008-answers",
         "009-votes",
         "010-skipped",
+        "012-branches-and-library",
     ]
 
 

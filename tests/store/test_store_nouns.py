@@ -114,40 +114,6 @@ def test_a_command_is_taken_once(cat: Catalogue) -> None:
         runs.post_command(cat, 5, "stop")
 
 
-def test_a_chat_keeps_columns_side_by_side(cat: Catalogue) -> None:
-    chat = chats.create(cat, title=HOSTILE, system="be kind", sampling={"temperature": 0.0})
-    assert chats.get(cat, chat.id) == chat
-    question = chats.add_turn(cat, chat.id, "user", HOSTILE)
-    for column, model in (("A", "starter"), ("B", "run:1")):
-        chats.add_turn(
-            cat,
-            chat.id,
-            "assistant",
-            "yes \ud83d",
-            position=1,
-            column=column,
-            model=model,
-            tokens=2,
-            seconds=0.5,
-            first_token_seconds=0.1,
-            stop="turn end",
-            seed=0,
-        )
-    after = chats.add_turn(cat, chat.id, "user", "and?")
-    found = chats.turns(cat, chat.id)
-    assert [(turn.position, turn.column) for turn in found] == [
-        (0, None),
-        (1, "A"),
-        (1, "B"),
-        (2, None),
-    ]
-    assert (found[0], found[3]) == (question, after)
-    assert found[0].text == HOSTILE
-    assert chats.rename(cat, chat.id, "sky") == chats.all(cat)[0]
-    with pytest.raises(NotFound):
-        chats.add_turn(cat, 9, "user", "hello?")
-
-
 def test_a_check_result_comes_back_whole(cat: Catalogue) -> None:
     items = [{"prompt": "a\ud800", "passed": True}, {"prompt": "b", "error": "x"}]
     counts = {"passed": 1, "failed": 0, "errors": 1, "rate": 1.0, "low": 0.2, "high": 1.0}
