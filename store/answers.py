@@ -44,3 +44,32 @@ def keep(cat: Catalogue, answers: Mapping[str, Known]) -> None:
     values = [(key, storable(a.text), a.tokens, a.stop, now) for key, a in answers.items()]
     with write(cat.db) as db:
         db.conn.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", values)
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Why a model cannot answer a conversation: the same would happen again."""
+
+    message: str
+    hint: str
+
+
+def refused(cat: Catalogue, keys: Iterable[str]) -> dict[str, Unanswered]:
+    """Those of the keys that could not be answered."""
+    found = {}
+    remaining = iter(keys)
+    while some := list(islice(remaining, _AT_ONCE)):
+        sql = (
+            f"SELECT key, message, hint FROM unanswered WHERE key IN ({','.join('?' * len(some))})"
+        )
+        for row in rows(cat.db, sql, some):
+            found[row["key"]] = Unanswered(row["message"], row["hint"])
+    return found
+
+
+def keep_refused(cat: Catalogue, refusals: Mapping[str, Unanswered]) -> None:
+    """Remember what could not be answered."""
+    now = time.time()
+    values = [(key, storable(r.message), storable(r.hint), now) for key, r in refusals.items()]
+    with write(cat.db) as db:
+        db.conn.executemany("INSERT OR REPLACE INTO unanswered VALUES (?, ?, ?, ?)", values)

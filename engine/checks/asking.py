@@ -23,7 +23,7 @@ from engine.models.folder import file_sha256
 from engine.models.hashes import known_weights_sha256
 from engine.models.refs import Model, resolve
 from store import answers
-from store.answers import Known
+from store.answers import Known, Unanswered
 from store.catalogue import Catalogue
 from store.errors import WorkbenchError
 from store.workspace import Workspace
@@ -45,16 +45,40 @@ class Halted(Exception):
     """For `on_progress` to raise: ends the asking; what was answered by then is kept."""
 
 
-def missing(
+Asked = list[tuple[str, list[Known | Failed | None]]]
+"""Per model its resolved reference and, per conversation, the answer, why there is none, or None
+where it was not asked."""
+
+
+def known(
     cat: Catalogue,
     refs: Sequence[str],
     conversations: Sequence[Sequence[Turn]],
     sampling: Sampling,
-) -> int:
-    """How many answers `ask` would have to wait for."""
+) -> tuple[Asked, int]:
+    """What was answered or could not be, with nobody asked; and how many answers are missing.
+
+    Answers of a GPU count, or all of them from the processor, never some of each.
+    """
     models = [resolve(cat, ref) for ref in refs]
-    keys = {key for column in _keys(cat, models, conversations, sampling) for key in column}
-    return len(keys) - len(answers.find(cat, keys))
+    found = None
+    for device in dict.fromkeys((this_machine().device, "cpu")):
+        keys = _keys(cat, models, conversations, sampling, device)
+        every = {key for column in keys for key in column}
+        told: dict[str, Known | Failed] = {
+            key: Failed(None, why.message, why.hint)
+            for key, why in answers.refused(cat, every).items()
+        }
+        told |= answers.find(cat, every)
+        columns: Asked = [
+            (model.ref, [told.get(key) for key in column])
+            for model, column in zip(models, keys, strict=True)
+        ]
+        found = found or (columns, len(every) - len(told))
+        if len(told) == len(every):
+            return columns, 0
+    assert found is not None
+    return found
 
 
 def ask(
@@ -63,6 +87,7 @@ def ask(
     conversations: Sequence[Sequence[Turn]],
     sampling: Sampling,
     on_progress: Callable[[int, int], None] | None = None,
+    session: Callable[[], ChatSession] | None = None,
 ) -> list[tuple[str, list[Known | Failed]]]:
     """Every conversation by every model, in as few batches as memory allows.
 
@@ -71,17 +96,23 @@ def ask(
 
     Args:
         on_progress: hears (answers so far, answers in all).
+        session: see `ask_each`.
     Returns:
         per model its resolved reference and, per conversation, the answer or what went wrong.
     Raises:
         WorkbenchError: a model cannot be asked at all, in the words of its first error.
     """
-    columns = ask_each(cat, refs, conversations, sampling, on_progress)
+    columns = ask_each(cat, refs, conversations, sampling, on_progress, session)
+    refuse_dumb(columns)
+    return columns
+
+
+def refuse_dumb(columns: Sequence[tuple[str, Sequence[Known | Failed | None]]]) -> None:
+    """Raises: WorkbenchError where a model answered nothing at all, in its first error's words."""
     for ref, column in columns:
         first = column[0] if column else None
         if isinstance(first, Failed) and all(isinstance(answer, Failed) for answer in column):
             raise WorkbenchError(f"{ref}: {first.message}", first.hint)
-    return columns
 
 
 def ask_each(
@@ -99,7 +130,7 @@ def ask_each(
             who asks many times.
     """
     models = [resolve(cat, ref) for ref in refs]
-    keys = _keys(cat, models, conversations, sampling)
+    keys = _keys(cat, models, conversations, sampling, this_machine().device)
     every = {key for column in keys for key in column}
     told: dict[str, Known | Failed] = {**answers.find(cat, every)}
     lacking = {
@@ -131,6 +162,7 @@ def _asked(
     """Ask what is missing. Neighbours in a batch do not change an answer, so any order will do."""
     found: dict[str, Known | Failed] = {}
     fresh: dict[str, Known] = {}
+    refused: dict[str, Unanswered] = {}
     wanted = list(lacking)
     # By prompt first, so that one batch holds the models' answers to the same prompts.
     rows = [AskRow(i, lacking[key][0].ref, tuple(lacking[key][1])) for i, key in enumerate(wanted)]
@@ -140,6 +172,9 @@ def _asked(
             for event in session.ask_rows(rows[start : start + MAX_ROWS], sampling):
                 if isinstance(event, Failed) and event.column is not None:
                     found[wanted[event.column]] = event
+                    if not event.died:
+                        why = Unanswered(event.message, event.hint)
+                        refused[wanted[event.column]] = why
                 elif isinstance(event, Done):
                     given = Known(event.text, event.tokens, event.stop)
                     found[wanted[event.column]] = given
@@ -155,6 +190,8 @@ def _asked(
     finally:
         if fresh:
             answers.keep(cat, fresh)
+        if refused:
+            answers.keep_refused(cat, refused)
     return found
 
 
@@ -163,21 +200,22 @@ def _keys(
     models: Sequence[Model],
     conversations: Sequence[Sequence[Turn]],
     sampling: Sampling,
+    device: str,
 ) -> list[list[str]]:
-    """Per model, what each of its answers is known by."""
+    """Per model, what each of its answers on a device is known by."""
     held = [
-        _identity(cat.workspace, model, launch)
+        _identity(cat.workspace, model, launch, device)
         for model, launch in zip(models, launches(cat.workspace, models), strict=True)
     ]
     return [[_key(one, turns, sampling) for turns in conversations] for one in held]
 
 
-def _identity(workspace: Workspace, model: Model, launch: Launch) -> str:
+def _identity(workspace: Workspace, model: Model, launch: Launch, device: str) -> str:
     """What decides a model's answers, as a hash."""
     facts: dict[str, object] = {
         "holds": {name: launch.spec[name] for name in _HOLDS if name in launch.spec},
         "versions": versions(),
-        "device": this_machine().device,
+        "device": device,
     }
     if model.gguf is not None:
         found = model.gguf.stat()
@@ -188,6 +226,10 @@ def _identity(workspace: Workspace, model: Model, launch: Launch) -> str:
         facts["beside"] = _hashes(model.base, _BESIDE)
     if model.adapter is not None:
         facts["adapter"] = _hashes(model.adapter, _ADAPTER)
+        if model.strength != 1:
+            facts["strength"] = model.strength
+        if model.strength != 1:
+            facts["strength"] = model.strength
     return _sha256(facts)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from engine.checks.judging import Item, ModelResult, clusters
+from engine.checks.judging import Item, ModelResult, clusters, facts
 from engine.checks.kinds import Verdict
 from engine.checks.stats import (
     bootstrap_difference,
@@ -62,11 +62,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One model against the base, as both were named: over all, and check by check."""
+    """One model against the base, as both were named: over all, group by group, check by check.
+
+    Where some is counted and some is judged by a model, `total` is about what is counted.
+    """
 
     base: str
     model: str
     total: Difference
+    groups: tuple[Difference, ...]
     checks: tuple[Difference, ...]
 
 
@@ -75,18 +79,21 @@ def compare(results: Sequence[ModelResult]) -> list[Pair]:
     if len(results) < 2:
         return []
     base, *others = results
-    totals = [
-        _difference(
-            "all", "", _verdicts(base.items), _verdicts(other.items), base.items, len(others)
-        )
-        for other in others
-    ]
+    totals = _corrected([_total(base, other, len(others)) for other in others])
+    groups = [_by_group(base, other, len(others)) for other in others]
     checks = [_by_check(base, other, len(others)) for other in others]
-    totals = _corrected(totals)
-    flat = iter(_corrected([one for some in checks for one in some]))
+    by_group, by_check = (
+        iter(_corrected([one for some in found for one in some])) for found in (groups, checks)
+    )
     return [
-        Pair(base.model, other.model, total, tuple(next(flat) for _ in some))
-        for other, total, some in zip(others, totals, checks, strict=True)
+        Pair(
+            base.model,
+            other.model,
+            total,
+            tuple(next(by_group) for _ in grouped),
+            tuple(next(by_check) for _ in checked),
+        )
+        for other, total, grouped, checked in zip(others, totals, groups, checks, strict=True)
     ]
 
 
@@ -114,8 +121,40 @@ def _chance(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _verdicts(items: Sequence[Item]) -> list[Verdict]:
-    return [item.verdict for item in items]
+def _total(base: ModelResult, other: ModelResult, others: int) -> Difference:
+    counted = {id(item) for item in facts(base.items)}
+    own = [i for i, item in enumerate(base.items) if id(item) in counted]
+    return _over("all", "", base, other, own, others)
+
+
+def _by_group(base: ModelResult, other: ModelResult, others: int) -> list[Difference]:
+    family = others * max(len(base.groups), 1)
+    return [
+        _over(
+            group.name,
+            group.name,
+            base,
+            other,
+            [i for i, item in enumerate(base.items) if item.group == group.name],
+            family,
+        )
+        for group in base.groups
+    ]
+
+
+def _over(
+    name: str, group: str, base: ModelResult, other: ModelResult, own: Sequence[int], family: int
+) -> Difference:
+    """The prompts of these places, all their checks together."""
+    before, after = ([result.items[i].verdict for i in own] for result in (base, other))
+    some = _difference(name, group, before, after, [base.items[i] for i in own], family)
+    return _placed(some, own)
+
+
+def _placed(some: Difference, own: Sequence[int]) -> Difference:
+    """The same with places of the suite's prompts."""
+    up, down = (tuple(own[i] for i in places) for places in (some.up, some.down))
+    return replace(some, up=up, down=down)
 
 
 def _by_check(base: ModelResult, other: ModelResult, others: int) -> list[Difference]:
@@ -132,8 +171,7 @@ def _by_check(base: ModelResult, other: ModelResult, others: int) -> list[Differ
         some = _difference(
             count.name, count.group, ours, theirs, [base.items[i] for i in own], family
         )
-        up, down = (tuple(own[i] for i in places) for places in (some.up, some.down))
-        found.append(replace(some, up=up, down=down))
+        found.append(_placed(some, own))
     return found
 
 

@@ -7,17 +7,18 @@ failed, and the four outcomes are never mixed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.checks import kinds, patterns
-from engine.checks.kinds import Answer, Verdict
-from engine.checks.kinds.base import Outcome
+from engine.checks.kinds import NOT_JUDGED, Answer, Outcome, Verdict
 from engine.checks.stats import effective_size, wilson
 from engine.checks.suite import Group, Prompt, Suite
 
 Told = Answer | str
 """What came of a prompt: an answer, or why there is none."""
+Opinions = Mapping[tuple[int, int, int], Outcome]
+"""What judges said, by the places of model, prompt (of all that is asked) and check."""
 LEAST_CLUSTERS = 6
 """Fewer cannot differ by more than chance in any test: then prompts of one template count each,
 and what is found is about these templates alone."""
@@ -38,6 +39,9 @@ class Item:
 
     It passes where every check that applies does. It is skipped where none applies, or one could
     not be looked at here.
+
+    Attributes:
+        judge: the model whose opinion the verdict is; empty for a fact.
     """
 
     group: str
@@ -52,6 +56,7 @@ class Item:
     weight: float = 1.0
     tags: tuple[str, ...] = ()
     cluster: str = ""
+    judge: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Count:
 
     Attributes:
         group: the group that a check belongs to; empty for what is no check.
+        judge: the model whose opinion it counts; empty where facts are counted.
     """
 
     name: str
@@ -71,6 +77,7 @@ class Count:
     low: float | None
     high: float | None
     group: str = ""
+    judge: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ class ModelResult:
     """A suite on one model: `model` as it was named, `ref` with the step filled in.
 
     Attributes:
+        total: of what is deterministic alone, unless all is judged.
         checks: every check of every group. tags: every tag.
         score: None where all prompts weigh the same.
     """
@@ -121,21 +129,33 @@ class ModelResult:
         return self.total.rate
 
 
-def judged(suite: Suite, answers: Sequence[Sequence[Told]]) -> list[tuple[Item, ...]]:
+def judged(
+    suite: Suite, answers: Sequence[Sequence[Told]], opinions: Opinions | None = None
+) -> list[tuple[Item, ...]]:
     """Every prompt's outcome, per model.
 
     Args:
         answers: per model, one for each prompt in the order of the suite's groups.
+        opinions: what the judges of rubrics said; without, rubrics are skipped.
     """
     asked = suite.asked
     found = _search(asked, answers)
     return [
         tuple(
-            _item(group, prompt, told, found)
-            for (group, prompt), told in zip(asked, column, strict=True)
+            _item(group, prompt, told, found, _said(opinions or {}, column, place, group))
+            for place, ((group, prompt), told) in enumerate(zip(asked, tolds, strict=True))
         )
-        for column in answers
+        for column, tolds in enumerate(answers)
     ]
+
+
+def _said(opinions: Opinions, column: int, place: int, group: Group) -> list[Outcome]:
+    return [opinions.get((column, place, i), NOT_JUDGED) for i in range(len(group.checks))]
+
+
+def facts(items: Sequence[Item]) -> list[Item]:
+    """The items that no judge decided; all where judges decided all."""
+    return [item for item in items if not item.judge] or list(items)
 
 
 def result(suite: Suite, model: str, ref: str, items: tuple[Item, ...]) -> ModelResult:
@@ -143,18 +163,22 @@ def result(suite: Suite, model: str, ref: str, items: tuple[Item, ...]) -> Model
     return ModelResult(
         model,
         ref,
-        counted(suite.name, items),
+        counted(suite.name, facts(items)),
         by_group(suite, items),
         items,
         by_check(suite, items),
-        tuple(counted(tag, [item for item in items if tag in item.tags]) for tag in suite.tags),
-        scored(items),
+        tuple(
+            counted(tag, [item for item in facts(items) if tag in item.tags]) for tag in suite.tags
+        ),
+        scored(facts(items)),
     )
 
 
 def counted(name: str, items: Sequence[Item]) -> Count:
     """How many of the items came to what."""
-    return _count(name, [(item.verdict, item.cluster) for item in items])
+    judges = {item.judge for item in items}
+    judge = next(iter(judges)) if len(judges) == 1 else ""
+    return _count(name, [(item.verdict, item.cluster) for item in items], judge=judge)
 
 
 def by_group(suite: Suite, items: Sequence[Item]) -> tuple[Count, ...]:
@@ -172,7 +196,7 @@ def by_check(suite: Suite, items: Sequence[Item]) -> tuple[Count, ...]:
         own = [item for item in items if item.group == group.name]
         for place, check in enumerate(group.checks):
             verdicts = [(item.checks[place].verdict, item.cluster) for item in own]
-            found.append(_count(check.title, verdicts, group.name))
+            found.append(_count(check.title, verdicts, group.name, group.judge))
     return tuple(found)
 
 
@@ -196,14 +220,16 @@ def clusters(named: Iterable[str]) -> list[str] | None:
     return None if many == len(keys) or many < LEAST_CLUSTERS else keys
 
 
-def _count(name: str, verdicts: Sequence[tuple[Verdict, str]], group: str = "") -> Count:
+def _count(
+    name: str, verdicts: Sequence[tuple[Verdict, str]], group: str = "", judge: str = ""
+) -> Count:
     found = Counter(verdict for verdict, _ in verdicts)
     own = [(verdict, cluster) for verdict, cluster in verdicts if verdict in ("pass", "fail")]
     size = effective_size([v == "pass" for v, _ in own], clusters(cluster for _, cluster in own))
     rate = found["pass"] / len(own) if own else None
     low, high = wilson((rate or 0.0) * size, size) or (None, None)
     outcomes = (found["pass"], found["fail"], found["skipped"], found["error"])
-    return Count(name, *outcomes, rate, low, high, group)
+    return Count(name, *outcomes, rate, low, high, group, judge)
 
 
 def _search(
@@ -222,7 +248,11 @@ def _search(
 
 
 def _item(
-    group: Group, prompt: Prompt, told: Told, found: dict[patterns.Pair, bool | None]
+    group: Group,
+    prompt: Prompt,
+    told: Told,
+    found: dict[patterns.Pair, bool | None],
+    opinions: Sequence[Outcome],
 ) -> Item:
     if isinstance(told, str):
         text, stop = "", None
@@ -232,7 +262,8 @@ def _item(
         text, stop = told.text, told.stop
         fields = prompt.fields
         outcomes = [
-            kinds.judge(check, fields, told, lambda *pair: found[pair]) for check in group.checks
+            kinds.judge(check, fields, told, lambda *pair: found[pair], opinion)
+            for check, opinion in zip(group.checks, opinions, strict=True)
         ]
         said = []
     verdict = _verdict(outcomes)
@@ -253,6 +284,7 @@ def _item(
         prompt.weight,
         prompt.tags,
         prompt.cluster,
+        group.judge,
     )
 
 

@@ -8,13 +8,12 @@ not judge answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.checks import recommending
 from engine.checks import run as running
-from engine.checks.comparing import ALPHA, Pair, Said, compare
-from engine.checks.judging import ModelResult, counted, scored
-from engine.checks.stats import mcnemar
+from engine.checks.comparing import Pair, Said, compare
+from engine.checks.judging import ModelResult, counted, facts, scored
 from engine.checks.suite import Suite
 from engine.train import checkpoints
 from store import runs
@@ -39,18 +38,9 @@ class SuiteSeries:
     def said(self, group: int, place: int) -> Said:
         """Whether a group as a whole is better or worse than with the base at a checkpoint.
 
-        Its prompts' flips, by exact McNemar, corrected (Bonferroni) for groups and checkpoints.
+        Corrected for groups and checkpoints.
         """
-        name = self.base.groups[group].name
-        total = self.pairs[place].total
-        up, down = (
-            sum(self.base.items[i].group == name for i in places)
-            for places in (total.up, total.down)
-        )
-        looks = len(self.base.groups) * len(self.at)
-        if up == down or mcnemar(up, down) * looks > ALPHA:
-            return "cannot tell apart"
-        return "better" if up > down else "worse"
+        return self.pairs[place].groups[group].said
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +108,29 @@ def over_checkpoints(
         WorkbenchError: a model cannot be asked.
     """
     steps, refs = steps_of(cat, run_id), refs_of(cat, run_id)
-    found = []
-    for suite in suites:
-        base, *at = results = running.run(cat, suite, refs, on_progress)
-        found.append(SuiteSeries(suite, base, tuple(at), tuple(compare(results))))
+    found = [_series(suite, running.run(cat, suite, refs, on_progress)) for suite in suites]
     return Series(run_id, steps, tuple(found))
 
 
-def missing(cat: Catalogue, run_id: int, suites: Sequence[Suite]) -> int:
-    """How many answers `over_checkpoints` would have to wait for."""
-    refs = refs_of(cat, run_id)
-    return sum(running.missing(cat, suite, refs) for suite in suites)
+def look(cat: Catalogue, run_id: int, suites: Sequence[Suite]) -> tuple[Series, int]:
+    """The suites of which every answer is known, with nobody asked; and how many are missing.
+
+    Raises:
+        NotFound: no such run, or it has saved nothing.
+    """
+    steps, refs = steps_of(cat, run_id), refs_of(cat, run_id)
+    found, lacking = [], 0
+    for suite in suites:
+        results, missing = running.known(cat, suite, refs)
+        lacking += missing
+        if results:
+            found.append(_series(suite, results))
+    return Series(run_id, steps, tuple(found)), lacking
+
+
+def _series(suite: Suite, results: Sequence[ModelResult]) -> SuiteSeries:
+    base, *at = results
+    return SuiteSeries(suite, base, tuple(at), tuple(compare(results)))
 
 
 def recommend(series: Series, retention: str | None = None) -> Recommendation:
@@ -168,5 +170,10 @@ def recommend(series: Series, retention: str | None = None) -> Recommendation:
 
 def _together(name: str, results: Sequence[ModelResult]) -> ModelResult:
     """Several suites on one model as if they were one."""
-    items = tuple(item for result in results for item in result.items)
+    # Groups of the same name in two suites are two; so are their clusters.
+    items = tuple(
+        replace(item, cluster=item.cluster and f"{place}.{item.cluster}")
+        for place, result in enumerate(results)
+        for item in facts(result.items)
+    )
     return ModelResult(name, name, counted(name, items), (), items, score=scored(items))

@@ -12,6 +12,7 @@ import assets
 from engine.checks.reading import native, promptfoo
 from engine.checks.reading.records import Group, Prompt, Suite
 from engine.checks.reading.source import Source
+from store.catalogue import Catalogue
 from store.errors import BadInput, NotFound
 
 __all__ = ["Group", "Prompt", "Suite", "load", "names", "tagged"]
@@ -24,9 +25,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in assets.path("suites").glob("*.toml"))
 
 
-def load(name_or_path: str) -> Suite:
+def load(name_or_path: str, cat: Catalogue | None = None) -> Suite:
     """Read a suite: a shipped name, or a file in TOML, YAML or promptfoo's YAML.
 
+    Args:
+        cat: knows the datasets whose parts a suite may name.
     Raises:
         NotFound: neither a shipped name nor a file.
         BadInput: the file breaks the format.
@@ -39,7 +42,7 @@ def load(name_or_path: str) -> Suite:
             f"suite '{name_or_path}': neither a shipped suite nor a file",
             f"Shipped: {', '.join(names())}. Or give the path of a TOML or YAML file.",
         )
-    source = Source(path, _HINT.format(assets.path("suites", "habit.toml")))
+    source = Source(path, _HINT.format(assets.path("suites", "habit.toml")), cat)
     if source.is_yaml and promptfoo.looks_like(source.data):
         return promptfoo.suite(source)
     return native.suite(source)
@@ -60,4 +63,5 @@ def tagged(suite: Suite, tags: list[str]) -> Suite:
         for group in suite.groups
     )
     name = f"{suite.name}:{'+'.join(sorted(tags))}"
-    return replace(suite, name=name, groups=tuple(group for group in groups if group.prompts))
+    kept = tuple(group for group in groups if group.prompts)
+    return replace(suite, name=name, groups=kept, picked=tuple(sorted(tags)))

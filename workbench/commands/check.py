@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,11 +13,12 @@ from workbench.commands.train.telling import number
 from workbench.output import JsonOption, WorkspaceOption, emit, table
 
 if TYPE_CHECKING:
-    from engine.checks.comparing import Difference, Pair
-    from engine.checks.judging import Count, ModelResult
+    from engine.checks.judging import ModelResult
+    from engine.checks.suite import Suite
+    from store.catalogue import Catalogue
+    from store.checkjobs import CheckJob
 
-_FLIPS = 3
-_WIDE = 60
+_LISTED = 20
 
 
 def _kinds(wanted: bool) -> None:
@@ -35,8 +37,11 @@ def _kinds(wanted: bool) -> None:
 
 def check(
     suite: Annotated[
-        str, typer.Argument(metavar="SUITE", help="A shipped name (habit, general…) or a file.")
-    ],
+        str,
+        typer.Argument(
+            metavar="SUITE", help="A shipped name (habit, general…) or a file.", show_default=False
+        ),
+    ] = "",
     model: Models = [],  # noqa: B006 - typer's way to say that none is given
     run: Annotated[
         str | None,
@@ -45,6 +50,17 @@ def check(
     tag: Annotated[
         list[str] | None,
         typer.Option(metavar="TAG", help="Only prompts with this tag; may be repeated."),
+    ] = None,
+    cpu: Annotated[
+        bool, typer.Option("--cpu", help="Do not wait for a GPU that a run holds: do without.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the same command tells the results.")
+    ] = False,
+    jobs: Annotated[bool, typer.Option("--jobs", help="List what is being asked.")] = False,
+    stop: Annotated[
+        int | None,
+        typer.Option("--stop", metavar="JOB", help="Stop asking; answers that arrived are kept."),
     ] = None,
     _list: Annotated[
         bool,
@@ -55,155 +71,122 @@ def check(
 ) -> None:
     """Ask every prompt of a suite and count the answers that pass its checks.
 
-    The first model is the base: every other is compared with it.
+    The first model is the base: every other is compared with it. The asking is a job of its own,
+    which outlives this command and shares its answers with the Checks room.
     """
-    from dataclasses import asdict
-
-    from engine.checks import suite as suites
-    from engine.checks.comparing import compare
-    from engine.checks.recommending import in_words as advice_words
-    from engine.checks.recommending import recommend
-    from engine.checks.run import run as ask
-    from engine.checks.series import refs_of
     from store.catalogue import Catalogue
-    from store.errors import BadInput
     from workbench.workspace import find_workspace
+
+    with Catalogue.open(find_workspace(workspace)) as cat:
+        if jobs or stop is not None:
+            _jobs(cat, stop, json)
+            return
+        read = _read(cat, suite, tag or [])
+        names, refs = _models(cat, model, run)
+        told = _results(cat, read, names, refs, detach=detach, cpu=cpu, json=json)
+        if told is not None:
+            _tell(cat, read, told, json)
+
+
+def _read(cat: Catalogue, name: str, tags: list[str]) -> Suite:
+    from engine.checks import suite as suites
+    from store.errors import BadInput
+
+    if not name:
+        raise BadInput("no suite to ask", f"Name one: {', '.join(suites.names())}, or a file.")
+    read = suites.load(name, cat)
+    if tags:
+        read = suites.tagged(read, tags)
+    for note in read.notes:
+        sys.stderr.write(f"{read.path.name}: {note}\n")
+    return read
+
+
+def _models(cat: Catalogue, model: list[str], run: str | None) -> tuple[list[str], list[str]]:
+    """As they were named, and with their steps: `run:7` means one thing here."""
+    from engine.checks.series import refs_of
+    from engine.models.refs import resolve
+    from store.errors import BadInput
 
     if not model and run is None:
         raise BadInput(
             "no model to check", "Name some: --model starter --model run:12, or --run 12."
         )
+    names = [*model, *(refs_of(cat, number(run)) if run is not None else [])]
+    return names, [resolve(cat, name).ref for name in names]
 
-    read = suites.load(suite)
-    if tag:
-        read = suites.tagged(read, tag)
-    for note in read.notes:
-        sys.stderr.write(f"{read.path.name}: {note}\n")
-    with Catalogue.open(find_workspace(workspace)) as cat:
-        refs = [*model, *(refs_of(cat, number(run)) if run is not None else [])]
-        results = ask(cat, read, refs, None if json else _progress)
+
+def _results(
+    cat: Catalogue,
+    read: Suite,
+    names: list[str],
+    refs: list[str],
+    *,
+    detach: bool,
+    cpu: bool,
+    json: bool,
+) -> list[ModelResult] | None:
+    """What is known, asking for what is missing; None where the asking goes on without us."""
+    from engine.checks import jobs as asking
+    from engine.checks.run import known
+    from store.errors import WorkerDied
+
+    results, missing = known(cat, read, refs)
+    if missing:
+        job = asking.start(cat, [read], refs, device="cpu" if cpu else "auto")
+        if detach:
+            _begun(job, missing, json)
+            return None
+        try:
+            asking.follow(cat, job, None if json else _progress)
+        except KeyboardInterrupt:
+            sys.stderr.write(f"\njob {job.id} goes on; workbench check --stop {job.id} ends it\n")
+            raise
+        results, missing = known(cat, read, refs)
+    if missing:
+        raise WorkerDied(
+            f"{missing:,} answers did not come", "Ask again: those that came are kept."
+        )
+    return [replace(one, model=name) for one, name in zip(results, names, strict=True)]
+
+
+def _tell(cat: Catalogue, read: Suite, results: list[ModelResult], json: bool) -> None:
+    from engine.checks.comparing import compare
+    from engine.checks.people import judges
+    from engine.checks.recommending import recommend
+    from workbench.commands import checking
+
     pairs = compare(results)
     advice = recommend(results) if len(results) > 2 else None
-    obj = {
-        "suite": read.name,
-        "sha256": read.sha256,
-        "prompts": read.size,
-        "notes": read.notes,
-        "models": [_model(result) for result in results],
-        "pairs": [_pair(pair) for pair in pairs],
-        "recommended": None if advice is None else asdict(advice),
-    }
-    said = [] if advice is None else ["", advice_words(advice)]
-    emit(obj, json, [*_lines(results), *_compared(results, pairs), *said])
+    judged = judges(cat, read, results)
+    told = checking.everything(read, results, pairs, advice, judged) if json else {}
+    emit(told, json, [] if json else checking.in_words(results, pairs, advice, judged))
 
 
-def _model(result: ModelResult) -> dict[str, object]:
-    from dataclasses import asdict
+def _jobs(cat: Catalogue, stop: int | None, json: bool) -> None:
+    """List jobs, having stopped one."""
+    from engine.checks import jobs as asking
+    from store import checkjobs
+    from workbench.commands import checking
 
-    return {
-        "model": result.model,
-        "ref": result.ref,
-        **{k: v for k, v in asdict(result.total).items() if k not in ("name", "group")},
-        "score": None if result.score is None else asdict(result.score),
-        "checks": [_named(count, "check") for count in result.checks],
-        "groups": [_named(count, "name") for count in result.groups],
-        "tags": [_named(count, "tag") for count in result.tags],
-        "items": [asdict(item) for item in result.items],
-    }
-
-
-def _named(count: Count, key: str) -> dict[str, object]:
-    from dataclasses import asdict
-
-    told = asdict(count)
-    group, name = told.pop("group"), told.pop("name")
-    return {**({"group": group} if group else {}), key: name, **told}
+    if stop is not None:
+        asking.stop(cat, checkjobs.get(cat, stop))
+    living = {job.id for job in asking.living(cat)}
+    found = [(job, job.id in living) for job in checkjobs.newest(cat, _LISTED)]
+    told = {"jobs": [checking.job_object(job) for job, _ in found]}
+    emit(told, json, checking.jobs_words(found))
 
 
-def _pair(pair: Pair) -> dict[str, object]:
-    return {
-        "base": pair.base,
-        "model": pair.model,
-        **_difference(pair.total),
-        "checks": [
-            {"group": one.group, "check": one.name, **_difference(one)} for one in pair.checks
-        ],
-    }
+def _begun(job: CheckJob, missing: int, json: bool) -> None:
+    from workbench.commands import checking
+
+    words = f"job {job.id} asks for {missing:,} answers; the same command tells what came of it"
+    emit(checking.job_object(job), json, words)
 
 
-def _difference(one: Difference) -> dict[str, object]:
-    return {
-        "verdict": one.said,
-        "pairs": one.pairs,
-        "flipped_up": len(one.up),
-        "flipped_down": len(one.down),
-        "p": one.p,
-        "p_holm": one.p_holm,
-        "change": one.change,
-        "change_low": one.low,
-        "change_high": one.high,
-        "detectable_drop": one.detectable_drop,
-        "only_these_templates": one.templates,
-        "up": one.up,
-        "down": one.down,
-    }
+def _progress(job: CheckJob) -> None:
+    from engine.checks.jobs import words
 
-
-def _lines(results: list[ModelResult]) -> list[str]:
-    rows: list[tuple[object, ...]] = []
-    for result in results:
-        for group in result.groups:
-            rows.append(_row(result.model, group.name, group))
-            own = [count for count in result.checks if count.group == group.name]
-            rows += [_row("", f"  {count.name}", count) for count in own if len(own) > 1]
-        rows.append(_row(result.model, "all", result.total))
-        if result.score is not None:
-            score = result.score
-            interval = f"{score.low:.1%} – {score.high:.1%}"
-            rows.append((result.model, "all, by weight", "", f"{score.value:.1%}", interval, 0, 0))
-    header = ("model", "group", "passed", "rate", "95 % interval", "skipped", "errors")
-    return table(header, rows)
-
-
-def _row(model: str, name: str, count: Count) -> tuple[object, ...]:
-    passed = f"{count.passed}/{count.passed + count.failed}"
-    return model, name, passed, _rate(count), _interval(count), count.skipped, count.errors
-
-
-def _compared(results: list[ModelResult], pairs: list[Pair]) -> list[str]:
-    """What may be said of each model against the base, and where it stands out."""
-    from engine.checks.comparing import in_words
-
-    lines = []
-    for pair, result in zip(pairs, results[1:], strict=True):
-        lines += ["", f"{pair.model} against {pair.base}: {in_words(pair.total)}"]
-        for one in pair.checks:
-            if one.said != "cannot tell apart" and len(pair.checks) > 1:
-                lines.append(f"  {one.group}, {one.name}: {in_words(one)}")
-        for place in pair.total.down[:_FLIPS]:
-            before, now = results[0].items[place], result.items[place]
-            lines.append(f"  lost: {_short(now.prompt)}")
-            lines.append(f"    {_short(before.answer)} → {_short(now.answer)}")
-        more = len(pair.total.down) - _FLIPS
-        if more > 0:
-            lines.append(f"  and {more:,} more; --json has every answer")
-    return lines
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _WIDE else f"{line[: _WIDE - 1]}…"
-
-
-def _rate(count: Count) -> str:
-    return "–" if count.rate is None else f"{count.rate:.1%}"
-
-
-def _interval(count: Count) -> str:
-    return "–" if count.low is None or count.high is None else f"{count.low:.1%} – {count.high:.1%}"
-
-
-def _progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{done}/{total} answers" + ("\r\x1b[K" if done == total else ""))
+        sys.stderr.write(f"\r\x1b[K{words(job)}" + ("\r\x1b[K" if job.finished else ""))
         sys.stderr.flush()

@@ -1,7 +1,7 @@
-"""The deterministic checks: what each kind asks of one answer.
+"""The checks: what each kind asks of one answer. All but the rubric are deterministic.
 
-Knows texts and stop reasons. Does not know models or where the values came from. A model's output
-is only ever read, never executed.
+Knows texts and stop reasons. Does not know models or where the values came from; what a judge said
+of a rubric is brought along. A model's output is only ever read, never executed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ __all__ = [
     "KINDS",
     "LANGUAGES",
     "NAMES",
+    "NOT_JUDGED",
     "REFUSALS",
+    "RUBRIC",
     "UNITS",
     "WHICH",
     "Answer",
@@ -39,22 +41,30 @@ __all__ = [
 ]
 
 EXPECT = "{expect}"
+RUBRIC = "rubric"
+NOT_JUDGED = Outcome("skipped", "a judge is asked by `workbench check` alone")
 _FIELD = re.compile(r"\{(\w+)\}")
 _PATTERNS = frozenset({"regex", "not_regex"})
 
 
-def _searched(_check: Check, _values: tuple[str, ...], _answer: Answer) -> Outcome:
-    raise AssertionError("patterns are searched by `judge`")
+def _elsewhere(_check: Check, _values: tuple[str, ...], _answer: Answer) -> Outcome:
+    raise AssertionError("patterns and rubrics are decided in `judge`")
 
 
 _IGNORES = frozenset({"ignore_case"})
 KINDS: dict[str, Kind] = {
     **texts.KINDS,
-    "regex": Kind(_searched, "one of the regular expressions is found in it", "must", _IGNORES),
-    "not_regex": Kind(_searched, "none of the regular expressions is found", "must", _IGNORES),
+    "regex": Kind(_elsewhere, "one of the regular expressions is found in it", "must", _IGNORES),
+    "not_regex": Kind(_elsewhere, "none of the regular expressions is found", "must", _IGNORES),
     **structure.KINDS,
     **measures.KINDS,
     **shell.KINDS,
+    RUBRIC: Kind(
+        _elsewhere,
+        "keeps to a rule, in the eyes of the model `judge`",
+        "must",
+        frozenset({"judge", "choices", "accept", "against", "template"}),
+    ),
 }
 NAMES = tuple(KINDS)
 """Every kind a suite may name."""
@@ -87,8 +97,18 @@ def patterns_of(check: Check) -> list[Check]:
     return [one for one in every if one.kind in _PATTERNS]
 
 
-def judge(check: Check, fields: Mapping[str, str], answer: Answer, search: Search) -> Outcome:
-    """What an answer comes to: its conditions first, then the check itself."""
+def judge(
+    check: Check,
+    fields: Mapping[str, str],
+    answer: Answer,
+    search: Search,
+    opinion: Outcome = NOT_JUDGED,
+) -> Outcome:
+    """What an answer comes to: its conditions first, then the check itself.
+
+    Args:
+        opinion: what a judge said, for a rubric.
+    """
     for condition, needed in ((check.when, True), (check.unless, False)):
         if condition is None:
             continue
@@ -98,7 +118,10 @@ def judge(check: Check, fields: Mapping[str, str], answer: Answer, search: Searc
         if (found.verdict == "pass") != needed:
             word = "when" if needed else "unless"
             return Outcome("skipped", f"{word} {condition.title}", applies=False)
-    found = _asked(check, wanted(check, fields), answer, search)
+    if check.kind == RUBRIC:
+        found = opinion
+    else:
+        found = _asked(check, wanted(check, fields), answer, search)
     if check.negate and found.verdict in ("pass", "fail"):
         return Outcome("fail", "it is so") if found.verdict == "pass" else PASS
     return found

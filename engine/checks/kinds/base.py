@@ -34,6 +34,9 @@ class Check:
         negate: passes where it would fail, and fails where it would pass.
         when: asked only of answers that pass this check; the others are skipped.
         unless: asked only of answers that do not pass this one.
+        judge: the model that a rubric is put to; choices: what it may say; accept: of these, what
+            passes; against: the other answer of a comparison, `base` or `expect`; template: the
+            question to the judge.
     """
 
     kind: str
@@ -50,6 +53,11 @@ class Check:
     negate: bool = False
     when: Check | None = None
     unless: Check | None = None
+    judge: str = ""
+    choices: tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
+    against: str = ""
+    template: str = ""
 
     @property
     def title(self) -> str:
@@ -57,6 +65,9 @@ class Check:
         if self.name:
             return self.name
         kind = f"not {self.kind}" if self.negate else self.kind
+        if self.judge:
+            rule = " ".join(self.values[0].split())
+            return f"{kind}: {rule if len(rule) <= 60 else rule[:59] + '…'}"
         return f"{kind} {self.values[0]!r}" if len(self.values) == 1 else kind
 
 

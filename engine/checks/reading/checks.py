@@ -16,6 +16,8 @@ from engine.checks.reading.table import Table
 Lists = Mapping[str, tuple[str, ...]]
 _ALWAYS = frozenset({"kind", "name", "negate", "when", "unless"})
 _VALUES = ("list", "values", "value")
+CHOICES = ("yes", "no")
+"""What a judge may say where a suite does not say so; the first passes."""
 
 
 def check(table: Table, lists: Lists, *, conditions: bool = True) -> Check:
@@ -55,6 +57,11 @@ def check(table: Table, lists: Lists, *, conditions: bool = True) -> Check:
         negate=table.flag("negate"),
         when=_condition(table, "when", lists),
         unless=_condition(table, "unless", lists),
+        judge=table.text("judge"),
+        choices=table.texts("choices") or (CHOICES if kind == kinds.RUBRIC else ()),
+        accept=table.texts("accept"),
+        against=_one_of(table, "against", ("", "base", "expect"), ""),
+        template=table.text("template"),
     )
     _fits(table, found)
     return found
@@ -81,6 +88,30 @@ def _fits(table: Table, found: Check) -> None:
         raise table.bad("min", "a likeness from 0 to 1", found.low)
     elif found.kind == "json_schema" and not found.schema:
         raise table.bad("schema", "a JSON schema, as a table or a text")
+    elif found.kind == kinds.RUBRIC:
+        _rubric_fits(table, found)
+
+
+def _rubric_fits(table: Table, found: Check) -> None:
+    if not found.judge:
+        raise table.bad("judge", "the model that judges, as starter, run:12 or ./folder")
+    if len(found.values) != 1:
+        raise table.bad("values", "one rule, as `value`", ", ".join(found.values))
+    if found.against:
+        for key in ("choices", "accept"):
+            if key in table:
+                raise table.bad(key, "none: where two answers are compared the judge says A or B")
+    elif len({choice.casefold() for choice in found.choices}) < 2:
+        raise table.bad("choices", "two different ones or more", ", ".join(found.choices))
+    for one in found.accept:
+        if one not in found.choices:
+            raise table.bad("accept", f"some of the choices ({', '.join(found.choices)})", one)
+    if len({*found.accept}) == len({*found.choices}):
+        raise table.bad("accept", "not every choice", ", ".join(found.accept))
+    needed = ("a", "b") if found.against else ("answer",)
+    missing = [name for name in needed if f"{{{name}}}" not in found.template]
+    if found.template and missing:
+        raise table.bad("template", f"a text with {{{missing[0]}}} in it", found.template)
 
 
 def _values(table: Table, lists: Lists) -> tuple[str, ...]:
@@ -128,4 +159,6 @@ def _condition(table: Table, key: str, lists: Lists) -> Check | None:
     value = table.values[key]
     if isinstance(value, str):
         value = {"kind": value}
+    if isinstance(value, dict) and value.get("kind") == kinds.RUBRIC:
+        raise table.bad(key, "a check that needs no judge", kinds.RUBRIC)
     return check(Table.of(value, (*table.place, key), table.source), lists, conditions=False)

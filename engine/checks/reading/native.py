@@ -17,7 +17,7 @@ from engine.checks.reading.source import Source
 from engine.checks.reading.table import Table
 
 _SUITE_KEYS = frozenset({"name", "description", "max_tokens", "lists", "group"})
-_GROUP_KEYS = prompts.KEYS | prompts.DATASET_KEYS | {"name", "check", "weight", "tags"}
+_GROUP_KEYS = prompts.KEYS | {"name", "check", "weight", "tags"}
 
 
 def suite(source: Source) -> Suite:
@@ -37,7 +37,7 @@ def suite(source: Source) -> Suite:
         group = _group(table, lists, source, index)
         if any(group.name == other.name for other in groups):
             raise table.bad("name", "a name of its own", group.name)
-        groups.append(group)
+        groups += _apart(group)
     return Suite(
         name=data.text("name", source.path.stem),
         description=data.text("description"),
@@ -46,6 +46,16 @@ def suite(source: Source) -> Suite:
         sha256=source.sha256,
         files=tuple(source.files),
     )
+
+
+def _apart(group: Group) -> list[Group]:
+    """A group for what is counted and one for each judge: opinions are no facts."""
+    found = []
+    for judge in dict.fromkeys(one.judge for one in group.checks):
+        checks = tuple(one for one in group.checks if one.judge == judge)
+        name = f"{group.name}, judged by {judge}" if judge else group.name
+        found.append(Group(name, group.prompts, checks, judge))
+    return found
 
 
 def _group(table: Table, lists: Lists, source: Source, index: int) -> Group:

@@ -1,31 +1,27 @@
-"""The prompts of a group: written out, from a file, made from a table, or held-out rows.
+"""The prompts of a group: written out, from a file, or made from a table.
 
-Knows how rows become prompts. Does not know checks.
+Knows how rows become prompts; those of a dataset are for `heldout`. Does not know checks.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import assets
 from engine.checks.kinds import filled, named
-from engine.checks.reading.records import Prompt
+from engine.checks.reading import heldout
+from engine.checks.reading.records import MOST, Prompt
 from engine.checks.reading.source import Source
 from engine.checks.reading.table import Line, Table
-from engine.data.rows import parse_row
 from store.errors import BadInput
 
-KEYS = frozenset({"prompts", "prompts_file", "prompt", "table", "system", "expect"})
-DATASET_KEYS = frozenset({"dataset", "n", "seed"})
+KEYS = heldout.KEYS | {"prompts", "prompts_file", "prompt", "table", "system", "expect"}
 _PROMPT_KEYS = frozenset({"prompt", "system", "expect", "weight", "tags", "cluster"})
 _FIELD = re.compile(r"\{(\w+)\}")
-_MOST = 100_000
 _HEAVIEST = 1e6
 
 Fields = Mapping[str, str]
@@ -44,9 +40,9 @@ def prompts(group: Table, source: Source) -> list[Prompt]:
     found = [_prompt(item, Table({}, (*at, i), source)) for i, item in enumerate(listed)]
     found += _from_file(group, source)
     found += _from_table(group, source)
-    found += _from_dataset(group, source)
-    if len(found) > _MOST:
-        raise group.bad("", f"at most {_MOST:,} prompts", len(found))
+    found += heldout.prompts(group, source)
+    if len(found) > MOST:
+        raise group.bad("", f"at most {MOST:,} prompts", len(found))
     return found
 
 
@@ -179,44 +175,3 @@ def _text_rows(path: Path, source: Source) -> Iterator[tuple[Line, Fields]]:
             if not isinstance(value, str | int | float) or isinstance(value, bool):
                 raise line.bad((key,), "a text or a number", value)
         yield line, {key: str(value) for key, value in item.items()}
-
-
-def _from_dataset(group: Table, source: Source) -> list[Prompt]:
-    """Rows that were held out: the turns up to the last answer ask, the answer is `expect`."""
-    if "dataset" not in group:
-        for key in ("n", "seed"):
-            if key in group:
-                raise group.bad(key, "a `dataset` that it is about")
-        return []
-    name = group.text("dataset", filled=True)
-    shipped = {p.stem: p for p in sorted(assets.path("datasets").glob("*.heldout.jsonl"))}
-    path = shipped.get(name) or source.beside(name)
-    if path is None:
-        raise group.bad("dataset", f"a JSONL file beside the suite, or {', '.join(shipped)}", name)
-    rows = [
-        (Line(path, number, source.hint), raw)
-        for number, raw in enumerate(source.read(path, listed=name not in shipped).split(b"\n"), 1)
-        if raw.strip()
-    ]
-    wanted = group.whole("n", len(rows) or 1, 1, _MOST)
-    seed = group.whole("seed", 0, 0, 2**63 - 1)
-    if wanted > len(rows):
-        raise group.bad("n", f"at most the {len(rows):,} rows of {path.name}", wanted)
-    drawn = sorted(rows, key=lambda row: hashlib.sha256(b"%d\0%s" % (seed, row[1])).digest())
-    return [_held_out(line, raw) for line, raw in sorted(drawn[:wanted], key=lambda r: r[0].number)]
-
-
-def _held_out(line: Line, raw: bytes) -> Prompt:
-    row = parse_row(line.number, raw.rstrip(b"\r"))
-    if row.error is not None:
-        raise BadInput(f"{line.path}, {row.error}", "Repair it with `workbench data`.")
-    turns = list(row.turns)
-    last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=0)
-    if last == 0 or turns[last - 1].role != "user":
-        raise line.bad((), "a user's turn with an answer after it")
-    system = turns.pop(0) if turns[0].role == "system" else None
-    last -= system is not None
-    before = tuple(turns[: last - 1])
-    return Prompt(
-        turns[last - 1].text, system.text if system else None, turns[last].text, before=before
-    )

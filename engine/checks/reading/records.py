@@ -11,6 +11,9 @@ from pathlib import Path
 from engine.checks.kinds import Check
 from engine.data.rows import Turn
 
+MOST = 100_000
+"""Prompts of a group."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -46,11 +49,16 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Prompts that must pass the same checks."""
+    """Prompts that must pass the same checks.
+
+    Attributes:
+        judge: the model whose opinion all the checks are; empty where they are deterministic.
+    """
 
     name: str
     prompts: tuple[Prompt, ...]
     checks: tuple[Check, ...]
+    judge: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class Suite:
     Attributes:
         sha256: covers the file and every file of prompts it names, which are `files`.
         notes: what the file says that has no effect here.
+        picked: the tags that its prompts were chosen by; empty where all are there.
     """
 
     name: str
@@ -69,6 +78,7 @@ class Suite:
     sha256: str
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+    picked: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -84,6 +94,11 @@ class Suite:
     def asked(self) -> list[tuple[Group, Prompt]]:
         """Every prompt with its group, in order."""
         return [(group, prompt) for group in self.groups for prompt in group.prompts]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some is counted and some is judged: then the total is of what is counted."""
+        return len({bool(group.judge) for group in self.groups}) > 1
 
     @property
     def tags(self) -> list[str]:

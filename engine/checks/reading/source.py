@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from store.catalogue import Catalogue
 from store.errors import BadInput
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -43,10 +44,12 @@ class Source:
     Attributes:
         data: the file's values.
         files: what was read, the file itself first.
+        cat: the catalogue that knows datasets by name; None where there is none.
     """
 
-    def __init__(self, path: Path, hint: str) -> None:
+    def __init__(self, path: Path, hint: str, cat: Catalogue | None = None) -> None:
         self.path = path
+        self.cat = cat
         self.hint = hint
         self.files: list[Path] = []
         self._hash = hashlib.sha256()
@@ -67,8 +70,12 @@ class Source:
         data = path.read_bytes()
         if listed and path not in self.files:
             self.files.append(path)
-        self._hash.update(len(data).to_bytes(8, "big") + data)
+        self.covers(data)
         return data
+
+    def covers(self, data: bytes) -> None:
+        """Let the hash depend on this too."""
+        self._hash.update(len(data).to_bytes(8, "big") + data)
 
     def beside(self, name: str) -> Path | None:
         """A file in the suite's folder or below; None where there is none."""

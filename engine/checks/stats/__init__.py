@@ -1,9 +1,11 @@
 """How sure one may be of rates, differences and votes.
 
 Knows arithmetic alone. `rates` are about one model, `paired` about two on the same prompts, `power`
-about what could have been seen, `strengths` about many that were compared two at a time.
+about what could have been seen, `strengths` about many that were compared two at a time,
+`agreement` about two who judge.
 """
 
+from engine.checks.stats.agreement import Agreement, agreement
 from engine.checks.stats.paired import (
     bootstrap_difference,
     difference_test,
@@ -23,8 +25,10 @@ from engine.checks.stats.strengths import Strength, Win, bradley_terry, rank
 
 __all__ = [
     "Z95",
+    "Agreement",
     "Strength",
     "Win",
+    "agreement",
     "at_least",
     "bootstrap_difference",
     "bradley_terry",
