@@ -45,6 +45,8 @@ COMMANDS = {
     "report": ("train.reporting", "One file with everything about a run."),
     "import": ("train.importing", "A run of another program, from its trainer_state.json."),
     "chat": ("chat", "Talk to one or more models, or ask them a file of questions."),
+    "chats": ("chats", "Old chats: list, search, show, export, rename, delete."),
+    "prompts": ("prompts", "Prompts, system prompts and presets, kept by name."),
     "serve": ("serve", "Answer OpenAI's chat completions on this machine."),
     "vote": ("vote", "Say which answers are better, and what the votes come to."),
     "check": ("check", "Count the answers that pass a suite."),
@@ -56,7 +58,7 @@ COMMANDS = {
 }
 """Every command: its module in `workbench.commands`, and its line in the help."""
 
-_CALLED = {"data": "app", "import": "import_"}
+_CALLED = {"data": "app", "chats": "app", "prompts": "app", "import": "import_"}
 """What a command is called in its module where that is not its name."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.chat import presets
 from engine.data.rows import Turn
 from store.sqlite import storable
 from store.votes import Item
@@ -63,20 +64,7 @@ def of_vote(item: Item) -> list[NewRow]:
 
 def origin(place: str, model: str, sampling: Mapping[str, Any], *more: str) -> str:
     """`chat 12 · run:1@40 · greedy · 256 tokens`: where an answer came from."""
-    return " · ".join((place, model, sampling_words(sampling), *more))
-
-
-def sampling_words(sampling: Mapping[str, Any]) -> str:
-    """How answers were drawn: `temperature 0.7 · top_p 0.9 · seed 3 · 256 tokens`."""
-    words = ["greedy"]
-    if sampling.get("temperature"):
-        words = [f"temperature {sampling['temperature']:g}"]
-        if sampling.get("top_p", 1.0) < 1:
-            words.append(f"top_p {sampling['top_p']:g}")
-        words.append(f"seed {sampling.get('seed', 0)}")
-    if "max_tokens" in sampling:
-        words.append(f"{sampling['max_tokens']:,} tokens")
-    return " · ".join(words)
+    return " · ".join((place, model, presets.words(sampling), *more))
 
 
 def _note(item: Item, words: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from store import chats, checks, datasets, exports, runs, snapshots
+from store import checks, datasets, exports, runs, snapshots
 from store.catalogue import Catalogue
 from store.errors import NotFound
 from store.snapshots import Snapshot
