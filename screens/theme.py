@@ -1,12 +1,14 @@
-"""Colours. Knows names of colours; style sheets use them as `$variables` only.
+"""Colours and style sheets. Knows names of colours; style sheets use them as `$variables` only.
 
-Besides Textual's own variables there are two sides, the same in every room: `$side-a` (A, left,
-blue) and `$side-b` (B, right, orange). Each theme may override them.
+Besides Textual's own variables there are sides, the same in every room: `$side-a` (A, left, blue)
+and `$side-b` (B, right, orange), in the chat also `$side-c` and `$side-d`. Each theme may override
+them.
 """
 
 from __future__ import annotations
 
 from textual.color import Color
+from textual.css.stylesheet import Stylesheet
 from textual.theme import Theme
 
 RUN_COLOURS = (
@@ -18,9 +20,26 @@ RUN_COLOURS = (
 SIDES = {
     "side-a": "#4C9BE8",
     "side-b": "#E8924C",
+    "side-c": "#A98BE6",
+    "side-d": "#E07FB8",
     **{f"run-{slot}": colour for slot, colour in enumerate(RUN_COLOURS)},
 }
-"""Blue and orange of equal weight, readable on dark and on light ground; then the runs'."""
+"""Blue, orange, violet and pink of equal weight, readable on dark and on light ground; then the
+runs'."""
+
+
+class ParsedOnce(Stylesheet):
+    """Style sheets that are parsed again only where a colour changed.
+
+    Textual parses all of them anew at every room that is shown for the first time.
+    """
+
+    def set_variables(self, variables: dict[str, str]) -> None:
+        if variables != self._variables:
+            super().set_variables(variables)
+
+    def reparse(self) -> None:
+        self.parse()
 
 
 def quiet(variables: dict[str, str]) -> str:

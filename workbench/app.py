@@ -24,8 +24,8 @@ from textual.timer import Timer
 
 from screens import safe
 from screens.actions import APP_ACTIONS, ROOMS, bindings, room_actions
-from screens.base import OpenFile, Room, Shell, ShowRun, Visit
-from screens.theme import SIDES, WORKBENCH, quiet
+from screens.base import OpenFile, Room, Shell, Visit
+from screens.theme import SIDES, WORKBENCH, ParsedOnce, quiet
 from screens.widgets.topline import TopLine, short_path
 from store.errors import WorkbenchError
 from store.workspace import Workspace
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 AGAIN_WITHIN = 2.0
 """Seconds within which the second ctrl+c leaves."""
+PAINTED = 0.5
+"""Seconds after which the first room is painted, and what is not needed for it may be read."""
 THREADS = 24
 """Most worker threads: a stream a column, an index, a search and a few reads at once."""
 
@@ -86,7 +88,7 @@ class WorkbenchApp(Shell):
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         room: _room(room) for room, _ in ROOMS
     }
-    DEFAULT_MODE = "data"
+    DEFAULT_MODE: str = "data"  # type: ignore[misc]  # Textual reads it of the instance.
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
@@ -95,10 +97,13 @@ class WorkbenchApp(Shell):
     def __init__(self, workspace: Workspace, file: str | None = None) -> None:
         """Args: workspace: where everything is kept; file: a dataset to open at once."""
         safe.install()
-        super().__init__()
         self.workspace = workspace
         self._file = file
         self._catalogue: Catalogue | None = None
+        if file is None and self._something_runs():  # who comes back sees it at once
+            self.DEFAULT_MODE = "train"
+        super().__init__()
+        self.stylesheet = ParsedOnce(variables=self.get_css_variables())
         self._asked_to_leave = -AGAIN_WITHIN
         self._alive: tuple[int, ...] | None = None  # ids of the runs at the newest beat
         self._next_beat: Timer | None = None
@@ -106,6 +111,15 @@ class WorkbenchApp(Shell):
         self.fault: Exception | None = None
         self.register_theme(WORKBENCH)
         self.theme = "workbench"
+
+    def _something_runs(self) -> bool:
+        from screens.beat import foremost
+        from store import runs
+
+        # What keeps the catalogue from being read is said by the room that needs it.
+        with contextlib.suppress(WorkbenchError):
+            return foremost(runs.all(self.catalogue)) is not None
+        return False
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return dict(SIDES)
@@ -134,7 +148,7 @@ class WorkbenchApp(Shell):
         else:
             self.call_after_refresh(self.release_keys)
         self.call_after_refresh(self.look_at_runs)
-        self.call_after_refresh(self._look_at_machine)
+        self.set_timer(PAINTED, self._look_at_machine)
 
     @work(thread=True, group="machine", exit_on_error=False)
     def _look_at_machine(self) -> None:
@@ -179,8 +193,8 @@ class WorkbenchApp(Shell):
 
     @on(Heard)
     def _heard(self, event: Heard) -> None:
-        """Say what runs, and what has ended; who comes back while a run goes on sees it."""
-        from screens.beat import EVERY, alive_words, end_words, foremost
+        """Say what runs, and what has ended."""
+        from screens.beat import EVERY, alive_words, end_words
 
         beat = event.beat
         before, self._alive = self._alive, tuple(run.id for run in beat.alive)
@@ -193,10 +207,6 @@ class WorkbenchApp(Shell):
             if self._next_beat is not None:
                 self._next_beat.stop()
             self._next_beat = self.set_timer(EVERY, self.look_at_runs)
-            untouched = self.current_mode == self.DEFAULT_MODE and len(self.screen_stack) == 1
-            shown = foremost(beat.alive)
-            if shown is not None and before is None and untouched and self._file is None:
-                self.visit(ShowRun(shown.id))
 
     def _shows(self, run_id: int) -> bool:
         """Whether a run is on screen."""

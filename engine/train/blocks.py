@@ -17,9 +17,6 @@ Ids = npt.NDArray[np.int32]
 Document = tuple[int, Ids, Ids]
 """Line, ids and labels."""
 
-BLOCK = 512
-"""Tokens of a block where the recipe names no max_length and the model can hold them."""
-
 
 def count(tokens: int, length: int) -> int:
     """How many blocks so many tokens give."""

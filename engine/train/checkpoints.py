@@ -17,6 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from store.errors import BadInput, NotFound
+
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 _SPARE_BYTES = 16 << 20
@@ -222,3 +224,20 @@ def _sync_folder(path: Path) -> None:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def intact(run_dir: Path, run_id: int, step: int) -> Path:
+    """The folder of a checkpoint whose files are all as they were written.
+
+    Raises:
+        NotFound: there is none. BadInput: naming the file that is missing or altered.
+    """
+    steps = [saved.step for saved in complete(run_dir)]
+    if step not in steps:
+        listed = ", ".join(map(str, steps)) or "none yet"
+        raise NotFound(f"run {run_id} has no checkpoint at step {step}", f"There are: {listed}.")
+    found = folder(run_dir, step)
+    wrong = verify(found)
+    if wrong:
+        raise BadInput(f"run {run_id}: {wrong[0]}", "Take another checkpoint.")
+    return found

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from engine.machine.facts import Machine
 from engine.models.folder import ModelFolder
-from engine.train.blocks import BLOCK
 from engine.train.devices.sharing import share
 from engine.train.fit.estimate import memory_parts, trained_parameters
 from engine.train.fit.shape import shape_of
@@ -41,6 +40,8 @@ _TIMED_SAVE_STEPS = 100
 """A run that ends by the clock has no last step to divide: it saves this often at least."""
 _EIGHT_BIT_STATE = 1 << 30
 """Bytes of Adam's moments from which on a quarter of them is worth an 8-bit optimizer."""
+BLOCK = 512
+"""Tokens of a block of text where the recipe names no max_length."""
 _LONGEST = 1_000_000
 _GPU_SHARE, _CPU_SHARE = 0.95, 0.8
 """Of all memory, what a run may plan with: other programs and fragments need theirs."""

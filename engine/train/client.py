@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 
 from engine.data.split.snapshot import drop_unused, take
-from engine.jobs import process
 from engine.machine.facts import this_machine, versions
 from engine.models import refs
 from engine.models.folder import ModelFolder, describe, file_sha256
@@ -26,8 +25,9 @@ from engine.train.choosing import choose, readable, refuse
 from engine.train.extending import extend
 from engine.train.fit.estimate import trained_parameters
 from engine.train.fit.shape import shape_of
-from engine.train.forking import fork, intact, on_top, same_base, take_along
+from engine.train.forking import fork, on_top, same_base, take_along
 from engine.train.launching import alone, found_again, job_environment, launch
+from engine.train.orders import checkpoint_now, demote, pause, pin, promote, stop, unpin
 from engine.train.preparing import source_mark
 from engine.train.progress import Progress, follow
 from engine.train.queue import Waiting, cancel, queue, reorder, start_again
@@ -35,7 +35,7 @@ from engine.train.recipe import Recipe, as_dict
 from engine.train.spec import Spec
 from engine.train.status import LIVE, is_alive, log_path, reader, refresh
 from engine.train.teaching import refuse_what_teaches_nothing
-from store import pins, runs
+from store import runs
 from store.catalogue import Catalogue
 from store.errors import Conflict, NoSpace, Unsupported, WorkbenchError
 from store.runs import Run
@@ -168,61 +168,6 @@ def _refuse_to_wait(cat: Catalogue) -> None:
         )
 
 
-def stop(cat: Catalogue, run_id: int) -> Run:
-    """Ask a run to save and end; by a signal where the catalogue cannot be written."""
-    try:
-        return _ask(cat, run_id, "stop")
-    except (Conflict, NoSpace):
-        run = refresh(cat, run_id)
-        if not process.terminate(run.pid, run.process_started):
-            raise
-        return run
-
-
-def pause(cat: Catalogue, run_id: int) -> Run:
-    """Ask a run to save and let go of the device; `resume` goes on."""
-    return _ask(cat, run_id, "pause")
-
-
-def checkpoint_now(cat: Catalogue, run_id: int) -> Run:
-    """Ask a run for a checkpoint at its next step."""
-    return _ask(cat, run_id, "checkpoint")
-
-
-def pin(cat: Catalogue, run_id: int, step: int) -> None:
-    """Keep a checkpoint for good, whatever `save_total_limit` says.
-
-    Raises:
-        NotFound: there is no such checkpoint. BadInput: it is damaged.
-    """
-    runs.get(cat, run_id)
-    run_dir = cat.workspace.run_dir(run_id)
-    intact(run_dir, run_id, step)
-    pins.pin(run_dir, step)
-
-
-def promote(cat: Catalogue, run_id: int, step: int) -> None:
-    """Let `run:ID` mean this checkpoint in chat, export and checks, and keep it for good.
-
-    Raises:
-        NotFound: there is no such checkpoint. BadInput: it is damaged.
-    """
-    pin(cat, run_id, step)
-    runs.update(cat, run_id, promoted_step=step)
-
-
-def demote(cat: Catalogue, run_id: int) -> None:
-    """Let `run:ID` mean the best checkpoint again, by the recipe's `keep_best`."""
-    runs.get(cat, run_id)
-    runs.update(cat, run_id, promoted_step=None)
-
-
-def unpin(cat: Catalogue, run_id: int, step: int) -> None:
-    """Let a checkpoint be deleted when its time comes."""
-    runs.get(cat, run_id)
-    pins.unpin(cat.workspace.run_dir(run_id), step)
-
-
 def resume(cat: Catalogue, run_id: int) -> Run:
     """Go on from the newest intact checkpoint, or from the start where there is none.
 
@@ -249,7 +194,7 @@ def resume(cat: Catalogue, run_id: int) -> Run:
 
 
 def _base(cat: Catalogue, text: str) -> refs.Model:
-    model = refs.resolve(cat, text)
+    model = refs.whole(refs.resolve(cat, text))
     if model.base is None:
         raise Unsupported(
             f"model '{text}': a GGUF file cannot be trained",
@@ -273,14 +218,3 @@ def _need_room(cat: Catalogue, model: ModelFolder, recipe: Recipe) -> None:
             f"{cat.workspace.root}: {free >> 20} MB free, this run needs about {needed >> 20} MB",
             "Make room, lower save_total_limit or r, or use another --workspace.",
         )
-
-
-def _ask(cat: Catalogue, run_id: int, command: runs.Command) -> Run:
-    run = refresh(cat, run_id)
-    if not is_alive(run):
-        raise Conflict(
-            f"run {run_id} is not running: it is {run.status}",
-            f"Look at it with: workbench show {run_id}.",
-        )
-    runs.post_command(cat, run_id, command)
-    return run

@@ -30,7 +30,7 @@ from engine.train.spec import Spec, Told
 from engine.train.status import refresh
 from store import runs
 from store.catalogue import Catalogue
-from store.errors import BadInput, Conflict, NotFound
+from store.errors import BadInput, Conflict
 from store.runcopy import copy_until
 from store.runs import Run
 
@@ -67,7 +67,7 @@ def fork(
     parent = refresh(cat, run_id)
     parent_dir = cat.workspace.run_dir(run_id)
     spec = found_again(cat, parent, specs.read(parent_dir))
-    saved = intact(parent_dir, run_id, step)
+    saved = checkpoints.intact(parent_dir, run_id, step)
     recipe = forked_recipe(spec.settings, sets, step)
     same_base(cat, spec)
     _refuse_unfit(recipe, spec)
@@ -117,23 +117,6 @@ def fork(
     suites.keep(checked, run_dir)
     origin.write(run_dir, origin.here(base=Path(spec.base)))
     return launch(cat, run.id, recipe.threads)
-
-
-def intact(run_dir: Path, run_id: int, step: int) -> Path:
-    """The folder of a checkpoint whose files are all as they were written.
-
-    Raises:
-        NotFound: there is none. BadInput: naming the file that is missing or altered.
-    """
-    steps = [saved.step for saved in checkpoints.complete(run_dir)]
-    if step not in steps:
-        listed = ", ".join(map(str, steps)) or "none yet"
-        raise NotFound(f"run {run_id} has no checkpoint at step {step}", f"There are: {listed}.")
-    folder = checkpoints.folder(run_dir, step)
-    wrong = checkpoints.verify(folder)
-    if wrong:
-        raise BadInput(f"run {run_id}: {wrong[0]}", "Take another checkpoint.")
-    return folder
 
 
 def forked_recipe(before: Recipe, sets: Iterable[str], step: int) -> Recipe:
@@ -239,7 +222,7 @@ def on_top(cat: Catalogue, model: refs.Model, recipe: Recipe) -> Recipe:
     if model.run_id is None or model.step is None:
         return recipe
     run_dir = cat.workspace.run_dir(model.run_id)
-    intact(run_dir, model.run_id, model.step)
+    checkpoints.intact(run_dir, model.run_id, model.step)
     spec = specs.read(run_dir)
     same_base(cat, spec)
     asked, usual, has = (as_dict(r) for r in (recipe, Recipe(), spec.settings))

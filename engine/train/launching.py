@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-from engine.chat.client import free_device
 from engine.jobs import process
 from engine.machine.facts import this_machine
 from engine.models import refs
@@ -45,6 +44,8 @@ def launch(cat: Catalogue, run_id: int, threads: int, *, keep_place: bool = Fals
     runs.clear_commands(cat, run_id)
     queue.enqueue(cat, run_id, keep=keep_place)
     if this_machine().device == "cuda":
+        from engine.chat.client import free_device
+
         free_device(cat.workspace)
     trackers = runs.get(cat, run_id).recipe.get("report_to") or ()
     told = job_environment(threads, os.environ) | tracking.environment(trackers, os.environ)

@@ -13,7 +13,7 @@ from textual import on, work
 from textual.content import Content
 from textual.message import Message
 
-from engine.train import client
+from engine.train import orders, queue
 from screens.base import ChatWith, ExportRef
 from screens.safe import line
 from screens.train.lists import (
@@ -73,26 +73,28 @@ def longer(said: str) -> Callable[[Catalogue, int], Run]:
         raise BadInput(
             f"{said!r} is no length", "Say 1200 steps, 4 epochs, 2000000 tokens or 90 min."
         )
+    from engine.train.extending import extend
+
     if unit == "max_steps":
-        return partial(client.extend, max_steps=round(value))
+        return partial(extend, max_steps=round(value))
     if unit == "tokens":
-        return partial(client.extend, tokens=round(value))
+        return partial(extend, tokens=round(value))
     if unit == "epochs":
-        return partial(client.extend, epochs=value)
-    return partial(client.extend, minutes=value * (60 if unit == "hours" else 1))
+        return partial(extend, epochs=value)
+    return partial(extend, minutes=value * (60 if unit == "hours" else 1))
 
 
 class ActRoom(WatchRoom):
     """A room that shows a run and does things with it."""
 
     def action_pause(self) -> None:
-        self._ask(client.pause, "It will save, pause and let go of the device.")
+        self._ask(orders.pause, "It will save, pause and let go of the device.")
 
     def action_stop(self) -> None:
-        self._ask(client.stop, "It will stop after this step and keep a checkpoint.")
+        self._ask(orders.stop, "It will stop after this step and keep a checkpoint.")
 
     def action_checkpoint(self) -> None:
-        self._ask(client.checkpoint_now, "A checkpoint will be written after this step.")
+        self._ask(orders.checkpoint_now, "A checkpoint will be written after this step.")
 
     def _ask(self, command: Callable[[Catalogue, int], Run], said: str) -> None:
         if self.run_id is not None:
@@ -100,8 +102,16 @@ class ActRoom(WatchRoom):
             self.say(said)
 
     def action_resume(self) -> None:
-        if self.run_id is not None:
-            self._begin(partial(client.resume, run_id=self.run_id))
+        run_id = self.run_id
+
+        def resume(cat: Catalogue) -> Run:
+            from engine.train.client import resume
+
+            assert run_id is not None
+            return resume(cat, run_id)
+
+        if run_id is not None:
+            self._begin(resume)
 
     def _begin(self, begin: Callable[[Catalogue], Run]) -> None:
         self.say("It is being started.")
@@ -152,21 +162,21 @@ class ActRoom(WatchRoom):
                          "$text-warning"),
                     ),
                 )
-                for waiter in client.queue(self.catalogue)
+                for waiter in queue.queue(self.catalogue)
             ]  # fmt: skip
 
         def move(value: str, by: int) -> bool:
-            places = {str(w.run.id): w.position for w in client.queue(self.catalogue)}
+            places = {str(w.run.id): w.position for w in queue.queue(self.catalogue)}
             if value in places and 1 <= places[value] + by <= len(places):
-                client.reorder(self.catalogue, int(value), places[value] + by)
+                queue.reorder(self.catalogue, int(value), places[value] + by)
             return False
 
         def cancel(value: str) -> bool:
-            client.cancel(self.catalogue, int(value))
+            queue.cancel(self.catalogue, int(value))
             return False
 
         def again(_value: str) -> bool:
-            client.start_again(self.catalogue)
+            queue.start_again(self.catalogue)
             return False
 
         keys: Keys = [("K", "earlier", partial(move, by=-1)), ("J", "later", partial(move, by=1)),
@@ -213,7 +223,7 @@ class ActRoom(WatchRoom):
     @work(thread=True, group="pin", exit_on_error=False)
     def _pin(self, run_id: int, step: int, wanted: bool) -> None:
         with self.open_catalogue() as cat:
-            (client.pin if wanted else client.unpin)(cat, run_id, step)
+            (orders.pin if wanted else orders.unpin)(cat, run_id, step)
         self.post_message(Pinned(step))
 
     @on(Pinned)
@@ -229,8 +239,10 @@ class ActRoom(WatchRoom):
     def _fork_from(self, run_id: int, step: int) -> None:
         def said(text: str | None) -> None:
             if text is not None:
+                from engine.train.forking import fork
+
                 sets = text.split()
-                self._begin(lambda cat: client.fork(cat, run_id, step, sets))
+                self._begin(lambda cat: fork(cat, run_id, step, sets))
 
         modal = LineModal(
             f"Fork run {run_id} from step {step:,}",

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.train import client
 from engine.train.pace import Pace
+from engine.train.status import refresh
 from screens.train.figures import COMPANIONS, Reading, figure_of, shown_metrics
 from screens.train.happenings import happenings
 from screens.train.meaning import Judge, Verdicts
@@ -210,7 +210,7 @@ class Watcher:
         known = {run.id: run for run in self._everyone}
         asked, when = self._asked
         if asked != run_id or status != self._status or now - when >= REFRESH or now < when:
-            client.refresh(cat, run_id)
+            refresh(cat, run_id)
             self._everyone = runs.all(cat)
             known = {run.id: run for run in self._everyone}
             self._asked, self._status = (run_id, now), status

@@ -7,7 +7,7 @@ client does, in processes of their own.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,7 +16,6 @@ from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
-from engine.train import client
 from screens.actions import bindings, room_actions
 from screens.base import ShowRun, TrainOn, Visit
 from screens.beat import foremost
@@ -24,13 +23,16 @@ from screens.train import choices
 from screens.train.acting import ActRoom, Begun
 from screens.train.form import RunForm, Wish
 from screens.train.panel import RunPanel
-from screens.train.plan import Decided, Plan, PlanPane, make_plan
+from screens.train.plan import PlanPane
 from screens.widgets import words
 from screens.widgets.field import Pick
 from screens.widgets.modals import PickModal
 from screens.widgets.pane import Pane
 from store import runs
 from store.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from engine.train.planning import Plan
 
 PLAN_AFTER = 0.3
 """Seconds after the last change of the form until its plan is made."""
@@ -175,9 +177,12 @@ class TrainRoom(ActRoom):
 
     @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
     def _plan(self, wish: Wish) -> None:
+        from engine.train.planning import make_plan
+
         try:
             with self.open_catalogue() as cat:
-                self.post_message(Planned(wish, make_plan(cat, wish)))
+                plan = make_plan(cat, wish.file, wish.model, wish.recipe)
+            self.post_message(Planned(wish, plan))
         except WorkbenchError as error:
             self.post_message(Planned(wish, None, error))
 
@@ -189,8 +194,10 @@ class TrainRoom(ActRoom):
         pane.counting = False
         pane.error = event.error
         pane.plan = event.plan
-        decided = event.plan.decided if event.plan else Decided()
-        self.form.show_choices(decided.choices, decided.refused)
+        if event.plan is not None:
+            self.form.show_choices(event.plan.decided.choices, event.plan.decided.refused)
+        else:
+            self.form.show_choices((), None)
 
     @on(RunForm.Explained)
     def _explained(self, event: RunForm.Explained) -> None:
@@ -239,6 +246,8 @@ class TrainRoom(ActRoom):
 
     @work(thread=True, exclusive=True, group="start", exit_on_error=False)
     def _start(self, wish: Wish) -> None:
+        from engine.train import client
+
         try:
             with self.open_catalogue() as cat:
                 run = client.start(cat, Path(wish.file), wish.model, wish.recipe, name=wish.name)

@@ -11,10 +11,11 @@ from textual.pilot import Pilot
 
 import assets
 from engine.train import recipe as recipes
+from engine.train.planning import Plan, make_plan
 from engine.train.recipe import RECIPE_FIELDS
 from screens.base import TrainOn
-from screens.train.form import Wish, as_text, grouped
-from screens.train.plan import Plan, PlanPane, make_plan, plan_words
+from screens.train.form import as_text, grouped
+from screens.train.plan import PlanPane, plan_words
 from screens.train.screen import TrainRoom
 from screens.widgets.modals import ErrorModal, PickModal
 from store import runs
@@ -165,7 +166,7 @@ async def test_the_form_shows_what_it_would_train_on_and_refuses_nonsense_at_its
 def test_rows_are_judged_by_the_method_that_trains_on_them(cat: Catalogue) -> None:
     def planned(name: str, recipe: str) -> Plan:
         path = str(assets.path("datasets", f"{name}.jsonl"))
-        return make_plan(cat, Wish(path, "starter", recipes.load(recipe), None))
+        return make_plan(cat, path, "starter", recipes.load(recipe))
 
     pairs = planned("brief", "preference")
     assert not pairs.stops and 0 < pairs.trained < pairs.total

@@ -14,8 +14,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from engine.machine.facts import Gpu, Machine
 from engine.train.fit.shape import Shape
 from engine.train.recipe import Recipe
@@ -169,6 +167,8 @@ def _cpu_rate(recipe: Recipe, shape: Shape, machine: Machine, rate: float | None
 def product_rate() -> float:
     """Operations a second and thread of a float32 matrix product, timed once."""
     side = PRODUCT_SIDE
+    import numpy as np  # a window that only looks at runs does not wait for it
+
     a = np.ones((side, side), np.float32)
     best = math.inf
     for _ in range(PRODUCT_TRIES):
