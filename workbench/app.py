@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from collections.abc import Callable
@@ -149,6 +150,19 @@ class WorkbenchApp(Shell):
             self.call_after_refresh(self.release_keys)
         self.call_after_refresh(self.look_at_runs)
         self.set_timer(PAINTED, self._look_at_machine)
+        self._stays()
+
+    def _stays(self) -> None:
+        """What a new room is made of will stay: once painted, the garbage collector leaves it out.
+
+        To look through all of it takes 70 ms, in the middle of a key. A test's application goes.
+        """
+        if not self.is_headless:
+            self.set_timer(PAINTED, self._leave_out)
+
+    def _leave_out(self) -> None:
+        gc.freeze()
+        gc.enable()
 
     @work(thread=True, group="machine", exit_on_error=False)
     def _look_at_machine(self) -> None:
@@ -160,6 +174,7 @@ class WorkbenchApp(Shell):
         import_module("engine.render")
         for room, _ in ROOMS:  # the first visit of a room shall not wait for its imports
             import_module(f"screens.{room}.screen")
+        self.call_from_thread(self._stays)
 
     @on(DeviceKnown)
     def _device_known(self, event: DeviceKnown) -> None:
@@ -259,6 +274,8 @@ class WorkbenchApp(Shell):
 
     async def action_go(self, room: str) -> None:
         """Show a room; a modal over the one shown now stays there."""
+        if not self._screen_stacks.get(room):
+            self._stays()
         await self.switch_mode(room)
         self.look_at_runs()
 
@@ -305,6 +322,7 @@ def run(workspace: Path | None = None, file: Path | None = None) -> int:
     Raises:
         Exception: a fault of ours ended the window; the terminal is in order again.
     """
+    gc.disable()  # until the first room is painted
     app = WorkbenchApp(find_workspace(workspace), str(file) if file is not None else None)
     app.run()
     if app.fault is not None:
