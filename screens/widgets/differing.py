@@ -6,6 +6,7 @@ Knows words. Does not know who wrote them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from textual.content import Content
@@ -25,6 +26,33 @@ def changed(old: str, new: str) -> list[tuple[str, bool]]:
         if start < stop:
             pieces.append(("".join(ours[start:stop]), kind != "equal"))
     return pieces
+
+
+def changed_words(old: str, parts: Sequence[str]) -> list[list[tuple[int, int]]]:
+    """Of each part of a new text, where words stand that are not in the old one there."""
+    words = [
+        (place, found.start(), found.end(), found[0])
+        for place, part in enumerate(parts)
+        for found in re.finditer(r"\S+", part)
+    ]
+    theirs = old[:MOST_COMPARED].split()
+    length = 0
+    for count, (_, _, _, word) in enumerate(words):
+        length += len(word) + 1
+        if length > MOST_COMPARED:
+            words = words[:count]
+            break
+    keys = [word for _, _, _, word in words]
+    ranges: list[list[tuple[int, int]]] = [[] for _ in parts]
+    for kind, _, _, start, stop in SequenceMatcher(None, theirs, keys, False).get_opcodes():
+        for number in range(start, stop) if kind != "equal" else ():
+            place, begin, end, _ = words[number]
+            mine = ranges[place]
+            if number > start and mine and "\n" not in parts[place][mine[-1][1] : begin]:
+                mine[-1] = (mine[-1][0], end)  # the spaces between them are part of it
+            else:
+                mine.append((begin, end))
+    return ranges
 
 
 def differing(old: str, new: str) -> Content:
