@@ -39,3 +39,11 @@ def test_programs_get_types_bounds_and_values(capsys: pytest.CaptureFixture[str]
         "expected": "a whole number from 1 to 1024", "low": 1, "high": 1024, "choices": [],
     }  # fmt: skip
     assert told["recipes"].keys() == dict(names()).keys()
+
+
+def test_one_key_is_explained_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    app(["recipe", "learning_rate"], standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert printed.startswith("  learning_rate = 0\n") and "lora_alpha" not in printed
+    app(["recipe", "r", "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["expected"] == "a whole number from 1 to 1024"

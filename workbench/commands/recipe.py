@@ -20,14 +20,20 @@ def recipe(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="A shipped recipe, or a TOML file.", show_default=False
+            metavar="[NAME|KEY]",
+            help="A shipped recipe, a TOML file, or one key.",
+            show_default=False,
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Every recipe key with its docstring, default and bounds; with NAME, that recipe's values."""
+    """Every recipe key, or one, with its docstring, default and bounds; with NAME, its values."""
     from engine.train.recipe import RECIPE_FIELDS, Recipe, load, names
 
+    for field in RECIPE_FIELDS:
+        if field.name == name:
+            emit(_plain(field, Recipe()), json, _told(field, Recipe()))
+            return
     found = load(name) if name else Recipe()
     told = {
         "name": name,
@@ -58,33 +64,40 @@ def _plain(field: RecipeField, recipe: Recipe) -> dict[str, Any]:
 
 def _lines(name: str | None, recipe: Recipe) -> Iterator[str]:
     """The keys for people, group by group; what a recipe sets otherwise is marked."""
-    from engine.train.choosing import value_words
-    from engine.train.recipe import GROUPS, RECIPE_FIELDS, as_dict, names
+    from engine.train.recipe import GROUPS, RECIPE_FIELDS, names
 
     if name:
         about = dict(names()).get(name, "")
         yield f"{name}: {about}" if about else name
         yield "* is set otherwise than by default"
         yield ""
-    values = as_dict(recipe)
     for group in GROUPS:
         yield group
-        for field in (field for field in RECIPE_FIELDS if field.group == group):
-            value, default = values[field.name], field.default
-            value = tuple(value) if isinstance(value, list) else value
-            shown = value_words(value) or "(none)"
-            if value == default:
-                yield f"  {field.name} = {shown}"
-            else:
-                yield f"* {field.name} = {shown}   (default {value_words(default) or 'none'})"
-            yield from _wrapped(field.help)
-            yield from _wrapped(f"Takes {field.expected}.")
+        for field in RECIPE_FIELDS:
+            if field.group == group:
+                yield from _told(field, recipe)
         yield ""
     if not name:
         yield "Shipped recipes"
         width = max(len(known) for known, _ in names()) + 2
         for known, about in names():
             yield f"  {known.ljust(width)}{about}"
+
+
+def _told(field: RecipeField, recipe: Recipe) -> Iterator[str]:
+    """One key: its value, marked where it is not the default, and what it does and takes."""
+    from engine.train.choosing import value_words
+    from engine.train.recipe import as_dict
+
+    value, default = as_dict(recipe)[field.name], field.default
+    value = tuple(value) if isinstance(value, list) else value
+    shown = value_words(value) or "(none)"
+    if value == default:
+        yield f"  {field.name} = {shown}"
+    else:
+        yield f"* {field.name} = {shown}   (default {value_words(default) or 'none'})"
+    yield from _wrapped(field.help)
+    yield from _wrapped(f"Takes {field.expected}.")
 
 
 def _wrapped(text: str) -> list[str]:
