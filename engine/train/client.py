@@ -21,7 +21,7 @@ from engine.records.tracking import refuse_missing
 from engine.render import Renderer
 from engine.train import spec as specs
 from engine.train import suites, turn
-from engine.train.choosing import choose, readable, refuse
+from engine.train.choosing import Chosen, choose, readable, refuse
 from engine.train.extending import extend
 from engine.train.fit.estimate import trained_parameters
 from engine.train.fit.shape import shape_of
@@ -39,6 +39,7 @@ from store import runs
 from store.catalogue import Catalogue
 from store.errors import Conflict, NoSpace, Unsupported, WorkbenchError
 from store.runs import Run
+from store.snapshots import Snapshot
 
 __all__ = [
     "LIVE",
@@ -106,15 +107,8 @@ def start(
     folder = grow(cat.workspace, base.base, recipe.add_tokens)
     described = describe(folder)
     renderer = Renderer.load(folder)
-    snapshot = take(cat, Path(file), eval_fraction=recipe.test_size, seed=recipe.seed)
-    try:
-        facts = refuse_what_teaches_nothing(file, snapshot, renderer, readable(recipe, described))
-        chosen = choose(recipe, described, this_machine(), facts)
-        resolved = chosen.recipe
-        _need_room(cat, described, resolved)
-    except WorkbenchError:
-        drop_unused(cat, snapshot)
-        raise
+    snapshot, chosen = _frozen(cat, Path(file), recipe, renderer, described)
+    resolved = chosen.recipe
     base_sha256 = known_weights_sha256(cat.workspace, folder)
     run = runs.create(
         cat,
@@ -157,6 +151,21 @@ def start(
     suites.keep(checked, run_dir)
     origin.write(run_dir, origin.here(data=file, base=folder, asked=as_dict(asked)))
     return launch(cat, run.id, resolved.threads)
+
+
+def _frozen(
+    cat: Catalogue, file: Path, recipe: Recipe, renderer: Renderer, base: ModelFolder
+) -> tuple[Snapshot, Chosen]:
+    """The data as it is now, and every setting for it; what cannot be trained leaves nothing."""
+    snapshot = take(cat, file, eval_fraction=recipe.test_size, seed=recipe.seed)
+    try:
+        facts = refuse_what_teaches_nothing(file, snapshot, renderer, readable(recipe, base))
+        chosen = choose(recipe, base, this_machine(), facts)
+        _need_room(cat, base, chosen.recipe)
+    except WorkbenchError:
+        drop_unused(cat, snapshot)
+        raise
+    return snapshot, chosen
 
 
 def _refuse_to_wait(cat: Catalogue) -> None:
