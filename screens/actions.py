@@ -113,11 +113,15 @@ _NAMES = {
     "pagedown": "pgdn",
     "plus": "+",
     "minus": "-",
+    "left_parenthesis": "(",
+    "right_parenthesis": ")",
     "comma": ",",
     "full_stop": ".",
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "equals_sign": "=",
+    "number_sign": "#",
+    "percent_sign": "%",
 }
 
 

@@ -88,12 +88,12 @@ def keep(cat: Catalogue, name: str, values: Mapping[str, Any], *, replace: bool 
 def called(cat: Catalogue, values: Mapping[str, Any]) -> str:
     """The name of the preset with these values, empty where there is none."""
     for preset in all(cat):
-        if all_of(preset.values, values):
+        if fits(preset.values, values):
             return preset.name
     return ""
 
 
-def all_of(preset: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+def fits(preset: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     """Whether the values are those of a preset; a length counts only where the preset has one."""
     return {key: values.get(key, NEUTRAL.get(key)) for key in preset} == dict(preset)
 
@@ -106,7 +106,8 @@ def words(values: Mapping[str, Any]) -> str:
         for key in ("top_k", "top_p", "min_p"):
             if values.get(key, NEUTRAL[key]) != NEUTRAL[key]:
                 said.append(f"{key} {values[key]:g}")
-        said.append(f"seed {values.get('seed', 0)}")
+        if "seed" in values:
+            said.append(f"seed {values['seed']}")
     else:
         said.append("greedy")
     if values.get("repetition_penalty", 1.0) != 1:

@@ -18,9 +18,6 @@ from engine.render.renderer import Renderer
 from store.catalogue import Catalogue
 from store.errors import BadInput
 
-TEMPLATE_TOKENS = 64
-"""Tokens that a template may add to a turn, generously."""
-
 
 @dataclass(frozen=True, slots=True)
 class Weight:
@@ -72,11 +69,6 @@ def refuse_long(weights: Iterable[Weight]) -> None:
                 "Nothing was asked, and what you wrote is still in the prompt: shorten it, or "
                 "begin a new chat.",
             )
-
-
-def surely_short(turns: Iterable[Turn], tokens: int = 1024) -> bool:
-    """Whether a conversation cannot have so many tokens: a token is a byte at least."""
-    return sum(len(turn.text.encode(errors="replace")) + TEMPLATE_TOKENS for turn in turns) < tokens
 
 
 def _stamp(folder: Path) -> int:

@@ -5,41 +5,68 @@ Knows turns as they look. Does not know sessions; the room feeds it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from engine.chat.protocol import Done
+from engine.chat.protocol import Done, Failed, StopReason
 from engine.data.rows import Turn
+from screens.chat.answer import LEGEND, Answer, Likelihoods, Look, marked, plain, raw
+from screens.chat.question import Question
 from screens.safe import line, text
-from screens.widgets.differing import differing
 from screens.widgets.pane import Pane, empty_state
 
-NAMES = ("A", "B")
+if TYPE_CHECKING:
+    from store.chats import Turn as Recorded
+
+NAMES = ("A", "B", "C", "D")
 NEAR = 2
 """Lines from the end within which the view follows what is written."""
 _WELCOME = (
     ("⏎", "send what you wrote"),
     ("esc m", "choose the model"),
-    ("esc b", "one column or two"),
+    ("esc b", "another column, up to four"),
 )
-_ENDS = {"turn end": "✓ end", "length": "✂ limit", "stopped": "■ stopped"}
+_ENDS: dict[StopReason, str] = {
+    "turn end": "✓ end",
+    "length": "✂ limit",
+    "stopped": "■ stopped",
+    "died": "✗ died",
+}
 
 
 def stats(done: Done) -> str:
     """`38 tok · 61/s · first 0.12 s · ✓ end`."""
+    if not done.seconds:
+        return f"{done.tokens:,} tok · {_ENDS[done.stop]}"
     speed = f" · {done.tokens / done.seconds:,.0f}/s" if done.seconds > 0 else ""
     words = f"{done.tokens:,} tok{speed} · first {done.first_token_seconds:.2f} s"
     return f"{words} · {_ENDS[done.stop]}"
 
 
-class Transcript(VerticalScroll, can_focus=True):
+def _stop(recorded: str | None) -> StopReason:
+    """Why an answer ended, as the records say it."""
+    return next((reason for reason in _ENDS if reason == recorded), "stopped")
+
+
+class Transcript(VerticalScroll, can_focus=True, inherit_bindings=False):
     """The turns of a column; keeps to the bottom until the reader scrolls away."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("home", "scroll_home", show=False),
+        Binding("end", "scroll_end", show=False),
+        Binding("pageup", "page_up", show=False),
+        Binding("pagedown", "page_down", show=False),
+    ]
 
 
 class Column(Pane):
-    """A titled transcript. `place` is 0 for A (left, blue) and 1 for B (right, orange)."""
+    """A titled transcript. `place` is 0 for A (blue), 1 for B (orange), 2 for C and 3 for D."""
 
     def __init__(self, place: int, ref: str) -> None:
         super().__init__(id=f"column-{NAMES[place].lower()}", classes=f"-{NAMES[place].lower()}")
@@ -49,9 +76,15 @@ class Column(Pane):
         self.model = ref
         self.turns: list[Turn] = []
         self.answer = ""
-        self.before = ""
+        self.before: Done | None = None
         """The answer that was here before the question was asked again."""
+        self.seen: dict[object, Done] = {}
+        """Answers to the last question, by who gave them and how; see `Columns`."""
+        self.proofs: dict[str, tuple[str, bool | None, bool]] = {}
+        """Label, seal and `alone` of every model that has answered here."""
         self.seal: bool | None = None
+        self.alone = False
+        """Whether it is answered after the others, as it cannot share their batch."""
         self.hidden = False
         """Whether nothing may tell which model answers."""
         self.done: Done | None = None
@@ -66,9 +99,12 @@ class Column(Pane):
         """The answer that the last one is compared with; what differs is underlined."""
         self.corrected = ""
         """The last answer as somebody wrote it; kept so that it can be written on."""
+        self.look: Look = "rendered"
+        self.answering = False
+        """Whether an answer is being written."""
+        self._trouble = Content("")
         self._spoke = ""
-        self._live: Static | None = None
-        self._shown: Static | None = None
+        self._answer: Answer | None = None
 
     def compose(self) -> ComposeResult:
         with Transcript():
@@ -86,7 +122,8 @@ class Column(Pane):
 
     def set_model(self, ref: str) -> None:
         """Answer with another model from now on; the conversation stays."""
-        self.ref, self.model, self.label, self.seal = ref, ref, ref, None
+        self.ref = self.model = ref
+        self.label, self.seal, self.alone = self.proofs.get(ref, (ref, None, False))
         self.retitle()
 
     def seated(self, model: str, label: str) -> None:
@@ -104,6 +141,8 @@ class Column(Pane):
         if self.seal is not None:
             sign = ("sealed ✓", "$text-success") if self.seal else ("not sealed ✗", "$text-error")
             title += Content("  ") + Content.styled(*sign)
+        if self.alone:
+            title += line("  answered after the others", "$text-warning")
         if note:
             title += Content("  ") + line(note, "$text-muted")
         self.title_is(title)
@@ -118,44 +157,77 @@ class Column(Pane):
             return f"{self.model} · {self.label.rpartition(' @')[0] or self.label}"
         return self.label
 
-    def begin(self, question: str) -> None:
-        """Show the question and make room for its answer."""
+    def begin(self, question: str, turn: int = 0, by: str = "") -> None:
+        """Show the question and make room for its answer.
+
+        Args:
+            turn: its number in the records. by: who answers; empty for the model of the column.
+        """
         for welcome in self.query(".welcome"):
             welcome.remove()
         self.turns.append(Turn("user", question))
         self.context = tuple(self.turns)
-        self.answer, self.before, self.done, self.corrected = "", "", None, ""
-        self.asked, self.mark, self.compared = [], Content(""), None
-        asked = Static(Content.styled("› ", "$text-muted") + text(question, "bold"))
-        asked.add_class("question")
-        self._live = Static(Content.styled("▏", "$accent"), classes="answer")
-        if (
-            self._spoke not in ("", self.ref) and not self.hidden
-        ):  # what stands above was said by another model
-            other = Static(Content.styled("from here ", "$text-muted") + line(self.ref, "bold"))
+        self.before, self.asked = None, []
+        self.seen.clear()
+        asked = Question(question, turn)
+        same = (by,) if by else (self.ref, self.model)
+        by = by or self.ref
+        if self._spoke not in ("", *same) and not self.hidden:
+            # what stands above was said by another model
+            other = Static(Content.styled("from here ", "$text-muted") + line(by, "bold"))
             self.transcript.mount(other)
-        self._spoke = self.ref
-        self.transcript.mount(asked, self._live)
-        self._follow()
-        self.add_class("-alive")
+        self._answer = Answer()
+        self.transcript.mount(asked, self._answer)
+        self._start()
+        self._spoke = by
+
+    async def replay(self, rounds: Sequence[tuple[Recorded, Recorded | None]]) -> None:
+        """Show a conversation as it was recorded: questions, each with the answer if it has one."""
+        await self.clear()
+        for question, answer in rounds:
+            by = answer.model if answer is not None and answer.model else ""
+            self.begin(question.text, question.id, by)
+            system = (Turn("system", question.system),) if question.system else ()
+            self.context = (*system, *self.turns)
+            if answer is None:
+                self.fail("not answered here")
+                continue
+            self.finish(
+                Done(
+                    0,
+                    self.place,
+                    by,
+                    answer.text,
+                    [],
+                    answer.tokens or 0,
+                    answer.seconds or 0.0,
+                    answer.first_token_seconds or 0.0,
+                    _stop(answer.stop),
+                )
+            )
+        self._spoke = self._spoke if rounds else ""
 
     def again(self) -> None:
         """Take the last answer back and make room for another one, at the same place."""
         self.turns = [turn for turn in self.context if turn.role != "system"]
-        self.before, self.answer = self.answer, ""
-        self.done, self.corrected, self.mark, self.compared = None, "", Content(""), None
-        self._live = self._shown
-        self._spoke = self.ref
-        if self._live is not None:
-            self._live.update(Content.styled("▏", "$accent"))
+        self.before = self.done
+        if self._answer is not None:
+            self._answer.begin()
+        self._start()
+
+    def _start(self) -> None:
+        self.answer, self.done, self.corrected = "", None, ""
+        self.mark, self.compared, self._trouble = Content(""), None, Content("")
+        self._spoke, self.answering = self.ref, True
+        self._follow()
         self.add_class("-alive")
 
     def feed(self, more: str) -> None:
         """Add streamed text to the answer."""
         self.answer += more
-        if self._live is not None:
+        if self._answer is not None and self.answering:
             self._follow(only_near_end=True)
-            self._live.update(text(self.answer) + Content.styled("▏", "$accent"))
+            self._answer.feed(more)
 
     def _follow(self, *, only_near_end: bool = False) -> None:
         """Keep the end in view, unless the reader has scrolled away from it."""
@@ -166,47 +238,104 @@ class Column(Pane):
     def finish(self, done: Done) -> None:
         """The answer is complete: show it as it was said, with its numbers."""
         self.answer, self.done = done.text, done
+        self.proofs[self.model] = self.label, self.seal, self.alone
         self.turns.append(Turn("assistant", done.text))
-        self._close(self._said(done))
+        if self.before is not None:
+            self.compared = self.before.text
+        self._end()
 
-    def show(self) -> None:
-        """Draw the last answer again: its vote, what is compared, or what is hidden changed."""
-        if self.done is not None and self._shown is not None:
-            self._shown.update(self._said(self.done))
-
-    def _said(self, done: Done) -> Content:
-        said = text(done.text) if done.text else Content.styled("(nothing)", "$text-muted italic")
-        if self.compared is not None and done.text:
-            said = differing(self.compared, done.text)
-        words = _ENDS[done.stop] if self.hidden else stats(done)  # speed would tell who is who
-        mark = self.mark + Content("  ") if self.mark else self.mark
-        return said + Content("\n") + mark + Content.styled(words, "$text-muted")
+    def broke(self, failed: Failed) -> Done | None:
+        """The worker is gone: what it had said stays, marked, and is returned as the answer."""
+        if not failed.text:
+            self.fail(f"{failed.message}. {failed.hint}")
+            return None
+        half = Done(failed.id or 0, self.place, self.model, failed.text, [], failed.tokens,
+                    0.0, 0.0, "died")  # fmt: skip
+        self._trouble = text(f"{failed.message}. {failed.hint}", "$text-error")
+        self.finish(half)
+        return half
 
     def fail(self, message: str, *, stopped: bool = False) -> None:
         """The answer came to nothing; the question is taken back from the conversation."""
         if self.turns and self.turns[-1].role == "user":
             self.turns.pop()
         sign = ("■ ", "$text-warning") if stopped else ("✗ ", "$text-error")
-        self._close(Content.styled(*sign) + text(message, "$text-muted"))
+        self._trouble = Content.styled(*sign) + text(message, "$text-muted")
+        self._end()
 
-    def _close(self, said: Content) -> None:
-        if self._live is not None:
+    def _end(self) -> None:
+        self.answering = False
+        if self._answer is not None:
             self._follow(only_near_end=True)
-            self._live.update(said)
-            self._shown, self._live = self._live, None
+            self._answer.finish(self.answer)
+            self.show()
         self.remove_class("-alive")
         self.retitle()
 
-    @property
-    def answering(self) -> bool:
-        """Whether an answer is being written."""
-        return self._live is not None
+    # How the last answer looks
+
+    def show(self) -> None:
+        """Draw the last answer again: its vote, look, comparison, or what is hidden changed."""
+        answer, done = self._answer, self.done
+        if answer is None or self.answering:
+            return
+        answer.look, answer.likelihoods = self.look, None
+        if self.look == "likely":
+            if done is not None and done.logprobs is not None and done.pieces is not None:
+                answer.likelihoods = Likelihoods(done.pieces, done.logprobs)
+            else:
+                answer.look = "raw"
+        answer.against = None if self.compared is None else plain(self.compared, answer.look)
+        answer.close(self._below(answer))
+
+    def _below(self, answer: Answer) -> Content:
+        """The lines below an answer: its vote, its numbers, what changed, how likely it was."""
+        done = self.done
+        if done is None:
+            return self._trouble
+        words = _ENDS[done.stop] if self.hidden else stats(done)  # speed would tell who is who
+        if not done.text:
+            words = f"(nothing) · {words}"
+        lines = [(self.mark + Content("  ") if self.mark else self.mark)
+                 + Content.styled(words, "$text-muted")]  # fmt: skip
+        if self._trouble:
+            lines.append(self._trouble)
+        if self.before is not None and self.compared == self.before.text:
+            lines.append(self._since(self.before, done))
+        likely = answer.likelihoods
+        if likely is not None:
+            said = "  n N each" if answer.cursor is None else f"  {likely.said(answer.cursor)}"
+            lines.append(Content.styled("probability  ", "$text-muted") + LEGEND
+                         + Content.styled(said, "$text-muted"))  # fmt: skip
+        return Content("\n").join(lines)
+
+    def _since(self, before: Done, done: Done) -> Content:
+        """`≠ run:1@20: 4 places changed`."""
+        name = "the answer before" if self.hidden or before.model == done.model else before.model
+        blocks = zip(raw(done.text), marked(raw(done.text), before.text), strict=True)
+        changed = sum(len(new.content.spans) - len(old.content.spans) for old, new in blocks)
+        if before.text == done.text:
+            return line(f"= as {name}", "$text-muted")
+        places = "1 place" if changed == 1 else f"{changed:,} places"
+        return line(f"≠ {name}, {places}", "$text-warning")
+
+    def look_at(self, by: int) -> None:
+        """Another token of the last answer, where likelihoods are shown."""
+        answer = self._answer
+        if answer is None or answer.likelihoods is None or not answer.likelihoods.pieces:
+            return
+        last = len(answer.likelihoods.pieces) - 1
+        here = -1 if answer.cursor is None and by > 0 else answer.cursor or 0
+        answer.cursor = min(max(here + by, 0), last)
+        answer.close(self._below(answer))
 
     async def clear(self) -> None:
         """Forget the conversation."""
         self.turns.clear()
         self.answer = self._spoke = ""
-        self.done = self._shown = None
+        self.done = self.before = self._answer = None
+        self.context = ()
+        self.seen.clear()
         await self.transcript.remove_children()
         welcome = Static(empty_state("A new conversation.", _WELCOME), classes="welcome")
         await self.transcript.mount(welcome)

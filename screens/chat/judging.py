@@ -1,4 +1,4 @@
-"""The part of the Chat room where answers are judged: votes, blind or not, and what differs.
+"""The part of the Chat room where answers are judged: votes, blind or not.
 
 Knows the last answers of the columns. Does not know what votes come to (see `engine.votes`).
 """
@@ -17,12 +17,15 @@ from store import votes
 from store.votes import Answer, Item, Verdict
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Sequence
 
 _GOOD = Content.styled("✓ better", "$text-success")
+_BEST = Content.styled("✓ best", "$text-success")
 _MARKS = {
     "tie": Content.styled("= tie", "$text-warning"),
     "bad": Content.styled("✗ both bad", "$text-error"),
+    "tie of all": Content.styled("= all alike", "$text-warning"),
+    "bad of all": Content.styled("✗ all bad", "$text-error"),
 }
 
 
@@ -32,29 +35,40 @@ class Judging(Keeping):
     def __init__(self) -> None:
         super().__init__()
         self._item: Item | None = None
-        self._differing = False
+        self._judged: list[Column] = []
+        """The columns whose answers the item holds, in its order."""
 
     def judging_allows(self, action: str) -> bool | None:
         """Whether an action means something now; None leaves it to the rest of the room."""
-        if action in _OF_TWO:
-            return not self.writing and self._both is not None
+        if action in _VOTES:
+            return not self.writing and action in self._votes_open
         if action in ("add", "edit_add"):
             return not self.writing and not self.busy and self.active.done is not None
         if action == "show_added":
             return not self.writing and self.added is not None
         if action == "tokens":
             return not self.writing and bool(self.active.asked)
-        if self.blind and action in ("model", "older", "newer", "second"):
+        if self.blind and action in _TELLING:
             return False
         return None
 
     @property
-    def _both(self) -> tuple[Column, Column] | None:
-        """The columns, where both have answered the last question."""
+    def _rivals(self) -> list[Column]:
+        """The columns, where there are several and all have answered the last question."""
         columns = self.columns
-        if len(columns) != 2 or self.busy or any(column.done is None for column in columns):
-            return None
-        return columns[0], columns[1]
+        if len(columns) < 2 or self.busy or any(column.done is None for column in columns):
+            return []
+        return columns
+
+    @property
+    def _votes_open(self) -> set[str]:
+        """What can be said of the answers: sides where there are two, else letters."""
+        rivals = self._rivals
+        if not rivals:
+            return set()
+        named = {f"best_{NAMES[column.place].lower()}" for column in rivals}
+        sides = {"left_better", "right_better"} if len(rivals) == 2 else set[str]()
+        return {*named, *sides, "tie", "both_bad", "differences"}
 
     # Votes
 
@@ -64,6 +78,21 @@ class Judging(Keeping):
     def action_right_better(self) -> None:
         self._vote("better", 1)
 
+    def action_best_a(self) -> None:
+        self._best("A")
+
+    def action_best_b(self) -> None:
+        self._best("B")
+
+    def action_best_c(self) -> None:
+        self._best("C")
+
+    def action_best_d(self) -> None:
+        self._best("D")
+
+    def _best(self, name: str) -> None:
+        self._vote("better", [NAMES[column.place] for column in self._rivals].index(name))
+
     def action_tie(self) -> None:
         self._vote("tie")
 
@@ -72,29 +101,29 @@ class Judging(Keeping):
 
     def _vote(self, verdict: Verdict, best: int | None = None) -> None:
         """Give the verdict; the same once more takes it back."""
-        both = self._both
-        if both is None:
+        rivals = self._rivals
+        if not rivals:
             return
         if self._item is None:
-            self._item = self._new_item(both)
+            self._item, self._judged = self._new_item(rivals), rivals
         given = self._item.vote
         if given is not None and (given.verdict, given.best) == (verdict, best):
             votes.vote(self.catalogue, self._item.id, "withdrawn")
         else:
             votes.vote(self.catalogue, self._item.id, verdict, best, blind=self.blind)
         self._item = votes.item(self.catalogue, self._item.id)
-        for column in both:
-            column.mark = self._mark(column)
+        for place, column in enumerate(rivals):
+            column.mark = self._mark(place)
             column.show()
 
-    def _new_item(self, both: tuple[Column, Column]) -> Item:
-        asked = [column.context for column in both]
+    def _new_item(self, rivals: Sequence[Column]) -> Item:
+        asked = [column.context for column in rivals]
         said = [
             Answer(done.model, done.text, done.tokens, done.stop)
-            for done in (column.done for column in both)
+            for done in (column.done for column in rivals)
             if done is not None
         ]
-        if asked[0] != asked[1]:  # each went on from answers of its own
+        if any(turns != asked[0] for turns in asked):  # each went on from answers of its own
             said = [
                 replace(answer, parted=tuple((turn.role, turn.text) for turn in turns))
                 for answer, turns in zip(said, asked, strict=True)
@@ -103,22 +132,19 @@ class Judging(Keeping):
         sampling = self.asked_with.sampling
         return votes.add_item(self.catalogue, question, said, sampling, chat_id=self.chat)
 
-    def _mark(self, column: Column) -> Content:
+    def _mark(self, place: int) -> Content:
         vote = self._item.vote if self._item is not None else None
         if vote is None:
             return Content("")
         if vote.best is None:
-            return _MARKS[vote.verdict]
-        return _GOOD if vote.best == column.place else Content("")
+            return _MARKS[vote.verdict if len(self._judged) == 2 else f"{vote.verdict} of all"]
+        if vote.best != place:
+            return Content("")
+        return _GOOD if len(self._judged) == 2 else _BEST
 
     def forget_votes(self) -> None:
         """Another question is asked: the answers on screen are no longer those voted on."""
         self._item = None
-
-    def answered(self) -> None:
-        """Every column has said what it will."""
-        if self._differing:
-            self._compare()
 
     # Blind
 
@@ -166,19 +192,8 @@ class Judging(Keeping):
         ]
         return ". ".join([names, *said])
 
-    # What differs
 
-    def action_differences(self) -> None:
-        self._differing = not self._differing
-        self._compare()
-
-    def _compare(self) -> None:
-        both = self._both
-        if both is None:
-            return
-        for column, other in (both, both[::-1]):
-            column.compared = other.answer if self._differing else None
-            column.show()
-
-
-_OF_TWO = ("left_better", "right_better", "tie", "both_bad", "differences")
+_VOTES = ("left_better", "right_better", "tie", "both_bad", "differences",
+          *(f"best_{name.lower()}" for name in NAMES))  # fmt: skip
+_TELLING = ("model", "older", "newer", "stronger", "weaker", "more", "fewer")
+"""Actions that would tell who is who."""

@@ -1,62 +1,100 @@
 """Where the question is written: enter sends, ctrl+j makes a new line, up and down recall.
 
-Knows text and keys. Does not know who answers.
+Knows text and keys. Does not know who answers, nor where earlier prompts are kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
 from textual import events
-from textual.widgets import TextArea
+from textual.strip import Strip
 
-LONGEST = 64 * 1024
-"""Characters of a prompt at most: beyond it every key would wait for wrapping."""
+from screens.widgets.textpad import TextPad
+
+LONGEST = 2_000_000
+"""Characters of a prompt at most; the context of a model is mostly far shorter."""
+PLACEHOLDER = "Ask something"
 
 
-class Prompt(TextArea):
-    """A text area of one to eight lines which leaves `enter` to the room."""
+class Prompt(TextPad):
+    """A pad of one to eight lines which leaves `enter` to the room, and remembers.
 
-    def __init__(self) -> None:
-        super().__init__(soft_wrap=True, compact=True, id="prompt", placeholder="Ask something")
-        self.cursor_blink = False
-        self._asked: list[str] = []
-        self._recalled = 0
+    Up and down bring earlier prompts back where nothing is written, and go on from one that was
+    brought back until it is changed.
+    """
 
-    async def _on_key(self, event: events.Key) -> None:
-        # Textual calls the handler of every base class in turn: preventing the default keeps
-        # TextArea from typing a line break, and the key goes on to the room.
-        if event.key == "enter":
-            event.prevent_default()
-        elif event.key in ("up", "down") and self._recall(-1 if event.key == "up" else 1):
-            event.stop()
-            event.prevent_default()
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"pad--hint"}
+    DEFAULT_CSS = """
+    Prompt > .pad--hint { color: $text-muted; }
+    """
 
-    async def _on_paste(self, event: events.Paste) -> None:
+    def __init__(
+        self,
+        copy: Callable[[str], None] | None = None,
+        earlier: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """Args: earlier: prompts that were asked before, oldest first."""
+        super().__init__(widget_id="prompt", copy=copy)
+        self._earlier = earlier
+        self._recall: list[str] = []
+        self._place = 0
+        self._shown: str | None = None
+
+    def render_line(self, y: int) -> Strip:
+        strip = super().render_line(y)
+        if y or self.body.end != (0, 0):
+            return strip
+        cursor = list(strip)[:1] if self.has_focus else []
+        words = PLACEHOLDER[1:] if cursor else PLACEHOLDER
+        if cursor:
+            cursor = [Segment(PLACEHOLDER[0], cursor[0].style)]
+        ground = self.rich_style
+        muted = ground + self.get_component_rich_style("pad--hint", partial=True)
+        return Strip([*cursor, Segment(words, muted)]).adjust_cell_length(self.size.width, ground)
+
+    def _pressed(self, key: str, character: str | None) -> bool:
+        if key == "enter":
+            return False
+        if key in ("up", "down") and self._recalls(-1 if key == "up" else 1):
+            return True
+        return super()._pressed(key, character)
+
+    def _on_paste(self, event: events.Paste) -> None:
+        # Textual calls the handler of every base class in turn, unless it is prevented.
         if len(self.text) + len(event.text) > LONGEST:
             event.stop()
             event.prevent_default()
             self.notify(
-                f"Too long to paste: {len(event.text):,} characters of {LONGEST:,}.",
+                f"Too long to paste: {len(event.text):,} characters; a prompt has {LONGEST:,} "
+                "at most. Nothing was put in.",
                 severity="warning",
                 markup=False,
             )
 
-    def _recall(self, by: int) -> bool:
-        """Put an earlier question back, when the cursor is at the first or last line."""
-        row = self.cursor_location[0]
-        at_edge = row == 0 if by < 0 else row == self.document.line_count - 1
-        place = self._recalled + by
-        if not at_edge or not 0 <= place <= len(self._asked):
+    def _recalls(self, by: int) -> bool:
+        """Put an earlier prompt back, or the empty one after the newest."""
+        words = self.text
+        if words and words != self._shown:
             return False
-        self._recalled = place
-        self.text = self._asked[place] if place < len(self._asked) else ""
-        self.move_cursor(self.document.end)
+        if not words or self._shown is None:
+            self._recall = list(self._earlier())
+            self._place = len(self._recall)
+        place = self._place + by
+        if not 0 <= place <= len(self._recall):
+            return bool(self._recall)
+        self._place = place
+        self._shown = self._recall[place] if place < len(self._recall) else None
+        self.load(self._shown or "", len(self._shown or ""))
         return True
 
     def take(self) -> str:
-        """The question, which is then gone from the prompt and kept for recall."""
+        """The question, which is then gone from the prompt; empty where only spaces are."""
         words = self.text.strip("\n")
-        if words.strip():
-            self._asked.append(words)
-            self._recalled = len(self._asked)
-            self.text = ""
-        return words if words.strip() else ""
+        if not words.strip():
+            return ""
+        self.text = ""
+        self._shown = None
+        return words

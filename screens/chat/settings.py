@@ -1,23 +1,32 @@
-"""How answers are drawn: system prompt, temperature, length, seed.
+"""How answers are drawn: system prompt, sampling and its presets, length, seed.
 
-Knows the settings and their bounds. Does not know models.
+Knows the settings and how they are typed. Does not know models.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, Label, Static, TextArea
+from textual.widgets import Input, Label, Static
 
+from engine.chat import presets
 from screens.safe import line
-from screens.widgets.modals import steady
-from store.errors import BadInput
+from screens.widgets.modals import LineModal, PickModal, steady
+from screens.widgets.textpad import TextPad
+from store import library
+from store.errors import Conflict, WorkbenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from store.catalogue import Catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +38,20 @@ class Settings:
     top_p: float = 1.0
     max_tokens: int = 256
     seed: int = 0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
     @property
     def words(self) -> str:
-        """`greedy · 256 tokens`, for the status line."""
-        drawn = "greedy" if self.temperature == 0 else f"temp {self.temperature:g}"
-        seed = f" · seed {self.seed}" if self.temperature else ""
-        system = " · system" if self.system else ""
-        return f"{drawn}{seed} · {self.max_tokens:,} tokens{system}"
+        """`balanced · seed 3 · 256 tokens`, for the status line; a shipped preset by its name."""
+        values = self.sampling
+        name = next((one.name for one in presets.SHIPPED if presets.fits(one.values, values)), "")
+        said = presets.words(values)
+        if name:
+            seed = f" · seed {self.seed}" if self.temperature else ""
+            said = f"{name}{seed} · {self.max_tokens:,} tokens"
+        return said + (" · system" if self.system else "")
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -45,6 +60,14 @@ class Settings:
         del values["system"]
         return values
 
+    def drawn(self, values: Mapping[str, Any]) -> Settings:
+        """These settings with other values of sampling."""
+        kept = {key: value for key, value in values.items() if key in presets.BOUNDS}
+        for key in presets.WHOLE:
+            if key in kept:
+                kept[key] = int(kept[key])
+        return replace(self, **kept)
+
 
 def read_settings(system: str, typed: dict[str, str]) -> Settings:
     """Settings from what was typed.
@@ -52,68 +75,138 @@ def read_settings(system: str, typed: dict[str, str]) -> Settings:
     Raises:
         BadInput: a value is no number or out of bounds; the setting is named.
     """
-    bounds = {"temperature": (0.0, 5.0), "top_p": (0.01, 1.0)}
-    numbers: dict[str, float] = {}
-    for key, (low, high) in bounds.items():
-        numbers[key] = _number(key, typed[key], low, high)
-    tokens = int(_number("max_tokens", typed["max_tokens"], 1, 100_000))
-    seed = int(_number("seed", typed["seed"], 0, 2**53))
-    return Settings(system, numbers["temperature"], numbers["top_p"], tokens, seed)
+    return Settings(system).drawn({key: presets.number(key, typed[key]) for key in typed})
 
 
-def _number(key: str, typed: str, low: float, high: float) -> float:
-    hint = f"Give a number from {low:g} to {high:g}."
-    try:
-        value = float(typed)
-    except ValueError as error:
-        raise BadInput(f"{key}: expected a number, found '{typed}'", hint) from error
-    if not low <= value <= high:
-        raise BadInput(f"{key}: {typed} is out of bounds", hint)
-    return value
+def pick_preset(cat: Catalogue, values: Mapping[str, Any]) -> PickModal:
+    """A window to choose a preset in; the one with these values is marked."""
+    items = [
+        (one.name, f"{one.name:<12} {presets.words(one.values)}{'  · yours' if one.own else ''}")
+        for one in presets.all(cat)
+    ]
+    return PickModal("Presets", items, current=presets.called(cat, values) or None)
 
 
 class SettingsModal(ModalScreen[Settings | None]):
-    """A short form; `ctrl+s` or enter in a field accepts, `esc` leaves things as they were."""
+    """A form; `ctrl+s` or enter in a field accepts, `esc` leaves things as they were."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", show=False, priority=True),
         Binding("ctrl+s", "accept", show=False, priority=True),
+        Binding("ctrl+l", "load", show=False, priority=True),
+        Binding("ctrl+k", "keep", show=False, priority=True),
     ]
     FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("temperature", "0 is greedy: the likeliest token"),
-        ("top_p", "only the likeliest, up to this share"),
+        ("top_k", "so many of the likeliest; 0: all"),
+        ("top_p", "the likeliest up to this share"),
+        ("min_p", "this share of the likeliest"),
+        ("repetition_penalty", "above 1: fewer repetitions"),
         ("max_tokens", "longest answer"),
         ("seed", "same seed, same answer"),
     )
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, cat: Catalogue) -> None:
         super().__init__()
         self.settings = settings
+        self.cat = cat
 
     def compose(self) -> ComposeResult:
-        values = {**self.settings.sampling}
+        values = self.settings.sampling
         with Container(classes="dialog settings") as frame:
             frame.border_title = "Settings"
-            frame.border_subtitle = "ctrl+s accept  esc cancel"
+            frame.border_subtitle = "ctrl+l load  ctrl+k keep by name  ctrl+s accept  esc cancel"
             yield Label("system prompt", markup=False)
-            yield TextArea(self.settings.system, id="system", compact=True)
+            yield TextPad(self.settings.system, widget_id="system")
             for key, explained in self.FIELDS:
                 with Container(classes="field"):
                     yield Label(key, markup=False)
-                    yield steady(Input(f"{values[key]:g}", id=key, compact=True))
+                    yield steady(Input(_shown(values[key]), id=key, compact=True))
                     yield Static(Content.styled(explained, "$text-muted"), classes="explained")
             yield Static(id="complaint")
+
+    def on_mount(self) -> None:
+        self.query_one("#system", TextPad).focus()
 
     def on_input_submitted(self) -> None:
         self.action_accept()
 
-    def action_accept(self) -> None:
+    def read(self) -> Settings:
+        """What is typed. Raises: BadInput."""
         typed = {key: self.query_one(f"#{key}", Input).value for key, _ in self.FIELDS}
+        return read_settings(self.query_one("#system", TextPad).text, typed)
+
+    def action_accept(self) -> None:
         try:
-            self.dismiss(read_settings(self.query_one("#system", TextArea).text, typed))
-        except BadInput as error:
-            said = Content.styled("✗ ", "$text-error") + line(f"{error.message}. {error.hint}")
-            self.query_one("#complaint", Static).update(said)
+            self.dismiss(self.read())
+        except WorkbenchError as error:
+            self._complain(error)
 
     def action_close(self) -> None:
         self.dismiss(None)
+
+    # What is kept by name: a system prompt where that is written, else a preset
+
+    @property
+    def _of_system(self) -> bool:
+        return self.focused is not None and self.focused.id == "system"
+
+    def action_load(self) -> None:
+        """Choose a system prompt or a preset."""
+        if self._of_system:
+            texts = library.all(self.cat, "system")
+            if not texts:
+                self._say("No system prompt is kept yet: ctrl+k keeps this one by name.")
+                return
+            items = [(kept.name, f"{kept.name}  {kept.text[:200]}") for kept in texts]
+            self.app.push_screen(PickModal("System prompts", items), self._load_system)
+            return
+        values: dict[str, Any] = {}
+        with suppress(WorkbenchError):  # what is typed is no preset then, and none is marked
+            values = self.read().sampling
+        self.app.push_screen(pick_preset(self.cat, values), self._load_preset)
+
+    def _load_system(self, name: str | None) -> None:
+        if name is not None:
+            self.query_one("#system", TextPad).load(library.find(self.cat, "system", name).text)
+
+    def _load_preset(self, name: str | None) -> None:
+        if name is not None:
+            for key, value in presets.find(self.cat, name).values.items():
+                self.query_one(f"#{key}", Input).value = _shown(value)
+
+    def action_keep(self) -> None:
+        """Keep the system prompt, or the values, by a name."""
+        of_system = self._of_system
+
+        def named(name: str | None) -> None:
+            if name:
+                self._keep(name, of_system=of_system)
+
+        what = "system prompt" if of_system else "preset"
+        self.app.push_screen(LineModal(f"Keep this {what} as", placeholder="a name"), named)
+
+    def _keep(self, name: str, *, of_system: bool) -> None:
+        try:
+            if of_system:
+                words = self.query_one("#system", TextPad).text
+                library.keep(self.cat, "system", name, words)
+            else:
+                presets.keep(self.cat, name, self.read().sampling)
+        except Conflict as error:
+            self._complain(Conflict(error.message, "Take another name, or delete the old one: q."))
+        except WorkbenchError as error:
+            self._complain(error)
+        else:
+            self._say(f"Kept as {name}: ctrl+l brings it back.")
+
+    def _complain(self, error: WorkbenchError) -> None:
+        said = Content.styled("✗ ", "$text-error") + line(f"{error.message}. {error.hint}")
+        self.query_one("#complaint", Static).update(said)
+
+    def _say(self, words: str) -> None:
+        self.query_one("#complaint", Static).update(line(words, "$text-muted"))
+
+
+def _shown(value: float) -> str:
+    return f"{value:.15g}"

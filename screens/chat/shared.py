@@ -7,13 +7,16 @@ is all of them together. Knows none of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from engine.data.rows import Turn
 from engine.models import refs
 from screens.base import Room
+from screens.chat.answer import Look
 from screens.chat.column import Column
 from screens.chat.prompt import Prompt
 from screens.chat.settings import Settings
+from store import exports
 
 
 class Shared(Room):
@@ -26,6 +29,7 @@ class Shared(Room):
         """The settings of the last question: those of the next may be others already."""
         self.chat: int | None = None
         self.blind = False
+        self.look: Look = "rendered"
         self._active = 1
         self._answering: list[Column] = []
 
@@ -61,8 +65,14 @@ class Shared(Room):
         return self.focused is not None and self.focused.id == "prompt"
 
     def candidates(self) -> list[tuple[str, str]]:
-        """Models to choose from: (reference, label)."""
-        return refs.candidates(self.catalogue)
+        """Models to choose from: (reference, label); bases, runs, then exported files."""
+        found = refs.candidates(self.catalogue)
+        for made in exports.all(self.catalogue):
+            if made.kind == "gguf" and Path(made.path).is_file():
+                proved = " · proved" if made.status == "proved" else ""
+                label = f"{Path(made.path).name} · {made.type} of {made.ref}{proved}"
+                found.append((made.path, label))
+        return found
 
     def conversation(self, column: Column) -> tuple[Turn, ...]:
         """What the column's model is asked to continue, or has."""
@@ -75,6 +85,25 @@ class Shared(Room):
 
     def ask_again(self, columns: Sequence[Column], settings: Settings | None = None) -> None:
         """Ask the last question again in these columns alone, of the models they have now."""
+        raise NotImplementedError
+
+    def answered(self) -> None:
+        """Every column that was asked has said what it will."""
+
+    def action_stop(self) -> None:
+        """Stop answering."""
+        raise NotImplementedError
+
+    def forget_votes(self) -> None:
+        """The answers on screen are no longer those voted on."""
+        raise NotImplementedError
+
+    async def add_column(self, ref: str, place: int | None = None) -> Column:
+        """One more column, at this place or of the first letter that is free."""
+        raise NotImplementedError
+
+    def lay_out(self) -> None:
+        """Place the columns again: one came, went or took focus."""
         raise NotImplementedError
 
     def reveal(self) -> None:

@@ -124,8 +124,12 @@ async def test_models_can_be_handed_over_and_columns_fail_alone(make_app: MakeAp
 
 
 async def test_settings_refuse_nonsense_by_name(make_app: MakeApp) -> None:
-    typed = {"temperature": "0.7", "top_p": "0.9", "max_tokens": "64", "seed": "7"}
-    assert read_settings("Be kind.", typed) == Settings("Be kind.", 0.7, 0.9, 64, 7)
+    typed = {"temperature": "0.7", "top_p": "0.9", "max_tokens": "64", "seed": "7",
+             "top_k": "40", "min_p": "0.05", "repetition_penalty": "1.1"}  # fmt: skip
+    kind = Settings("Be kind.", 0.7, 0.9, 64, 7, 40, 0.05, 1.1)
+    assert read_settings("Be kind.", typed) == kind
+    with pytest.raises(BadInput, match=r"top_k: expected a whole number, found '1\.5'"):
+        read_settings("", {**typed, "top_k": "1.5"})
     with pytest.raises(BadInput, match="temperature: expected a number, found 'warm'"):
         read_settings("", {**typed, "temperature": "warm"})
     with pytest.raises(BadInput, match="top_p: 7 is out of bounds"):

@@ -1,0 +1,298 @@
+"""The part of the Chat room that asks: a question goes out, answers come in and are recorded.
+
+Knows columns, a session's events and the record of the conversation. Does not know how an answer
+is made: a worker thread asks a chat session and posts what it says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.worker import get_current_worker
+
+from engine.chat import protocol
+from engine.chat.protocol import AskRow, Done, Failed, Loading, Ready, Sealed, Started
+from engine.data.rows import Turn
+from engine.models import refs
+from screens.chat.column import NAMES, Column
+from screens.chat.reviews import Reviews
+from screens.chat.settings import Settings
+from screens.chat.stream import Ended, Seated, Streamed, Told, pump
+from screens.chat.writing import Asks, Writing
+from store import chats
+from store.errors import WorkbenchError
+from store.rounds import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.chat.client import ChatSession
+    from store.chats import Turn as Kept
+
+
+class Asking(Writing, Reviews):
+    """Questions after `head`, the last question of the branch that the columns show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head: int | None = None
+        self._session: ChatSession | None = None
+        self._stopping = False
+        self._where = ""
+        self._kept: dict[int, tuple[Done, Kept]] = {}
+        """Answers to the last question, and what stands for each in the records."""
+
+    @property
+    def branches(self) -> Tree:
+        """Every branch of the chat."""
+        return Tree(chats.turns(self.catalogue, self.chat) if self.chat is not None else ())
+
+    @property
+    def models(self) -> list[str]:
+        """References of the columns by their letters; empty where a letter is not taken."""
+        refs_at = {column.place: column.ref for column in self.columns}
+        return [refs_at.get(place, "") for place in range(max(refs_at) + 1)]
+
+    def label(self) -> None:
+        """Say at every question which version of it is shown, and its seed."""
+
+    # Sending
+
+    def action_send(self) -> None:
+        if self.busy:
+            self.say("Still answering. esc stops.")
+            return
+        question = self.prompt.text.strip("\n")
+        if not question.strip():
+            return
+        if all(_surely_short(turns) for _, _, turns in self.asks(question)):
+            self.send_now()
+        else:
+            self.weigh(send=True)
+
+    def send_now(self) -> None:
+        self.ask(self.prompt.text.strip("\n"), self.settings)
+        self.prompt.take()
+        self.save_draft()
+
+    def ask(self, question: str, settings: Settings) -> None:
+        """Ask every column, after what it shows."""
+        from engine.chat.record import title_of
+
+        if self.chat is None:
+            self.chat = chats.create(
+                self.catalogue,
+                title=title_of(question),
+                system=settings.system,
+                sampling=settings.sampling,
+            ).id
+        asks = self.asks(question, settings)
+        after = self._shown_head()
+        self.head = self._new_question(question, after, settings.system)
+        self._kept.clear()
+        for column, (_, _, turns) in zip(self.columns, asks, strict=True):
+            column.begin(question, self.head)
+            column.context = turns
+        self._put(self.columns, settings)
+        self.label()
+
+    def ask_again(self, columns: Sequence[Column], settings: Settings | None = None) -> None:
+        """Ask the last question again in these columns alone, of the models they have now.
+
+        The answer is another one at the same place of the conversation; what a column said before
+        is its `before`. Without settings they are those of the first time.
+        """
+        tree = self.branches
+        if (
+            self.head is not None and self.head in tree and tree.after(self.head)
+        ):  # others went on from the answers there
+            step = tree.round(self.head)
+            letters = [NAMES[column.place] for column in columns]
+            others = [one for letter, one in step.answers.items() if letter not in letters]
+            question = step.question
+            self.head = self._new_question(question.text, question.parent, question.system or "")
+            chats.carry(self.catalogue, others, self.head)
+        for column in columns:
+            column.again()
+        self._put(columns, settings or self.asked_with)
+        self.label()
+
+    def _new_question(self, text: str, after: int | None, system: str) -> int:
+        assert self.chat is not None
+        models = self.models
+        return chats.ask(self.catalogue, self.chat, text, after=after, system=system,
+                         models=models).id  # fmt: skip
+
+    def _shown_head(self) -> int | None:
+        """The question that is gone on from, with the answers that the columns show.
+
+        An answer to it may have been asked for again, and then an older one be shown: these
+        answers then stand under a question of their own, so that the record says what was heard.
+        """
+        tree = self.branches
+        if self.head is None or self.head not in tree:
+            return None
+        step = tree.round(self.head)
+        shown: dict[str, Kept | None] = {}
+        for column in self.columns:
+            _, shown[NAMES[column.place]] = self._kept.get(id(column.done), (None, None))
+        if all(one == step.answers.get(name) for name, one in shown.items()):
+            return self.head
+        question = step.question
+        made = self._new_question(question.text, question.parent, question.system or "")
+        chats.carry(self.catalogue, [one for one in shown.values() if one], made)
+        return made
+
+    def _put(self, columns: Sequence[Column], settings: Settings) -> None:
+        """Have the last question of these columns answered."""
+        self._answering = list(columns)
+        self.forget_votes()
+        for column in columns:
+            column.retitle("waiting for the model")
+        self.asked_with = settings
+        self.show_status("asking")
+        self._stopping = False
+        asks = [(column.place, column.ref, column.context) for column in columns]
+        self._ask(asks, settings)
+
+    @work(thread=True, exclusive=True, group="ask", exit_on_error=False)
+    def _ask(self, asks: Asks, settings: Settings) -> None:
+        """Ask a session and post all it says; its workers stay for the next question."""
+        from engine.chat.client import ChatSession, Sampling
+
+        error: WorkbenchError | None = None
+        wanted = [ref for _, ref, _ in asks]
+        try:
+            with self.open_catalogue() as cat:
+                models = [refs.resolve(cat, ref) for ref in wanted]
+                self.post_message(Seated([(model.ref, model.label) for model in models]))
+                with ChatSession.open(cat, wanted, keep=True, on_event=self._heard) as session:
+                    self._session = session
+                    rows = [
+                        AskRow(place, model.ref, turns)
+                        for model, (place, _, turns) in zip(session.models, asks, strict=True)
+                    ]
+                    sampling = Sampling(**settings.sampling)
+                    said = session.ask_rows(rows, sampling, likelihoods=True)  # next to no cost
+                    pump(said, self.post_message)
+        except WorkbenchError as problem:
+            error = problem
+        finally:
+            self._session = None
+            self.post_message(Ended(None if self._stopping else error))
+
+    def _heard(self, event: protocol.Message) -> None:
+        """What a worker says while it gets ready; raising is how to stop waiting for it."""
+        if self._stopping or get_current_worker().is_cancelled:
+            raise WorkbenchError("stopped while the model was loading", "Send again to go on.")
+        self.post_message(Told(event))
+
+    # Hearing
+
+    @on(Seated)
+    def _seated(self, event: Seated) -> None:
+        for column, (ref, label) in zip(self._answering, event.models, strict=True):
+            column.seated(ref, label)
+
+    @on(Streamed)
+    def _streamed(self, event: Streamed) -> None:
+        column = self.column_at(event.column)
+        if column is not None:
+            column.feed(event.text)
+
+    @on(Told)
+    def _told(self, event: Told) -> None:
+        match event.event:
+            case Loading(text=words):
+                self.show_status(words)
+                for column in self._answering:
+                    column.retitle(words)
+            case Ready(device=device, dtype=dtype):
+                self._where = f"{device} {dtype}"
+                self.show_status("answering")
+            case Sealed() as sealed:
+                self._sealed(sealed)
+            case Started(column=place, prompt_ids=ids):
+                asked = self.column_at(place)
+                if asked is not None:
+                    asked.asked = ids
+            case Done() as done:
+                self._done(done)
+            case Failed(column=int(place)) as failed:
+                of = self.column_at(place)
+                half = of.broke(failed) if of is not None else None
+                if half is not None:
+                    self._record(half)
+            case Failed(message=message, hint=hint):
+                self.shell.show_error(WorkbenchError(message, hint))
+            case _:
+                pass
+
+    def _sealed(self, sealed: Sealed) -> None:
+        for column in self.columns:
+            if column.model == sealed.model:
+                column.seal, column.alone = sealed.ok, sealed.alone
+                column.retitle()
+        if not sealed.ok:
+            self.say(f"{sealed.model} is not what it says: {sealed.detail}", bad=True)
+
+    def _done(self, done: Done) -> None:
+        column = self.column_at(done.column)
+        if column is not None:
+            column.seen[done.model, self.asked_with] = done
+            column.finish(done)
+        self._record(done)
+
+    def _record(self, done: Done) -> None:
+        from engine.chat import record
+
+        if self.head is None:
+            return
+        drawn = self.asked_with.sampling
+        kept = record.answer(self.catalogue, self.head, done.column, done, sampling=drawn,
+                             place=self._where or None)  # fmt: skip
+        if kept is not None:
+            self._kept[id(done)] = (done, kept)
+
+    @on(Ended)
+    def _ended(self, event: Ended) -> None:
+        for column in self._answering:
+            if column.answering:
+                column.fail("stopped" if self._stopping else "no answer", stopped=self._stopping)
+        self._answering = []
+        self.answered()
+        self.show_status()
+        if event.error is not None:
+            self.shell.show_error(event.error)
+
+    def action_stop(self) -> None:
+        session = self._session
+        self._stopping = True
+        if session is not None:
+            session.stop()
+        else:
+            self.show_status("stopping")
+
+    async def action_new(self) -> None:
+        if self.busy:
+            self.say("Still answering. esc stops.")
+            return
+        self.chat = self.head = None
+        self._kept.clear()
+        self.forget_votes()
+        for column in self.columns:
+            await column.clear()
+        self.shuffle()
+        self.focus_on(self.prompt)
+
+
+_SURELY = 1024
+"""Tokens that every model holds."""
+_TEMPLATE = 64
+"""Tokens that a template may add to a turn, generously."""
+
+
+def _surely_short(turns: Sequence[Turn]) -> bool:
+    """Whether a conversation need not be counted: a token is a byte at least."""
+    return sum(len(turn.text.encode(errors="replace")) + _TEMPLATE for turn in turns) < _SURELY
