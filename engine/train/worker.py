@@ -276,8 +276,9 @@ def _start_text(spec: Spec, trainer: Trainer, resume: checkpoints.Checkpoint | N
     where = f"resumed from step {resume.step}" if resume else "started"
     count = spec.settings.devices
     device = f"{count} processes on {spec.device}, each" if count > 1 else spec.device
+    threads = "1 thread" if spec.settings.threads == 1 else f"{spec.settings.threads} threads"
     return (
-        f"{where} on {device} with {spec.settings.threads} threads: base in {base}, "
+        f"{where} on {device} with {threads}: base in {base}, "
         f"{trained:,} trained parameters in float32"
     )
 

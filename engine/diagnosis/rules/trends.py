@@ -93,7 +93,7 @@ def heading(view: View) -> Verdict | None:
     gain = min(-trend.value, late) * ahead
     evidence = {"by": name, "loss": now, "fall_ahead": gain, **_slope(trend, ahead)}
     moves = f"{name} loss still falling ({_change(trend, ahead)}"
-    moves += f"; {-gain:+.2g} at the pace of late)" if late < -trend.value else ")"
+    moves += f"; {-gain:+.2g} at the newest pace)" if late < -trend.value else ")"
     if gain < FALLING * now or -trend.high * ahead < 0.25 * FALLING * now:
         return None
     if not view.over:
