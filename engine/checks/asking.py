@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -164,12 +164,10 @@ def _asked(
     fresh: dict[str, Known] = {}
     refused: dict[str, Unanswered] = {}
     wanted = list(lacking)
-    # By prompt first, so that one batch holds the models' answers to the same prompts.
     rows = [AskRow(i, lacking[key][0].ref, tuple(lacking[key][1])) for i, key in enumerate(wanted)]
-    rows.sort(key=lambda row: [(turn.role, turn.text) for turn in row.turns])
     try:
-        for start in range(0, len(rows), MAX_ROWS):
-            for event in session.ask_rows(rows[start : start + MAX_ROWS], sampling):
+        for some in _requests(rows):
+            for event in session.ask_rows(some, sampling):
                 if isinstance(event, Failed) and event.column is not None:
                     found[wanted[event.column]] = event
                     if not event.died:
@@ -193,6 +191,17 @@ def _asked(
         if refused:
             answers.keep_refused(cat, refused)
     return found
+
+
+def _requests(rows: Sequence[AskRow]) -> Iterator[list[AskRow]]:
+    """One model at a time: batches that mix adapters run every adapter on a piece of the batch.
+
+    Five checkpoints of the starter on 100 prompts: 10 s of two busy cores, mixed 96 s and more.
+    """
+    for model in dict.fromkeys(row.model for row in rows):
+        own = [row for row in rows if row.model == model]
+        for start in range(0, len(own), MAX_ROWS):
+            yield own[start : start + MAX_ROWS]
 
 
 def _keys(

@@ -15,6 +15,7 @@ from engine.checks import run as running
 from engine.checks.comparing import Pair, Said, compare
 from engine.checks.judging import ModelResult, counted, facts, scored
 from engine.checks.suite import Suite
+from engine.models import refs
 from engine.train import checkpoints
 from store import runs
 from store.catalogue import Catalogue
@@ -93,6 +94,11 @@ def refs_of(cat: Catalogue, run_id: int) -> list[str]:
     return [runs.get(cat, run_id).model, *(f"run:{run_id}@{step}" for step in steps)]
 
 
+def resolved(cat: Catalogue, run_id: int) -> list[str]:
+    """The same as jobs know them."""
+    return [refs.resolve(cat, ref).ref for ref in refs_of(cat, run_id)]
+
+
 def over_checkpoints(
     cat: Catalogue,
     run_id: int,
@@ -107,8 +113,8 @@ def over_checkpoints(
         NotFound: no such run, or it has saved nothing.
         WorkbenchError: a model cannot be asked.
     """
-    steps, refs = steps_of(cat, run_id), refs_of(cat, run_id)
-    found = [_series(suite, running.run(cat, suite, refs, on_progress)) for suite in suites]
+    steps, models = steps_of(cat, run_id), refs_of(cat, run_id)
+    found = [_series(suite, running.run(cat, suite, models, on_progress)) for suite in suites]
     return Series(run_id, steps, tuple(found))
 
 
@@ -118,10 +124,10 @@ def look(cat: Catalogue, run_id: int, suites: Sequence[Suite]) -> tuple[Series, 
     Raises:
         NotFound: no such run, or it has saved nothing.
     """
-    steps, refs = steps_of(cat, run_id), refs_of(cat, run_id)
+    steps, models = steps_of(cat, run_id), refs_of(cat, run_id)
     found, lacking = [], 0
     for suite in suites:
-        results, missing = running.known(cat, suite, refs)
+        results, missing = running.known(cat, suite, models)
         lacking += missing
         if results:
             found.append(_series(suite, results))

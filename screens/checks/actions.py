@@ -23,6 +23,8 @@ ACTIONS: tuple[Action, ...] = (
     _act("chat", "c", "chat", "Chat with this checkpoint beside the base.",
          "workbench chat --model REF --model REF --prompt TEXT", show=True),
     _act("way", "v", "lost or won", "Show what was lost against the base, what was won, or all."),
+    _act("label", "l", "label", "Judge yourself what a model judged, one key an answer: is it to "
+         "be trusted?"),
     _act("export", "e", "export", "Export this checkpoint.",
          "workbench export run:ID@STEP --to gguf"),
     _act("down", "j", "down", "Next line.", palette=False),

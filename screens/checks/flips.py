@@ -5,7 +5,8 @@ Knows a line and a column of the table. Does not know where answers come from.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from textual.content import Content
 
@@ -13,6 +14,9 @@ from engine.checks.comparing import in_words
 from engine.checks.judging import Item
 from screens.checks.matrix import Line
 from screens.safe import text
+
+if TYPE_CHECKING:
+    from engine.checks.people import Judged
 
 Way = Literal["lost", "won", "all"]
 WAYS: tuple[Way, ...] = ("lost", "won", "all")
@@ -26,8 +30,12 @@ _SIGNS = {
 }
 
 
-def flip_words(line: Line, column: int, way: Way) -> Content:
-    """The prompts of this line that flipped that way, the base's answer beside the checkpoint's."""
+def flip_words(line: Line, column: int, way: Way, judged: Sequence[Judged]) -> Content:
+    """The prompts of this line that flipped that way, the base's answer beside the checkpoint's.
+
+    Args:
+        judged: what is known of the judges that the line is about.
+    """
     base, at = line.suite.base.items, line.suite.at
     now = base if column == 0 else at[column - 1].items
     places = [
@@ -35,9 +43,13 @@ def flip_words(line: Line, column: int, way: Way) -> Content:
         for place, (before, after) in enumerate(zip(base, now, strict=True))
         if _within(line, before) and _fits(before, after, way if column else "all")
     ]
-    parts = []
+    parts = [
+        text(f"{one.check} · {one.words()}  l labels answers", "$text-warning") for one in judged
+    ]
     if column:
-        parts.append(text(in_words(line.suite.pairs[column - 1].total), "$text-muted"))
+        pair = line.suite.pairs[column - 1]
+        about = pair.total if line.group is None else pair.groups[line.group]
+        parts.append(text(in_words(about), "$text-muted"))
     what = {"lost": "flipped down", "won": "flipped up", "all": "prompts"}[way if column else "all"]
     parts.append(Content.styled(f"{what}: {len(places):,}", "bold"))
     for place in places[:_SHOWN]:
@@ -50,7 +62,7 @@ def flip_words(line: Line, column: int, way: Way) -> Content:
 
 def _within(line: Line, item: Item) -> bool:
     if line.group is None:
-        return True
+        return item.judge == line.judge
     return item.group == line.suite.base.groups[line.group].name
 
 

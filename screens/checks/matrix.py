@@ -1,11 +1,14 @@
 """Checkpoints × checks as a heat map: one line a group of a suite, one column a model.
 
-Knows how a table is laid into a width. Does not know how answers were judged.
+What a model judged stands apart from what is counted, under who judged it and how far people agree
+with that. Knows how a table is laid into a width. Does not know how answers were judged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 from textual.reactive import reactive
@@ -17,36 +20,49 @@ from screens.safe import visible
 from screens.widgets.linelist import Cells, LineList
 from screens.widgets.sparkline import sparkline
 
+if TYPE_CHECKING:
+    from engine.checks.people import Judged
+
 _NAME, _COLUMN, _TREND = 26, 8, 10
 _SHADES = (" ", "░", "▒", "▓", "█")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: a suite's head (no counts), its total, or one of its groups.
+    """One line: a head (no counts), a suite's total, or one of its groups.
 
     Attributes:
-        group: which group of the suite; None for the head and the total.
+        group: which group of the suite; None for a head and the total.
+        judge: the model whose opinion it is about.
     """
 
     suite: SuiteSeries
     words: str
     group: int | None = None
     counts: tuple[Count, ...] = ()
+    judge: str = ""
 
 
-def lines_of(series: Series) -> tuple[Line, ...]:
-    """Every suite with a line a group, and one for all where there are several."""
+def lines_of(series: Series, judged: Mapping[str, Sequence[Judged]]) -> tuple[Line, ...]:
+    """Every suite with a line a group, one for all that is counted, then what was judged."""
     found: list[Line] = []
     for suite in series.suites:
         results = (suite.base, *suite.at)
         found.append(Line(suite, _head(suite)))
-        groups = len(suite.base.groups)
-        for place in range(groups):
-            counts = tuple(result.groups[place] for result in results)
-            found.append(Line(suite, suite.base.groups[place].name, place, counts))
-        if groups > 1:
-            found.append(Line(suite, "all", None, tuple(result.total for result in results)))
+        groups = suite.suite.groups
+        judges = dict.fromkeys(group.judge for group in groups)
+        for judge in sorted(judges, key=bool):
+            own = [place for place, group in enumerate(groups) if group.judge == judge]
+            if judge:
+                said = [one for one in judged.get(suite.suite.name, ()) if one.judge == judge]
+                words = " · ".join(dict.fromkeys(one.words() for one in said))
+                found.append(Line(suite, f"  {words}", judge=judge))
+            for place in own:
+                counts = tuple(result.groups[place] for result in results)
+                name = groups[place].name.removesuffix(f", judged by {judge}")
+                found.append(Line(suite, name, place, counts, judge))
+            if not judge and len(own) > 1:
+                found.append(Line(suite, "all", None, tuple(result.total for result in results)))
     return tuple(found)
 
 
@@ -71,9 +87,15 @@ class Matrix(LineList):
         self.best: int | None = None
         self.promoted: int | None = None
 
-    def show(self, series: Series | None, best: int | None, promoted: int | None) -> None:
+    def show(
+        self,
+        series: Series | None,
+        best: int | None,
+        promoted: int | None,
+        judged: Mapping[str, Sequence[Judged]],
+    ) -> None:
         """Take another table; the cursor stays where it is as far as it can."""
-        self.lines = lines_of(series) if series is not None else ()
+        self.lines = lines_of(series, judged) if series is not None else ()
         self.steps = series.steps if series is not None else ()
         self.best, self.promoted = best, promoted
         self.column = max(0, min(self.column, len(self.steps)))

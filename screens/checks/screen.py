@@ -1,71 +1,37 @@
 """The Checks room: suites over a run's checkpoints, what flipped, and which one to take.
 
-Knows which run and suites are looked at. The asking is done in a worker; answers are kept as they
-come, so that leaving costs nothing and coming back goes on.
+Knows which run and suites are looked at. A job does the asking (see `following`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from screens.actions import bindings, room_actions
-from screens.base import ChatWith, CheckRun, ExportRef, Room, Visit
+from screens.base import ChatWith, CheckRun, ExportRef, Visit
 from screens.checks.flips import WAYS, Way, flip_words
+from screens.checks.following import Following
+from screens.checks.looking import Looked, Seen
 from screens.checks.matrix import Matrix
 from screens.safe import text
 from screens.widgets.linelist import LineList
 from screens.widgets.modals import PickModal
 from screens.widgets.pane import EmptyState, Pane
 from store import runs
-from store.runs import Run
 
 if TYPE_CHECKING:
-    from engine.checks.series import Recommendation, Series
-    from engine.checks.suite import Suite
-    from store.catalogue import Catalogue
+    from engine.checks.people import Judged
+    from store.checkjobs import CheckJob
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known of a run: `series` where every answer is there, else how many are missing."""
-
-    run: Run
-    suites: tuple[str, ...]
-    series: Series | None
-    advice: Recommendation | None
-    missing: int
-
-
-class Looked(Message):
-    """A worker looked, or asked to the end."""
-
-    def __init__(self, seen: Seen | None) -> None:
-        super().__init__()
-        self.seen = seen
-
-
-class Answered(Message):
-    """So many answers have come."""
-
-    def __init__(self, suite: str, done: int, total: int) -> None:
-        super().__init__()
-        self.suite, self.done, self.total = suite, done, total
-
-    def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Answered)
-
-
-class ChecksRoom(Room):
+class ChecksRoom(Following):
     """Checkpoints × checks."""
 
     ROOM = "checks"
@@ -78,12 +44,7 @@ class ChecksRoom(Room):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: Seen | None = None
         self.way: Way = "lost"
-        self._run: int | None = None
-        self._suites: tuple[str, ...] = ()
-        self._asking = False
-        self._halt = False
 
     def compose_room(self) -> ComposeResult:
         yield EmptyState(
@@ -100,7 +61,7 @@ class ChecksRoom(Room):
 
     def on_mount(self) -> None:
         self.focus_on(self.matrix)
-        self._look_again()
+        self.look_again()
 
     @property
     def matrix(self) -> Matrix:
@@ -109,19 +70,20 @@ class ChecksRoom(Room):
     def receive(self, visit: Visit) -> None:
         if isinstance(visit, CheckRun):
             self._run, self._suites = visit.run_id, ()
-            self._look_again()
+            self.look_again()
 
     def on_screen_resume(self, event: object) -> None:
         super().on_screen_resume(event)  # type: ignore[arg-type]
-        if not self._asking:
-            self._look_again()
+        self.look_again()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         del parameters
         if action == "ask":
-            return bool(self.seen and self.seen.missing) and not self._asking
+            return bool(self.seen and self.seen.missing) and not self.asking
         if action == "halt":
-            return self._asking
+            return self.asking
+        if action == "label":
+            return bool(self._judged)
         if action in ("promote", "export"):
             return self._step is not None
         if action in ("chat", "way", "earlier", "later"):
@@ -134,87 +96,44 @@ class ChecksRoom(Room):
         column = self.matrix.column
         return self.matrix.steps[column - 1] if 0 < column <= len(self.matrix.steps) else None
 
-    # -- looking and asking -------------------------------------------------------------------
-
-    def _look_again(self) -> None:
-        self._look(self._run, self._suites)
-
-    @work(thread=True, exclusive=True, group="look", exit_on_error=False)
-    def _look(self, run_id: int | None, named: tuple[str, ...]) -> None:
-        from engine.checks import series
-
-        with self.open_catalogue() as cat:
-            run = _chosen(cat, run_id)
-            if run is None:
-                self.post_message(Looked(None))
-                return
-            suites, retention = _suites(cat, run, named)
-            missing = series.missing(cat, run.id, suites)
-            self.post_message(Looked(_seen(cat, run, suites, retention, missing)))
-
-    @work(thread=True, exclusive=True, group="ask", exit_on_error=False)
-    def _ask(self, run_id: int, named: tuple[str, ...]) -> None:
-        from engine.checks import series
-        from engine.checks.asking import Halted
-
-        self._halt = False
-        try:
-            with self.open_catalogue() as cat:
-                run = runs.get(cat, run_id)
-                suites, retention = _suites(cat, run, named)
-                for suite in suites:
-
-                    def came(done: int, total: int, name: str = suite.name) -> None:
-                        if self._halt:
-                            raise Halted
-                        self.post_message(Answered(name, done, total))
-
-                    series.over_checkpoints(cat, run_id, [suite], came)
-                found = _seen(cat, run, suites, retention, 0)
-        except Halted:
-            with self.open_catalogue() as cat:
-                suites, retention = _suites(cat, run, named)
-                found = _seen(cat, run, suites, retention, series.missing(cat, run_id, suites))
-        finally:
-            self._asking = False
-        self.post_message(Looked(found))
-
-    @on(Answered)
-    def _answered(self, event: Answered) -> None:
-        self.status = Content.assemble(
-            ("▶ ", "$accent"),
-            text(event.suite, limit=40),
-            f" {event.done:,} of {event.total:,} answers",
-        )
-
     @on(Looked)
     def _looked(self, event: Looked) -> None:
         self.seen = event.seen
         self.set_class(event.seen is None, "-empty")
+        if event.seen is not None and event.seen.job is not None:
+            self.follow(event.seen.job)
         self._show()
+
+    def follow(self, job: CheckJob | None) -> None:
+        super().follow(job)
+        if self.seen is not None:
+            self.query_one("#advice", Static).update(self._advice(self.seen))
 
     def _show(self) -> None:
         seen = self.seen
         if seen is None:
             return
         pane = self.query_one("#matrix-pane", Pane)
-        suites = text(", ".join(seen.suites), limit=60)
+        suites = text(", ".join(suite.name for suite in seen.suites), limit=60)
         name = text(seen.run.name, limit=30)
         pane.title_is(Content(f"run {seen.run.id} · ") + name + Content(" · ") + suites)
         fresh = self.matrix.steps != (seen.series.steps if seen.series else ())
         best = seen.advice.step if seen.advice else None
-        self.matrix.show(seen.series, best, seen.run.promoted_step)
+        self.matrix.show(seen.series, best, seen.run.promoted_step, seen.judged)
         if fresh and seen.series is not None:
             wanted = best if best is not None else seen.series.steps[-1]
             self.matrix.column = seen.series.steps.index(wanted) + 1
             self.matrix.cursor = 1
         self.query_one("#advice", Static).update(self._advice(seen))
-        self.status = Content("") if not self._asking else self.status
         self._show_flips()
         self.refresh_bindings()
 
     def _advice(self, seen: Seen) -> Content:
-        if seen.missing and not self._asking:
+        if seen.missing and self.asking:
+            return Content.styled(
+                "What is answered is kept: leave, or close the window; it goes on.", "$text-muted"
+            )
+        if seen.missing:
             said = Content.assemble((f"{seen.missing:,} answers are missing", "$text-warning"))
             return said + Content.assemble(
                 ("  ⏎", "$accent bold"), (" asks for them", "$text-muted")
@@ -251,23 +170,28 @@ class ChecksRoom(Room):
         at = "base" if column == 0 else f"@{self.matrix.steps[column - 1]:,}"
         way = {"lost": "lost against the base", "won": "won", "all": "every prompt"}[self.way]
         pane.title_is(text(line.words, limit=50), Content(f"{at} · {way if column else 'base'}"))
-        words.update(flip_words(line, column, self.way))
+        words.update(flip_words(line, column, self.way, self._judged))
         self.query_one("#flips-scroll").scroll_home(animate=False)
         self.refresh_bindings()
+
+    @property
+    def _judged(self) -> list[Judged]:
+        """The rubrics of the line under the cursor, where a model judged them."""
+        line = self.matrix.current
+        if line is None or self.seen is None or not line.judge:
+            return []
+        every = self.seen.judged.get(line.suite.suite.name, [])
+        group = None if line.group is None else line.suite.base.groups[line.group].name
+        return [one for one in every if one.judge == line.judge and group in (None, one.group)]
 
     # -- actions -----------------------------------------------------------------------------
 
     def action_ask(self) -> None:
-        if self.seen is not None and not self._asking:
-            self._asking = True
-            self._ask(self.seen.run.id, self._suites)
-            self.status = Content("▶ loading the models")
-            self.query_one("#advice", Static).update(Content(""))
-            self.refresh_bindings()
+        if self.seen is not None and not self.asking:
+            self.begin(self.seen)
 
     def action_halt(self) -> None:
-        self._halt = True
-        self.status = Content("stopping; what was answered is kept")
+        self.halt()
 
     def action_run(self) -> None:
         listed = [
@@ -278,7 +202,7 @@ class ChecksRoom(Room):
         def chosen(value: str | None) -> None:
             if value is not None:
                 self._run, self._suites = int(value), ()
-                self._look_again()
+                self.look_again()
 
         self.app.push_screen(PickModal("Run", listed, current=current), self.guarded(chosen))
 
@@ -287,15 +211,15 @@ class ChecksRoom(Room):
 
         if self.seen is None:
             return
-        now = self._suites or self.seen.suites
+        now = self._suites or tuple(suite.name for suite in self.seen.suites)
         listed = [(name, f"{'✓' if name in now else ' '} {name}") for name in files.names()]
 
         def chosen(value: str | None) -> None:
             if value is not None:
-                files.load(value)
+                files.load(value, self.catalogue)
                 kept = tuple(name for name in now if name != value)
                 self._suites = kept or now if value in now else (*now, value)
-                self._look_again()
+                self.look_again()
 
         modal = PickModal(
             "Add a suite, or take one away", listed, placeholder="name, or a file", free=True
@@ -312,6 +236,28 @@ class ChecksRoom(Room):
         self.way = WAYS[(WAYS.index(self.way) + 1) % len(WAYS)]
         self._show_flips()
 
+    def action_label(self) -> None:
+        """Say of the answers that a model judged whether they keep to its rule."""
+        from engine.checks.people import cases
+        from screens.checks.labelling import LabelScreen
+
+        line = self.matrix.current
+        if line is None or not self._judged:
+            return
+        names = {one.group for one in self._judged}
+        results = (line.suite.base, *line.suite.at)
+        found = [
+            case
+            for group, _, own in cases(line.suite.suite, results)
+            if group.name in names
+            for case in own
+        ]
+
+        def left(_: None) -> None:
+            self.look_again()
+
+        self.app.push_screen(LabelScreen(self.catalogue, found), self.guarded(left))
+
     def action_promote(self) -> None:
         from engine.train import client
 
@@ -324,7 +270,7 @@ class ChecksRoom(Room):
         else:
             client.promote(self.catalogue, run_id, step)
             self.say(f"run:{run_id} means @{step:,} in chat, export and checks now.")
-        self._look_again()
+        self.look_again()
 
     def action_chat(self) -> None:
         if self.seen is not None:
@@ -347,44 +293,3 @@ class ChecksRoom(Room):
 
     def action_bottom(self) -> None:
         self.matrix.action_bottom()
-
-
-def _chosen(cat: Catalogue, run_id: int | None) -> Run | None:
-    """The run that was named, or the newest that has a checkpoint."""
-    from engine.train import checkpoints
-
-    if run_id is not None:
-        return runs.get(cat, run_id)
-    every = runs.all(cat)
-    return next((r for r in every if checkpoints.complete(cat.workspace.run_dir(r.id))), None)
-
-
-def _suites(cat: Catalogue, run: Run, named: Sequence[str]) -> tuple[list[Suite], str | None]:
-    """The suites to ask, and the name of the one about retention.
-
-    The run's own as it keeps them; else the one about what its base could do.
-    """
-    from engine.checks import suite as files
-    from engine.train import suites
-    from engine.train.recipe import from_dict, suite_label
-
-    recipe = from_dict(run.recipe)
-    own = suites.load(recipe, cat.workspace.run_dir(run.id))
-    general = "retention" if run.model == "starter" else "general"
-    label = suite_label(recipe.retention_suite or general)
-    wanted = list(named) or list(own) or [general]
-    found = [own[name] if name in own else files.load(name) for name in wanted]
-    about = [suite.name for name, suite in zip(wanted, found, strict=True) if name == label]
-    return found, about[0] if about else None
-
-
-def _seen(
-    cat: Catalogue, run: Run, suites: Sequence[Suite], retention: str | None, missing: int
-) -> Seen:
-    from engine.checks import series
-
-    names = tuple(suite.name for suite in suites)
-    if missing:
-        return Seen(run, names, None, None, missing)
-    found = series.over_checkpoints(cat, run.id, suites)
-    return Seen(run, names, found, series.recommend(found, retention), 0)

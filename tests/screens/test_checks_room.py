@@ -51,8 +51,16 @@ async def test_checkpoints_are_asked_compared_and_promoted(
         assert "15 answers are missing" in dump(pilot.app)
         assert room.check_action("promote", ()) is False
         await pilot.press("enter")
+        await until(pilot, lambda: room.asking)
         assert room.check_action("halt", ()) is True
-        await until(pilot, lambda: room.seen is not None and room.seen.series is not None)
+        assert "it goes on" in dump(pilot.app) or room.seen.series is not None
+    # The window is closed; a job asks on, and another window finds it, or what it found.
+    async with make_app().run_test(size=WIDE) as pilot:
+        await pilot.app.run_action("app.go('checks')")
+        room = pilot.app.screen
+        assert isinstance(room, ChecksRoom)
+        await until(pilot, lambda: room.seen is not None and room.seen.missing == 0)
+        assert not room.asking
         assert room.seen is not None and room.seen.advice is not None
         assert room.matrix.steps == (4, 8)
         assert suites.load(str(path)).size == 5

@@ -153,7 +153,8 @@ def _lines(results: Sequence[ModelResult]) -> list[str]:
             rows.append(_row(result.model, group.name, group))
             own = [count for count in result.checks if count.group == group.name]
             rows += [_row("", f"  {count.name}", count) for count in own if len(own) > 1]
-        rows.append(_row(result.model, "all", result.total))
+        mixed = len({bool(group.judge) for group in result.groups}) > 1
+        rows.append(_row(result.model, "all that is counted" if mixed else "all", result.total))
         if result.score is not None:
             score = result.score
             interval = f"{score.low:.1%} – {score.high:.1%}"
