@@ -169,7 +169,7 @@ class Room(Screen[None]):
     TELLS_RUNS: ClassVar[bool] = False
     """Whether the room's own status says what runs."""
 
-    status: reactive[Content] = reactive(Content(""))
+    status: reactive[Content] = reactive(Content(""), repaint=False)
     """Left part of the bottom line."""
 
     @property
