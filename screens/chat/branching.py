@@ -12,6 +12,7 @@ from screens.chat.asking import Asking
 from screens.chat.column import NAMES
 from screens.chat.question import Question
 from screens.chat.settings import Settings
+from screens.chat.transcript import SHOWN
 from store import chats
 from store.rounds import Round, Tree
 
@@ -34,8 +35,8 @@ class Branching(Asking):
 
     # What is in view
 
-    async def view(self, head: int | None) -> None:
-        """Show the branch that ends with a question, in every column."""
+    async def view(self, head: int | None, shown: int = SHOWN, *, follow: bool = True) -> None:
+        """Show the branch that ends with a question, in every column; so many rounds of it."""
         if self.chat is None:
             return
         tree = self.branches
@@ -47,7 +48,8 @@ class Branching(Asking):
         self.forget_votes()
         for column in self.columns:
             letter = NAMES[column.place]
-            await column.replay([(step.question, step.answers.get(letter)) for step in path])
+            said = [(step.question, step.answers.get(letter)) for step in path]
+            await column.replay(said, shown, follow=follow)
             if column.done is not None:
                 self._kept[id(column.done)] = (column.done, path[-1].answers[letter])
         if path:
@@ -80,24 +82,28 @@ class Branching(Asking):
     def _chosen_or_last(self) -> int | None:
         return self.chosen if self.chosen is not None else self.head
 
-    def action_question_before(self) -> None:
-        self._choose(-1)
+    async def action_question_before(self) -> None:
+        await self._choose(-1)
 
-    def action_question_after(self) -> None:
-        self._choose(1)
+    async def action_question_after(self) -> None:
+        await self._choose(1)
 
-    def _choose(self, by: int) -> None:
+    async def _choose(self, by: int) -> None:
         """The question before or after; after the last one none is chosen."""
         path = [step.question.id for step in self.branches.path(self.head)]
         if not path:
             return
         place = path.index(self.chosen) if self.chosen in path else len(path)
         place = max(0, place + by)
-        self.chosen = path[place] if place < len(path) else None
+        wanted = path[place] if place < len(path) else None
+        there = {asked.turn for asked in self.active.query(Question)}
+        if wanted is not None and wanted not in there and not self.busy:
+            await self.view(self.head, len(path) - place + SHOWN, follow=False)
+        self.chosen = wanted
         for asked in self.query(Question):
             asked.tell(chosen=asked.turn == self.chosen)
-            if asked.turn == self.chosen and asked.parent is not None:
-                asked.scroll_visible(animate=False, top=True)
+            if asked.turn == self.chosen:
+                asked.call_after_refresh(asked.scroll_visible, animate=False, top=True)
         if self.chosen is None:
             for column in self.columns:
                 column.transcript.scroll_end(animate=False)

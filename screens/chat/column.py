@@ -5,12 +5,9 @@ Knows turns as they look. Does not know sessions; the room feeds it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
@@ -18,6 +15,7 @@ from engine.chat.protocol import Done, Failed, StopReason
 from engine.data.rows import Turn
 from screens.chat.answer import LEGEND, Answer, Likelihoods, Look, marked, plain, raw
 from screens.chat.question import Question
+from screens.chat.transcript import SHOWN, Rounds, Transcript, past, spoken_by
 from screens.safe import line, text
 from screens.widgets.pane import Pane, empty_state
 
@@ -49,20 +47,12 @@ def stats(done: Done) -> str:
     return f"{words} · {_ENDS[done.stop]}"
 
 
-def _stop(recorded: str | None) -> StopReason:
-    """Why an answer ended, as the records say it."""
-    return next((reason for reason in _ENDS if reason == recorded), "stopped")
-
-
-class Transcript(VerticalScroll, can_focus=True, inherit_bindings=False):
-    """The turns of a column; keeps to the bottom until the reader scrolls away."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("home", "scroll_home", show=False),
-        Binding("end", "scroll_end", show=False),
-        Binding("pageup", "page_up", show=False),
-        Binding("pagedown", "page_down", show=False),
-    ]
+def _done(place: int, answer: Recorded) -> Done:
+    """An answer as it was when it was given, but for its ids, which are not recorded."""
+    stop: StopReason = next((reason for reason in _ENDS if reason == answer.stop), "stopped")
+    seconds, first = answer.seconds or 0.0, answer.first_token_seconds or 0.0
+    return Done(0, place, answer.model or "", answer.text, [], answer.tokens or 0, seconds, first,
+                stop)  # fmt: skip
 
 
 class Column(Pane):
@@ -104,6 +94,7 @@ class Column(Pane):
         """Whether an answer is being written."""
         self._trouble = Content("")
         self._spoke = ""
+        self._still = False
         self._answer: Answer | None = None
 
     def compose(self) -> ComposeResult:
@@ -174,38 +165,42 @@ class Column(Pane):
         by = by or self.ref
         if self._spoke not in ("", *same) and not self.hidden:
             # what stands above was said by another model
-            other = Static(Content.styled("from here ", "$text-muted") + line(by, "bold"))
-            self.transcript.mount(other)
+            self.transcript.mount(spoken_by(by))
         self._answer = Answer()
         self.transcript.mount(asked, self._answer)
+        self.transcript.trim()
         self._start()
         self._spoke = by
 
-    async def replay(self, rounds: Sequence[tuple[Recorded, Recorded | None]]) -> None:
-        """Show a conversation as it was recorded: questions, each with the answer if it has one."""
+    async def replay(self, rounds: Rounds, shown: int = SHOWN, *, follow: bool = True) -> None:
+        """Show a conversation as it was recorded, the last so many rounds of it.
+
+        Args:
+            follow: bring the end into view.
+        """
         await self.clear()
-        for question, answer in rounds:
-            by = answer.model if answer is not None and answer.model else ""
-            self.begin(question.text, question.id, by)
-            system = (Turn("system", question.system),) if question.system else ()
-            self.context = (*system, *self.turns)
-            if answer is None:
-                self.fail("not answered here")
-                continue
-            self.finish(
-                Done(
-                    0,
-                    self.place,
-                    by,
-                    answer.text,
-                    [],
-                    answer.tokens or 0,
-                    answer.seconds or 0.0,
-                    answer.first_token_seconds or 0.0,
-                    _stop(answer.stop),
-                )
-            )
-        self._spoke = self._spoke if rounds else ""
+        self.transcript.shown, self._still = shown, not follow
+        if not rounds:
+            return
+        for question, answer in rounds[:-1]:
+            if answer is not None:
+                self.turns += [Turn("user", question.text), Turn("assistant", answer.text)]
+        over, (question, answer) = rounds[:-1], rounds[-1]
+        kept = over[-shown:]
+        await self.transcript.remove_children()
+        await self.transcript.mount_all(
+            [*self.transcript.leave_out(len(over) - len(kept)), *past(kept)]
+        )
+        by = answer.model if answer is not None and answer.model else ""
+        self._spoke = next((a.model for _, a in kept[::-1] if a is not None and a.model), by)
+        self.begin(question.text, question.id, by)
+        system = (Turn("system", question.system),) if question.system else ()
+        self.context = (*system, *self.turns)
+        if answer is None:
+            self.fail("not answered here")
+        else:
+            self.finish(_done(self.place, answer))
+        self._spoke, self._still = by, False
 
     def again(self) -> None:
         """Take the last answer back and make room for another one, at the same place."""
@@ -232,6 +227,8 @@ class Column(Pane):
     def _follow(self, *, only_near_end: bool = False) -> None:
         """Keep the end in view, unless the reader has scrolled away from it."""
         transcript = self.transcript
+        if self._still:
+            return
         if not only_near_end or transcript.max_scroll_y - transcript.scroll_offset.y <= NEAR:
             transcript.call_after_refresh(transcript.scroll_end, animate=False)
 

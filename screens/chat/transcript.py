@@ -1,0 +1,102 @@
+"""The turns of a column as they scroll by: the newest of them, older ones on demand.
+
+Knows widgets in a row. A conversation may be long, and every widget makes each key a little slower:
+answers before the last one are one widget each, and beyond some rounds only a note stands for what
+came before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from screens.chat.question import Question
+from screens.safe import LIMIT, line, text
+from screens.widgets.markdown import rendered
+
+if TYPE_CHECKING:
+    from store.chats import Turn as Recorded
+
+SHOWN = 20
+"""Rounds that are shown of a conversation at first, and kept while it grows."""
+_SLACK = 10
+
+Rounds = Sequence[tuple["Recorded", "Recorded | None"]]
+"""Questions, each with the column's answer if it gave one."""
+
+
+class Transcript(VerticalScroll, can_focus=True, inherit_bindings=False):
+    """The turns of a column; keeps to the bottom until the reader scrolls away."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("home", "scroll_home", show=False),
+        Binding("end", "scroll_end", show=False),
+        Binding("pageup", "page_up", show=False),
+        Binding("pagedown", "page_down", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left_out = 0
+        self.shown = SHOWN
+        """Rounds that are kept, with some more."""
+
+    def leave_out(self, count: int) -> list[Widget]:
+        """What stands for so many earlier rounds."""
+        self._left_out = count
+        if not count:
+            return []
+        words = f"↑ {count:,} earlier questions" if count > 1 else "↑ one earlier question"
+        return [Static(line(words, "$text-muted"), classes="earlier")]
+
+    def trim(self) -> None:
+        """Let the oldest go where a conversation has grown long."""
+        asked = [place for place, child in enumerate(self.children) if isinstance(child, Question)]
+        gone = len(asked) - self.shown
+        if gone < _SLACK:
+            return
+        old = self.children[: asked[gone]]
+        with self.app.batch_update():
+            self.mount_all(self.leave_out(self._left_out + gone), before=0)
+            self.remove_children(old)
+
+
+def past(rounds: Rounds) -> list[Widget]:
+    """Rounds that are over, two widgets each."""
+    made: list[Widget] = []
+    spoke = ""
+    for question, answer in rounds:
+        by = answer.model if answer is not None and answer.model else spoke
+        if spoke not in ("", by):
+            made.append(spoken_by(by))
+        spoke = by
+        made += [Question(question.text, question.id), Static(_said(answer), classes="past")]
+    return made
+
+
+def spoken_by(model: str) -> Static:
+    """A line that says who answers from here on."""
+    return Static(Content.styled("from here ", "$text-muted") + line(model, "bold"))
+
+
+def _said(answer: Recorded | None) -> Content:
+    if answer is None:
+        return Content.styled("not answered here", "$text-muted italic")
+    parts: list[Content] = []
+    for block in rendered(answer.text[:LIMIT]):
+        before = "\n" if block.gap and parts else ""
+        parts.append(Content(f"{before}{' ' * block.indent}{block.marker}") + block.content)
+    if len(answer.text) > LIMIT:
+        parts.append(text(answer.text)[LIMIT:])
+    if answer.stop not in ("turn end", None):
+        parts.append(Content.styled(_ENDED.get(answer.stop, ""), "$text-warning"))
+    return Content("\n").join(parts) if parts else Content.styled("(nothing)", "$text-muted")
+
+
+_ENDED = {"length": "✂ limit", "stopped": "■ stopped", "died": "✗ half: the worker died"}
