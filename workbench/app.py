@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import select
 import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -144,6 +146,8 @@ class WorkbenchApp(Shell):
         loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="worker"))
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit)
+        if not self.is_headless:
+            threading.Thread(target=self._leave_with_terminal, daemon=True).start()
         if self._file is not None:
             self.visit(OpenFile(self._file))
         else:
@@ -151,6 +155,14 @@ class WorkbenchApp(Shell):
         self.call_after_refresh(self.look_at_runs)
         self.set_timer(PAINTED, self._look_at_machine)
         self._stays()
+
+    def _leave_with_terminal(self) -> None:
+        """Wait for the terminal to go: not every way of losing it sends a signal."""
+        poll = select.poll()
+        poll.register(0, 0)  # standard input; nothing but its end is asked for
+        for _, event in poll.poll():
+            if event & (select.POLLHUP | select.POLLERR):
+                self.call_from_thread(self.exit)
 
     def _stays(self) -> None:
         """What a new room is made of will stay: once painted, the garbage collector leaves it out.
