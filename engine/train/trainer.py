@@ -17,7 +17,9 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from engine.train import head
 from engine.train.adapting import adapt
+from engine.train.attending import attend
 from engine.train.batches import (
     Batch,
     Collator,
@@ -104,6 +106,8 @@ def build(spec: Spec, pad_id: int, output_dir: Path) -> Trainer:
     recipe = spec.settings
     peak = Peak()
     model, tokenizer = load_base(base, recipe, spec.device), load_tokenizer(base)
+    attend(model)
+    head.install()
     common = _common_arguments(recipe, spec.device, output_dir)
     adapter = lora(recipe, base)
     if recipe.method in PREFERENCE:

@@ -23,11 +23,12 @@ def gradients(model: torch.nn.Module, *, half: bool) -> tuple[float, list[torch.
     return float(loss), found
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
-def test_it_is_the_same_mathematics(starter: Path, half: bool) -> None:
+def test_it_is_the_same_mathematics(starter: Path, half: bool, dropout: float) -> None:
     dtype = torch.bfloat16 if half else torch.float32
     base = AutoModelForCausalLM.from_pretrained(starter, dtype=dtype)
-    config = LoraConfig(r=8, lora_alpha=24, lora_dropout=0.1, target_modules="all-linear")
+    config = LoraConfig(r=8, lora_alpha=24, lora_dropout=dropout, target_modules="all-linear")
     torch.manual_seed(0)
     model = get_peft_model(base, config).train()
     for name, parameter in model.named_parameters():
