@@ -22,7 +22,9 @@ NAMES = (
     "editor",
     "kills",
     "diagnosis",
+    "suites",
     "frames",
+    "painting",
 )
 
 

@@ -49,11 +49,14 @@ class Terminal:
     said: bytes = b""
 
     @classmethod
-    def open(cls, workspace: Path) -> Terminal:
-        """Start the application."""
+    def open(cls, workspace: Path, command: Sequence[str] = ()) -> Terminal:
+        """Start the application, or what Python is to run instead."""
         handle, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        command = [sys.executable, "-m", "workbench", "--workspace", str(workspace)]
+        command = [
+            sys.executable,
+            *(command or ("-m", "workbench", "--workspace", str(workspace))),
+        ]
         environment = {**os.environ, "TERM": "xterm-256color", "TEXTUAL_ANIMATIONS": "none"}
         process = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment,

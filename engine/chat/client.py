@@ -130,6 +130,7 @@ class ChatSession:
         rows: Sequence[AskRow],
         sampling: Sampling = Sampling(),
         likelihoods: bool = False,
+        on_sent: Callable[[], None] | None = None,
     ) -> Events:
         """Ask any rows, each naming the `ref` of one of `models`; answers arrive merged.
 
@@ -139,6 +140,8 @@ class ChatSession:
 
         Args:
             likelihoods: every token is told with its text and its probability.
+            on_sent: hears that the workers have the question.
+            on_sent: hears that the workers have the question.
         """
         self._number += 1
         self._asked = number = self._number
@@ -152,6 +155,10 @@ class ChatSession:
                 question = Ask(number, mine, likelihoods=likelihoods, **asdict(sampling))
                 link = self._send(launch, question)
                 pending[link] = {row.column: _Half() for row in mine}
+            if on_sent is not None:
+                on_sent()
+            if on_sent is not None:
+                on_sent()
             if self._stopping:  # asked for while a worker was still starting
                 self.stop()
             yield from _merge(pending, number)

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, cast
 
-from textual.app import ComposeResult
-from textual.containers import Container
 from textual.content import Content, Span
+from textual.geometry import Size
 from textual.selection import Selection
-from textual.strip import Strip
-from textual.visual import RenderOptions, Visual
-from textual.widgets import Static
+from textual.widget import Widget
 
-from screens.safe import LIMIT, text, visible_lines
+from screens.safe import LIMIT, visible_lines
 from screens.widgets.differing import changed_words
 from screens.widgets.markdown import Block, Markdown, rendered
+from screens.widgets.page import Page
 
 if TYPE_CHECKING:
     from textual.css.styles import RulesMap
-    from textual.style import Style
 
 Look = Literal["rendered", "raw", "likely"]
 
@@ -59,66 +56,8 @@ class Likelihoods:
         return f"token {place + 1:,} of {len(self.pieces):,} · {share:.1%}"
 
 
-class Hanging(Visual):
-    """Content whose lines stand behind a marker."""
-
-    def __init__(self, content: Content, marker: str, every: bool) -> None:
-        self.content = content
-        self.marker = marker
-        self.every = every
-
-    def render_strips(
-        self, width: int, height: int | None, style: Style, options: RenderOptions
-    ) -> list[Strip]:
-        room = max(1, width - len(self.marker))
-        strips = self.content.render_strips(room, height, style, options)
-        mark = Content.styled(self.marker, "$text-muted").render_strips(
-            len(self.marker), 1, style, options
-        )[0]
-        blank = Strip.blank(len(self.marker), style.rich_style)
-        return [
-            Strip.join([mark if self.every or not place else blank, strip])
-            for place, strip in enumerate(strips)
-        ]
-
-    def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:
-        return self.content.get_optimal_width(rules, container_width) + len(self.marker)
-
-    def get_height(self, rules: RulesMap, width: int) -> int:
-        return self.content.get_height(rules, max(1, width - len(self.marker)))
-
-
-class BlockView(Static):
-    """A block of an answer."""
-
-    def __init__(self, block: Block) -> None:
-        super().__init__()
-        self.shown: Block | None = None
-        self.show(block)
-
-    def show(self, block: Block) -> None:
-        """Another content, or another look, for what this block has become."""
-        if block == self.shown and block.content.spans == self.shown.content.spans:
-            return
-        look = (block.kind, block.gap, block.indent)
-        if self.shown is None or look != (self.shown.kind, self.shown.gap, self.shown.indent):
-            self.set_class(block.kind == "code", "-code")
-            self.set_class(block.gap, "-gap")
-            self.styles.padding = (0, 0, 0, block.indent + (block.kind == "code"))
-        self.shown = block
-        if block.marker:
-            self.update(Hanging(block.content, block.marker, block.kind == "quote"))
-        else:
-            self.update(block.content)
-
-    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        if self.shown is None:
-            return None
-        return selection.extract(self.shown.content.plain), "\n"
-
-
-class Answer(Container):
-    """A text that grows, then stands, with a line below it."""
+class Answer(Widget):
+    """A text that grows, then stands, with lines below it; one widget, however long it is."""
 
     def __init__(self) -> None:
         super().__init__(classes="answer")
@@ -129,24 +68,16 @@ class Answer(Container):
         self.likelihoods: Likelihoods | None = None
         self.cursor: int | None = None
         """The token that is looked at, where likelihoods are shown."""
-        self._page = Markdown()
+        self._source = Markdown()
         self._alive = True
-        self._ready = False
-        self._views: list[BlockView] = []
-        self._end = Static(CARET, classes="end")
-
-    def compose(self) -> ComposeResult:
-        yield self._end
-
-    def on_mount(self) -> None:
-        self._ready = True
+        self._end = Content("")
+        self._page = Page()
         self._draw()
 
     def begin(self) -> None:
         """Say nothing again, and wait."""
         self.text, self.against, self.likelihoods, self.cursor = "", None, None, None
-        self._page, self._alive = Markdown(), True
-        self._end.update(CARET)
+        self._source, self._alive, self._end = Markdown(), True, Content("")
         self._draw()
 
     def feed(self, more: str) -> None:
@@ -155,60 +86,66 @@ class Answer(Container):
         self.text += more
         if room <= 0:
             return
-        kept = self._page.feed(more[:room])
-        if self._plain:
-            self._draw()
+        kept = self._source.feed(more[:room])
+        if self.look == "rendered":
+            self._lay(self._source.blocks, kept)
         else:
-            self._lay(self._page.blocks, kept)
+            self._draw()
 
     def finish(self, said: str) -> None:
         """All is said; `close` shows it."""
         if said != self.text:
-            self._page = Markdown()
-            self._page.feed(said[:LIMIT])
+            self._source = Markdown()
+            self._source.feed(said[:LIMIT])
         self.text, self._alive = said, False
-        self._page.end()
+        self._source.end()
 
     def close(self, end: Content) -> None:
         """Show all of it as it is to look, with these lines below."""
-        self._end.update(end)
+        self._end = end
         self._draw()
-
-    @property
-    def _plain(self) -> bool:
-        return self.look != "rendered"
 
     def _draw(self) -> None:
         if self.look == "likely" and self.likelihoods is not None:
             blocks = _shaded(self.likelihoods, self.cursor)
-        elif self._plain:
-            blocks = raw(self.text)
+        elif self.look == "rendered":
+            blocks = self._source.blocks
         else:
-            blocks = self._page.blocks
+            blocks = raw(self.text)
         if self.against is not None:
             blocks = marked(blocks, self.against)
-        if not self._alive and len(self.text) > LIMIT:
-            blocks = [*blocks, Block("text", text(self.text)[LIMIT:])]
+        lost = len(self.text) - LIMIT
+        if lost > 0 and not self._alive:
+            note = Content.styled(f"… {lost:,} more characters not shown", "$text-warning italic")
+            blocks = [*blocks, Block("text", note)]
         self._lay(blocks, 0)
 
     def _lay(self, blocks: Sequence[Block], first: int) -> None:
-        """Give the blocks from `first` on to the views, of which there are then as many."""
-        if not self._ready:
-            return  # what has come by the time that it is mounted is drawn then
-        if self._alive and blocks:
-            last = blocks[-1]
-            grown = Block(last.kind, last.content + CARET, last.marker, last.indent, last.gap)
-            blocks = [*blocks[:-1], grown]
-        self._end.display = not (self._alive and blocks)
-        for view, block in zip(self._views[first:], blocks[first:], strict=False):
-            view.show(block)
-        more = [BlockView(block) for block in blocks[len(self._views) :]]
-        if more:
-            self._views += more
-            self.mount(*more, before=self._end)
-        for view in self._views[len(blocks) :]:
-            view.remove()
-        del self._views[len(blocks) :]
+        """Show these blocks, of which those before `first` have not changed."""
+        if self._alive:
+            last = blocks[-1] if blocks else Block("text", Content(""))
+            blocks = [*blocks[:-1], replace(last, content=last.content + CARET)]
+        elif self._end:
+            blocks = [*blocks, Block("text", self._end)]
+        before = self._page.height
+        self._page.show(blocks, first)
+        if self.is_mounted:
+            width = self.content_size.width
+            grown = not width or self._page.get_height(self._rules, width) != before
+            self.refresh(layout=grown)
+
+    @property
+    def _rules(self) -> RulesMap:
+        return cast("RulesMap", self.styles)
+
+    def render(self) -> Page:
+        return self._page
+
+    def get_content_height(self, _container: Size, _viewport: Size, width: int) -> int:
+        return self._page.get_height(self._rules, width)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        return selection.extract(self._page.plain), "\n"
 
 
 def plain(said: str, look: Look) -> str:
@@ -235,7 +172,7 @@ def marked(blocks: Sequence[Block], against: str) -> list[Block]:
         content = block.content
         for start, end in ranges:
             content = content.stylize(DIFFERS, start, end)
-        made.append(Block(block.kind, content, block.marker, block.indent, block.gap))
+        made.append(replace(block, content=content))
     return made
 
 

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual import on, work
-from textual.worker import get_current_worker
+from textual import on
 
-from engine.chat import protocol
-from engine.chat.protocol import AskRow, Done, Failed, Loading, Ready, Sealed, Started
+from engine.chat.protocol import Done, Failed, Loading, Ready, Sealed, Started
 from engine.data.rows import Turn
-from engine.models import refs
+from screens.chat.asker import Asker, Broken
 from screens.chat.column import NAMES, Column
 from screens.chat.reviews import Reviews
 from screens.chat.settings import Settings
-from screens.chat.stream import Ended, Seated, Streamed, Told, pump
-from screens.chat.writing import Asks, Writing
+from screens.chat.stream import Ended, Seated, Streamed, Told
+from screens.chat.writing import Writing
 from store import chats
 from store.errors import WorkbenchError
 from store.rounds import Tree
+from store.sqlite import write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.chat.client import ChatSession
     from store.chats import Turn as Kept
 
 
@@ -37,7 +35,7 @@ class Asking(Writing, Reviews):
     def __init__(self) -> None:
         super().__init__()
         self.head: int | None = None
-        self._session: ChatSession | None = None
+        self._asker = Asker(self.open_catalogue, self.post_message)
         self._stopping = False
         self._where = ""
         self._kept: dict[int, tuple[Done, Kept]] = {}
@@ -78,24 +76,34 @@ class Asking(Writing, Reviews):
 
     def ask(self, question: str, settings: Settings) -> None:
         """Ask every column, after what it shows."""
-        from engine.chat.record import title_of
-
-        if self.chat is None:
-            self.chat = chats.create(
-                self.catalogue,
-                title=title_of(question),
-                system=settings.system,
-                sampling=settings.sampling,
-            ).id
-        asks = self.asks(question, settings)
-        after = self._shown_head()
-        self.head = self._new_question(question, after, settings.system)
+        asks, chat = self.asks(question, settings), self.chat
+        self._asker.ask(asks, settings)  # the models begin while it is recorded and shown
+        try:
+            self.head = self._recorded(question, settings)
+        except WorkbenchError:
+            self._asker.stop()
+            self.chat = chat
+            raise
         self._kept.clear()
         for column, (_, _, turns) in zip(self.columns, asks, strict=True):
             column.begin(question, self.head)
             column.context = turns
-        self._put(self.columns, settings)
+        self._begun(self.columns, settings)
         self.label()
+
+    def _recorded(self, question: str, settings: Settings) -> int:
+        """The question as it stands in the records, in one go."""
+        from engine.chat.record import title_of
+
+        with write(self.catalogue.db):
+            if self.chat is None:
+                self.chat = chats.create(
+                    self.catalogue,
+                    title=title_of(question),
+                    system=settings.system,
+                    sampling=settings.sampling,
+                ).id
+            return self._new_question(question, self._shown_head(), settings.system)
 
     def ask_again(self, columns: Sequence[Column], settings: Settings | None = None) -> None:
         """Ask the last question again in these columns alone, of the models they have now.
@@ -115,7 +123,11 @@ class Asking(Writing, Reviews):
             chats.carry(self.catalogue, others, self.head)
         for column in columns:
             column.again()
-        self._put(columns, settings or self.asked_with)
+        settings = settings or self.asked_with
+        self._asker.ask(
+            [(column.place, column.ref, column.context) for column in columns], settings
+        )
+        self._begun(columns, settings)
         self.label()
 
     def _new_question(self, text: str, after: int | None, system: str) -> int:
@@ -144,49 +156,15 @@ class Asking(Writing, Reviews):
         chats.carry(self.catalogue, [one for one in shown.values() if one], made)
         return made
 
-    def _put(self, columns: Sequence[Column], settings: Settings) -> None:
-        """Have the last question of these columns answered."""
+    def _begun(self, columns: Sequence[Column], settings: Settings) -> None:
+        """The last question of these columns is being asked."""
         self._answering = list(columns)
+        self._stopping = False
         self.forget_votes()
         for column in columns:
             column.retitle("waiting for the model")
         self.asked_with = settings
         self.show_status("asking")
-        self._stopping = False
-        asks = [(column.place, column.ref, column.context) for column in columns]
-        self._ask(asks, settings)
-
-    @work(thread=True, exclusive=True, group="ask", exit_on_error=False)
-    def _ask(self, asks: Asks, settings: Settings) -> None:
-        """Ask a session and post all it says; its workers stay for the next question."""
-        from engine.chat.client import ChatSession, Sampling
-
-        error: WorkbenchError | None = None
-        wanted = [ref for _, ref, _ in asks]
-        try:
-            with self.open_catalogue() as cat:
-                models = [refs.resolve(cat, ref) for ref in wanted]
-                self.post_message(Seated([(model.ref, model.label) for model in models]))
-                with ChatSession.open(cat, wanted, keep=True, on_event=self._heard) as session:
-                    self._session = session
-                    rows = [
-                        AskRow(place, model.ref, turns)
-                        for model, (place, _, turns) in zip(session.models, asks, strict=True)
-                    ]
-                    sampling = Sampling(**settings.sampling)
-                    said = session.ask_rows(rows, sampling, likelihoods=True)  # next to no cost
-                    pump(said, self.post_message)
-        except WorkbenchError as problem:
-            error = problem
-        finally:
-            self._session = None
-            self.post_message(Ended(None if self._stopping else error))
-
-    def _heard(self, event: protocol.Message) -> None:
-        """What a worker says while it gets ready; raising is how to stop waiting for it."""
-        if self._stopping or get_current_worker().is_cancelled:
-            raise WorkbenchError("stopped while the model was loading", "Send again to go on.")
-        self.post_message(Told(event))
 
     # Hearing
 
@@ -239,10 +217,10 @@ class Asking(Writing, Reviews):
 
     def _done(self, done: Done) -> None:
         column = self.column_at(done.column)
-        if column is not None:
+        if column is not None and column.answering:
             column.seen[done.model, self.asked_with] = done
             column.finish(done)
-        self._record(done)
+            self._record(done)
 
     def _record(self, done: Done) -> None:
         from engine.chat import record
@@ -267,12 +245,16 @@ class Asking(Writing, Reviews):
             self.shell.show_error(event.error)
 
     def action_stop(self) -> None:
-        session = self._session
         self._stopping = True
-        if session is not None:
-            session.stop()
-        else:
+        if not self._asker.stop():
             self.show_status("stopping")
+
+    @on(Broken)
+    def _broken(self, event: Broken) -> None:
+        raise event.error
+
+    def on_unmount(self) -> None:
+        self._asker.close()
 
     async def action_new(self) -> None:
         if self.busy:

@@ -79,7 +79,9 @@ async def test_a_real_question_is_answered_sealed_recorded_and_stopped(make_app:
 
         room.settings = Settings(max_tokens=4000, temperature=5.0)
         await pilot.press(*"Tell me a story.", "enter")
-        await until(pilot, lambda: room._session is not None or not room.busy, 120)
+        await until(
+            pilot, lambda: any(column.answer for column in room.columns) or not room.busy, 120
+        )
         await pilot.press("escape")
         await until(pilot, lambda: not room.busy, 120)
         assert room.columns[0].turns[-1].role in ("assistant", "user")

@@ -1,0 +1,170 @@
+"""From enter to the first painted token, and keys while a thousand tokens a second are painted.
+
+The real application in a pseudo-terminal of 140 x 45. For the first token: the starter, asked
+again and again in new chats, against the time that its worker says it took. For the keys: the real
+Chat room with four columns, into which a thread feeds a stream as a session would; every key is a
+letter that was never on screen before, and is answered when it leaves for the terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from bench.delay import Terminal, show
+from engine.chat.protocol import Delta, Done, Event
+from store import chats
+from store.catalogue import Catalogue
+from store.workspace import Workspace
+
+QUESTION, ANSWER = b"What colour is the fox?", b"The"
+LETTERS = "ЖДЛФЦЧШЩЪЫЭЮЯбвгджзийклмнптцчшщъыьэюяΓΔΘΛΞΠΣΦΨΩαβγδεζηθλμξπρστφχψω"
+EACH = 250
+"""Tokens a second and column."""
+TICK = 0.02
+WORDS = ("The **island** is a quiet place, and `ferry --back` leaves at seven.\n"
+         "- one *goat*, two boats\n- a lamp\n\n```sh\nls -l /harbour | wc -l\n```\n\n"
+         "Everybody who lives there knows every other by name, and the baker too. ")  # fmt: skip
+
+
+def main() -> None:
+    """Print both."""
+    parser = argparse.ArgumentParser(prog="python -m bench.painting")
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--room", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.room:
+        _room(Workspace(Path(given.room)))
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-painting-") as folder:
+        workspace = Workspace(Path(folder)).create()
+        first(workspace, given.rounds)
+        keys(workspace, given.seconds)
+
+
+def first(workspace: Workspace, rounds: int) -> None:
+    """Enter to the first painted token, beside the worker's own time."""
+    terminal = Terminal.open(workspace.root)
+    painted = []
+    try:
+        terminal.until(lambda: b"Chat" in terminal.said)
+        terminal.press(b"3")
+        terminal.until(lambda: b"sk something" in terminal.said)
+        for _ in range(rounds + 1):
+            _quiet(terminal, 0.3)
+            terminal.press(QUESTION)
+            _quiet(terminal, 0.3)
+            terminal.said = b""
+            sent = time.time()
+            terminal.press(b"\r")
+            while ANSWER not in terminal.said:
+                terminal.read(time.time() + 0.0005)
+                if time.time() - sent > 120:
+                    raise TimeoutError(f"no answer: {terminal.said[-2000:]!r}")
+            painted.append(time.time() - sent)
+            terminal.until(lambda: b" end" in terminal.said)
+            terminal.press(b"\x0e")  # ctrl+n
+    finally:
+        terminal.close()
+    with Catalogue.open(workspace) as cat:
+        told = [
+            turn.first_token_seconds or 0.0
+            for chat in reversed(chats.all(cat))
+            for turn in chats.turns(cat, chat.id)
+            if turn.role == "assistant"
+        ]
+    ratios = [ours / worker for ours, worker in zip(painted[1:], told[1:], strict=True)]
+    print(f"first token: the starter, {rounds} questions after one that loads the model")
+    show("enter to paint", painted[1:], "")
+    show("worker's own time", told[1:], "")
+    print(f"  {'ratio':<30}{statistics.median(ratios):>8.2f} x median   aim: under 1.2")
+
+
+def _quiet(terminal: Terminal, seconds: float) -> None:
+    terminal.read(time.time() + seconds)
+    while terminal.said != (before := terminal.said) or not before:
+        terminal.read(time.time() + seconds)
+
+
+def keys(workspace: Workspace, seconds: float) -> None:
+    """Key to screen while four columns are written."""
+    command = ["-m", "bench.painting", "--room", str(workspace.root)]
+    terminal = Terminal.open(workspace.root, command)
+    found: list[float] = []
+    try:
+        terminal.until(lambda: b"sealed" in terminal.said)
+        app = psutil.Process(terminal.process.pid)
+        terminal.read(time.time() + 1.0)
+        begun, used = time.time(), sum(app.cpu_times()[:2])
+        for letter in LETTERS:
+            if time.time() - begun > seconds:
+                break
+            terminal.said, sent = b"", time.time()
+            terminal.press(letter.encode())
+            while letter.encode() not in terminal.said and time.time() - sent < 5:
+                terminal.read(time.time() + 0.001)
+            found.append(time.time() - sent)
+            terminal.read(sent + 0.23)
+        share = (sum(app.cpu_times()[:2]) - used) / (time.time() - begun)
+    finally:
+        terminal.close()
+    print(f"keys while {4 * EACH:,} tokens a second are painted in four columns")
+    show("key to screen", found, "aim: under 50 ms")
+    print(f"  {'cores that painting takes':<30}{share:>8.2f}")
+
+
+def _room(workspace: Workspace) -> None:
+    """The application with four columns that are written without end."""
+    from screens.chat.screen import ChatRoom
+    from screens.chat.stream import pump
+    from workbench.app import WorkbenchApp
+
+    class Fed(WorkbenchApp):
+        async def on_ready(self) -> None:
+            await self.run_action("go('chat')")
+            self.call_later(self.fill)
+
+        async def fill(self) -> None:
+            room = self.screen
+            if not isinstance(room, ChatRoom) or not room.is_mounted or not room.columns:
+                self.call_later(self.fill)
+                return
+            while len(room.columns) < 4:
+                await room.add_column("starter")
+            for column in room.columns:
+                column.seal = True
+                column.begin("Tell me everything about the island.")
+                column.retitle()
+            room.focus_on(room.prompt)
+            feed = threading.Thread(target=pump, args=(_stream(), room.post_message), daemon=True)
+            feed.start()
+
+    Fed(workspace).run()
+
+
+def _stream() -> Iterator[Event]:
+    """Four answers at their pace; a new word is a token."""
+    words = itertools.cycle(WORDS.split(" "))
+    begun, said = time.monotonic(), 0
+    while said < 4 * EACH * 120:
+        while said < (time.monotonic() - begun) * 4 * EACH:
+            word = next(words) + " "
+            for column in range(4):
+                yield Delta(1, column, word)
+            said += 4
+        time.sleep(TICK)
+    for column in range(4):
+        yield Done(1, column, "starter", "", [], 0, 1.0, 1.0, "length")
+
+
+if __name__ == "__main__":
+    main()
