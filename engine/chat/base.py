@@ -1,13 +1,10 @@
-"""(heavy) One base in memory with any number of adapters, and the proof of which is which.
+"""(heavy) One base in memory with any number of adapters on it, at any strength.
 
-Knows transformers, PEFT's mixed batches and the NF4 round trip. Does not know turns or sockets.
+Knows transformers, PEFT's mixed batches and the NF4 round trip. Does not know turns or sockets,
+nor how it is proved which row is which (see `seal`).
 
 A base that training held in NF4 is kept here as the dense weights that NF4 stands for: on a CPU
 bitsandbytes would repack 4-bit weights at the first answer, and would be slower besides.
-
-The seal: the base's logits on a fixed prompt are remembered before any adapter is loaded. After
-an adapter is attached, a mixed batch must give those logits again in its base row, other logits
-in its adapter row, and the adapter in memory must equal its file tensor by tensor.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +31,12 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 BASE = "__base__"
 BF16_PARAMETERS = 50_000_000
 """On a CPU a smaller model answers in float32: bfloat16 makes it no faster there."""
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 2e-3}
-"""How far the base row may be from the plain base, as a share of its largest logit."""
+_WHOLE = {
+    "use_dora": "a DoRA adapter, which turns the weights besides adding to them",
+    "modules_to_save": "an adapter with whole modules of its own",
+    "trainable_token_indices": "an adapter with new values of tokens",
+}
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """Whether a column is what it says, and the numbers behind the verdict."""
-
-    ok: bool
-    detail: str
 
 
 class Base:
@@ -54,7 +45,6 @@ class Base:
     Args:
         quantization: `nf4` to hold the base as 4-bit training saw it.
         dtype: the precision in which training loaded the base.
-        probe: token ids of the prompt that seals are made on.
     Raises:
         BadInput, NotFound, Unsupported: the folder cannot be loaded.
     """
@@ -67,10 +57,10 @@ class Base:
         double_quantization: bool,
         dtype: str,
         device: str,
-        probe: Sequence[int],
     ) -> None:
         transformers.utils.logging.disable_progress_bar()
         facts = describe(folder)
+        self.folder = folder
         self.device = torch.device(device)
         self.dtype = compute_dtype(facts.parameters, device, _DTYPES[dtype])
         self.context = facts.context
@@ -82,14 +72,21 @@ class Base:
             _through_nf4(self._plain, double_quantization)
         self._plain.to(device=self.device, dtype=self.dtype).eval().requires_grad_(False)
         self._tuned: Any = None
-        self._names: set[str] = set()
-        self._probe = torch.tensor([list(probe)] * 2, device=self.device)
-        self._sealed = self._probe_logits()
+        self._files: dict[str, Path] = {}
+        self._alone: dict[str, str] = {}
 
     @property
     def model(self) -> Any:
         """The transformers model to call inside `rows`."""
         return self._plain
+
+    @property
+    def rounds(self) -> bool:
+        """Whether a result depends on how many rows are computed at once, and need not.
+
+        On a CPU bfloat16 products of few rows are the same however many there are.
+        """
+        return self.dtype == torch.bfloat16 and self.device.type == "cpu"
 
     def cache_bytes_per_token(self) -> int:
         """Bytes of keys and values that one position of one row takes."""
@@ -101,31 +98,47 @@ class Base:
 
     @contextmanager
     def rows(self, names: Sequence[str]) -> Iterator[None]:
-        """While open, row i of every forward pass goes through adapter `names[i]`, or `BASE`."""
-        if self._tuned is None or all(name == BASE for name in names):
+        """While open, row i of every forward pass goes through adapter `names[i]`, or `BASE`.
+
+        Raises:
+            ValueError: in the forward pass, where PEFT cannot have these rows in one batch.
+        """
+        active = next((name for name in names if name != BASE), None)
+        if self._tuned is None or active is None:
             with self._tuned.disable_adapter() if self._tuned is not None else nullcontext():
                 yield
             return
-        if len(set(names)) == 1:  # a batch of one kind needs no mixing, which costs a fifth
-            self._tuned.set_adapter(names[0], inference_mode=True)
+        self._tuned.set_adapter(active, inference_mode=True)
+        # A batch of one kind needs no mixing, which costs a fifth; but it rounds in another way.
+        if len(set(names)) == 1 and (not self.rounds or self.alone(active)):
             yield
             return
-        # PEFT enters this for every forward pass; once for a whole answer is much cheaper.
-        with self._tuned.base_model._enable_peft_forward_hooks(adapter_names=list(names)):
+        # As PEFT does for every forward pass, but once for an answer, and undone whatever happens.
+        named = {"adapter_names": list(names)}
+        hooks = [
+            layer.register_forward_pre_hook(
+                lambda _, given, more: (given, {**more, **named}), with_kwargs=True
+            )
+            for layer in _layers(self._tuned, wrappers=True)
+        ]
+        try:
             yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
-    def attach(self, folder: Path, strength: float = 1.0) -> tuple[str, Seal]:
-        """Load an adapter, once for the same file and strength, and prove it.
+    def attach(self, folder: Path, strength: float = 1.0) -> str:
+        """Load an adapter, once for the same file and strength.
 
         Args:
             strength: what its change of the weights is multiplied by.
         Returns:
-            its name for `rows`, and the seal. A broken seal means: do not ask.
+            its name for `rows`.
         Raises:
-            NotFound, BadInput, Unsupported: the folder is no LoRA that a mixed batch can hold.
+            NotFound, BadInput, Unsupported: the folder is no LoRA for this base.
         """
         weights = folder / "adapter_model.safetensors"
-        _check_adapter(folder, weights)
+        _check_adapter(folder, weights, strength)
         if wrong := checkpoints.altered_adapter(folder):
             raise BadInput(
                 f"{folder}: {wrong[0]}",
@@ -135,13 +148,48 @@ class Base:
         file = f"{found.st_ino}\0{found.st_size}\0{found.st_mtime_ns}"
         key = f"{folder.resolve()}\0{file}\0{strength!r}"
         name = "a" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        if name not in self._names:
+        if name not in self._files:
             self._load(folder, name, strength)
-        return name, self._seal(name, weights)
+            self._files[name] = weights
+            self._alone[name] = self._unmixed(name)
+        return name
+
+    def alone(self, name: str) -> str:
+        """Why an adapter cannot share a batch, or nothing where it can."""
+        return self._alone.get(name, "")
+
+    def merged(self) -> bool:
+        """Whether an adapter was added to the base's own weights."""
+        return self._tuned is not None and any(layer.merged for layer in _layers(self._tuned))
+
+    def altered(self, name: str) -> str:
+        """Which tensor in memory is not what its file holds, or nothing where all are."""
+        from peft import get_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        held = get_peft_model_state_dict(self._tuned, adapter_name=name)
+        stored = load_file(self._files[name])
+        for key in sorted(held.keys() | stored.keys()):
+            if (
+                key not in held
+                or key not in stored
+                or not torch.equal(held[key].cpu().float(), stored[key].to(held[key].dtype).float())
+            ):
+                return f"{key} in memory is not what {self._files[name]} holds"
+        return ""
+
+    def _unmixed(self, name: str) -> str:
+        """Why PEFT cannot have an adapter in a batch with others, in its own words."""
+        ids = torch.zeros((2, 1), dtype=torch.long, device=self.device)
+        try:
+            with torch.inference_mode(), self.rows([BASE, name]):
+                self._plain(input_ids=ids, use_cache=False)
+        except (ValueError, TypeError, NotImplementedError) as error:
+            return str(error)
+        return ""
 
     def _load(self, folder: Path, name: str, strength: float) -> None:
         from peft import PeftModel
-        from peft.tuners.lora import LoraLayer
 
         try:
             if self._tuned is None:
@@ -151,50 +199,25 @@ class Base:
             else:
                 self._tuned.load_adapter(str(folder), adapter_name=name, is_trainable=False)
         except (ValueError, KeyError, OSError, RuntimeError) as error:
+            trained = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+            why = " ".join(str(error).split())
             raise BadInput(
-                f"{folder}: PEFT cannot put this adapter on the base: {error}",
+                f"{folder}: does not fit {self.folder}: it was trained on "
+                f"{trained or 'a base that it does not name'} ({why[:200]})",
                 "Choose the base that the adapter was trained on.",
             ) from error
         self._tuned.eval()
-        for module in self._tuned.modules():
-            if isinstance(module, LoraLayer):
-                module.set_scale(name, strength)
-        self._names.add(name)
+        for layer in _layers(self._tuned):
+            layer.set_scale(name, strength)
 
-    def _seal(self, name: str, weights: Path) -> Seal:
-        differing = self._differing_tensors(name, weights)
-        if differing:
-            return Seal(False, f"{differing[0]} in memory is not what {weights} holds")
-        with torch.inference_mode(), self.rows([BASE, name]):
-            mixed = self._plain(input_ids=self._probe).logits.float()
-        scale = float(self._sealed.abs().max())
-        drift = float((mixed[0] - self._sealed[0]).abs().max())
-        moved = float((mixed[1] - self._sealed[1]).abs().max())
-        numbers = f"base row off by {drift:.2g}, adapter row by {moved:.2g}, of {scale:.2g}"
-        if not drift <= TOLERANCE[self.dtype] * scale:
-            return Seal(False, f"the base row is not the base: {numbers}")
-        if not moved > drift:
-            return Seal(False, f"the adapter changes nothing: {numbers}")
-        return Seal(True, numbers)
 
-    def _differing_tensors(self, name: str, weights: Path) -> list[str]:
-        from peft import get_peft_model_state_dict
-        from safetensors.torch import load_file
+def _layers(tuned: Any, *, wrappers: bool = False) -> list[Any]:
+    """The layers that hold adapters; with `wrappers` also those that hold whole modules."""
+    from peft.tuners.lora import LoraLayer
+    from peft.utils import AuxiliaryTrainingWrapper
 
-        held = get_peft_model_state_dict(self._tuned, adapter_name=name)
-        stored = load_file(weights)
-        return [
-            key
-            for key in held.keys() | stored.keys()
-            if key not in held
-            or key not in stored
-            or not torch.equal(held[key].cpu().float(), stored[key].to(held[key].dtype).float())
-        ]
-
-    def _probe_logits(self) -> torch.Tensor:
-        with torch.inference_mode():
-            logits: torch.Tensor = self._plain(input_ids=self._probe).logits.float()
-        return logits
+    kinds = (LoraLayer, AuxiliaryTrainingWrapper) if wrappers else LoraLayer
+    return [module for module in tuned.modules() if isinstance(module, kinds)]
 
 
 def _read(folder: Path, dtype: torch.dtype) -> Any:
@@ -242,19 +265,21 @@ def _through_nf4(model: Any, double_quantization: bool) -> None:
             )
 
 
-def _check_adapter(folder: Path, weights: Path) -> None:
+def _check_adapter(folder: Path, weights: Path, strength: float) -> None:
     if not weights.is_file():
         raise NotFound(
             f"{folder}: no adapter_model.safetensors", "Point to a checkpoint that is complete."
         )
     config = read_json(folder / "adapter_config.json")
     kind = config.get("peft_type")
-    if kind != "LORA":
+    if kind != "LORA" or config.get("alora_invocation_tokens"):
+        kind = kind if kind != "LORA" else "aLoRA"
         raise Unsupported(
             f"{folder}: peft_type is {kind!r}, expected 'LORA'", "Use a LoRA adapter."
         )
-    if config.get("use_dora"):
-        raise Unsupported(
-            f"{folder}: a DoRA adapter cannot share a batch with its base",
-            "Export it merged, then chat with the merged folder.",
-        )
+    for key, what in _WHOLE.items():
+        if strength != 1 and config.get(key):
+            raise Unsupported(
+                f"{folder}: {what}: it can only be taken as a whole",
+                "Leave out the *strength; a plain LoRA can have one.",
+            )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import selectors
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -21,20 +20,18 @@ from typing import Self
 
 from engine.chat import protocol
 from engine.chat.link import Launch, Link, socket_path, threads
+from engine.chat.merging import Half, merge
 from engine.chat.protocol import (
     Ask,
     AskRow,
     Attach,
-    Delta,
     Done,
     Event,
     Failed,
     Leave,
-    Loading,
     Message,
     Sealed,
     Seat,
-    Started,
 )
 from engine.data.rows import Turn
 from engine.llama.client import MODULE as LLAMA_MODULE
@@ -141,12 +138,11 @@ class ChatSession:
         Args:
             likelihoods: every token is told with its text and its probability.
             on_sent: hears that the workers have the question.
-            on_sent: hears that the workers have the question.
         """
         self._number += 1
         self._asked = number = self._number
         self._stopping = False
-        pending: dict[Link, dict[int, _Half]] = {}
+        pending: dict[Link, dict[int, Half]] = {}
         try:
             for launch in dict.fromkeys(self._launches):
                 mine = tuple(row for row in rows if self._launch_of(row.model) == launch)
@@ -154,14 +150,12 @@ class ChatSession:
                     continue
                 question = Ask(number, mine, likelihoods=likelihoods, **asdict(sampling))
                 link = self._send(launch, question)
-                pending[link] = {row.column: _Half() for row in mine}
-            if on_sent is not None:
-                on_sent()
+                pending[link] = {row.column: Half() for row in mine}
             if on_sent is not None:
                 on_sent()
             if self._stopping:  # asked for while a worker was still starting
                 self.stop()
-            yield from _merge(pending, number)
+            yield from merge(pending, number)
         finally:
             self._asked = None
             for link, columns in pending.items():
@@ -223,9 +217,10 @@ class ChatSession:
         seals = list(_seals(link, self._number, len(seats), on_event))
         for sealed in seals:
             if not sealed.ok:
+                link.send(Leave())  # who knows what it holds: the next session has a fresh one
                 raise Conflict(
                     f"{sealed.model}: the seal is broken: {sealed.detail}",
-                    "Choose another checkpoint; this column would not be what it says.",
+                    "It would not be what it says. Try once more, or choose another checkpoint.",
                 )
 
 
@@ -252,59 +247,6 @@ def _seals(
             if isinstance(event, Sealed) and event.id == number:
                 count -= 1
                 yield event
-
-
-@dataclass
-class _Half:
-    """What a row has said so far."""
-
-    text: str = ""
-    tokens: int = 0
-
-
-def _merge(pending: dict[Link, dict[int, _Half]], number: int) -> Iterator[Event]:
-    """Events of request `number` from all links until no column is pending."""
-    with selectors.DefaultSelector() as selector:
-        for link in pending:
-            selector.register(link, selectors.EVENT_READ, link)
-        while any(pending.values()):
-            ready = selector.select(timeout=0.5)
-            if not ready and any(link.closed for link in pending):
-                return  # closed by another thread, which a selector does not notice
-            for key, _ in ready:
-                source: Link = key.data
-                try:
-                    events = list(source.receive())
-                except WorkerDied as error:
-                    selector.unregister(source)
-                    events = [Failed(None, error.message, error.hint, died=True)]
-                for event in events:
-                    yield from _one(event, number, pending[source])
-
-
-def _one(event: Event, number: int, rows: dict[int, _Half]) -> Iterator[Event]:
-    match event:
-        case Failed(id=None | int() as told, column=None) if told in (None, number):
-            # The whole request was refused: that is every column's answer.
-            for column, half in sorted(rows.items()):
-                yield Failed(
-                    number, event.message, event.hint, column, event.died, half.text, half.tokens
-                )
-            rows.clear()
-        case Done() | Failed() if event.id == number and event.column is not None:
-            rows.pop(event.column, None)
-            yield event
-        case Delta() if event.id == number:
-            half = rows[event.column]
-            half.text += event.text
-            half.tokens += event.tokens
-            yield event
-        case Started() if event.id == number:
-            yield event
-        case Loading():
-            yield event
-        case _:
-            return
 
 
 def launches(workspace: Workspace, models: Sequence[Model]) -> list[Launch]:

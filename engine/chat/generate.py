@@ -14,10 +14,14 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from engine.chat.base import Base
 from engine.chat.protocol import StopReason
 from engine.chat.sampling import Sampler, log_probability
+
+ALIGNED = 64
+"""Padded prompts end at a multiple of this, so that sums over keys are split at the same places."""
 
 
 @dataclass(eq=False)
@@ -62,11 +66,11 @@ def generate(
         stopped: asked before each step; True ends every row as it is.
     """
     with ExitStack() as stack:
-        _loop(_Batch(base, rows, pad_id, stack), stop_ids, likelihoods, on_step, stopped)
+        _loop(Batch(base, rows, pad_id, stack), stop_ids, likelihoods, on_step, stopped)
 
 
 def _loop(
-    batch: _Batch,
+    batch: Batch,
     stop_ids: frozenset[int],
     likelihoods: bool,
     on_step: Callable[[Sequence[Generation]], None],
@@ -113,7 +117,7 @@ def _choose(logits: torch.Tensor, rows: Sequence[Generation], likelihoods: bool)
     return chosen
 
 
-class _Batch:
+class Batch:
     """The tensors of the rows in flight: input, mask, positions and cache."""
 
     def __init__(
@@ -122,9 +126,13 @@ class _Batch:
         self.rows = list(rows)
         self._base = base
         self._stack = stack
-        self._route()
         self._cache: Any = DynamicCache(config=base.model.config)
+        self._apart = base.rounds and all(type(one) is DynamicLayer for one in self._cache.layers)
         longest = max(len(row.prompt) for row in rows)
+        if self._apart:
+            longest = -(-longest // ALIGNED) * ALIGNED
+        else:
+            self._route()
         padded = [[pad_id] * (longest - len(row.prompt)) + row.prompt for row in rows]
         shown = [[0] * (longest - len(row.prompt)) + [1] * len(row.prompt) for row in rows]
         self._input = torch.tensor(padded, device=base.device)
@@ -139,6 +147,9 @@ class _Batch:
     @torch.inference_mode()
     def step(self) -> torch.Tensor:
         """Logits after the input, shape (rows, vocabulary)."""
+        if self._apart:
+            self._apart = False
+            return self._read_apart()
         output = self._base.model(
             input_ids=self._input,
             attention_mask=self._mask,
@@ -149,6 +160,34 @@ class _Batch:
         )
         logits: torch.Tensor = output.logits[:, -1]
         return logits
+
+    def _read_apart(self) -> torch.Tensor:
+        """Logits after the prompts, each read by itself.
+
+        How bfloat16 rounds depends on how many positions are multiplied at once: read together,
+        a prompt would come out a little different beside other neighbours.
+        """
+        read = []
+        for row in self.rows:
+            cache = DynamicCache(config=self._base.model.config)
+            with self._base.rows([row.adapter]):
+                output = self._base.model(
+                    input_ids=torch.tensor([row.prompt], device=self._base.device),
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            read.append((cache.layers, output.logits[:, -1]))
+        length = self._mask.shape[1]
+        for number, layer in enumerate(self._cache.layers):
+            held = [layers[number] for layers, _ in read]
+            if held[0].is_initialized:
+                layer.update(
+                    torch.cat([_filled(one.keys, length) for one in held]),
+                    torch.cat([_filled(one.values, length) for one in held]),
+                )
+        self._route()
+        return torch.cat([logits for _, logits in read])
 
     def feed(self, chosen: Sequence[int]) -> None:
         """Make the chosen ids, one a row, the next input."""
@@ -167,3 +206,8 @@ class _Batch:
         self._positions = self._positions[indices]
         self.rows = [self.rows[index] for index in chosen]
         self._route()
+
+
+def _filled(states: torch.Tensor, length: int) -> torch.Tensor:
+    """Keys or values with zeros in front up to `length` positions."""
+    return torch.nn.functional.pad(states, (0, 0, length - states.shape[-2], 0))

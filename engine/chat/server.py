@@ -1,6 +1,6 @@
 """The socket side of a resident worker: who is connected, what is asked, when to leave.
 
-Knows JSON lines over a Unix socket, one request at a time with the others queued, and the rules
+Knows JSON lines over a Unix socket, requests that take turns, and the rules
 of staying: a worker leaves when it has been idle too long, when asked to while it is idle, or,
 if it was started for one command, with its last client. Does not know any model: a `Backend`
 runs in a thread of its own and speaks through the `say` it is given.
@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ MAX_QUEUED = 64
 MAX_UNREAD = 32 * 1024 * 1024
 """Bytes a client may leave unread before it is dropped."""
 FIRST_CLIENT_SECONDS = 60.0
+WAITING = "waiting for another window"
 TEMPLATE_SECONDS = 20.0
 """Longest that a chat template may run: a sandbox does not stop endless loops."""
 
@@ -49,8 +51,11 @@ class Backend(Protocol):
     def open(self, say: Say) -> Ready:
         """Load; may say `Loading`."""
 
-    def handle(self, request: Any, say: Say, stopped: Callable[[], bool]) -> None:
-        """Answer one request, looking at `stopped` between steps."""
+    def handle(self, request: Any, say: Say, stopped: Callable[[], bool]) -> Iterator[None]:
+        """Answer one request, looking at `stopped` between steps.
+
+        Others have their turn wherever it yields.
+        """
 
 
 @dataclass(eq=False)
@@ -65,6 +70,7 @@ class _Job:
     connection: _Connection
     request: Any
     stop: threading.Event
+    steps: Iterator[None] | None = None
 
 
 class Server:
@@ -214,6 +220,8 @@ class Server:
             return
         stop = threading.Event()
         connection.jobs[request.id] = stop
+        if any(other.jobs for other in self._connections if other is not connection):
+            self._send(connection, Loading(WAITING))
         self._busy += 1
         self._jobs.put(_Job(connection, request, stop))
 
@@ -256,22 +264,40 @@ class Server:
                 self._from_model(self._leave.set)
                 return
             self._from_model(self._announce, ready)
-            while True:
-                self._do(self._jobs.get())
+            self._take_turns()
         except BaseException:  # noqa: BLE001 - nothing is hidden: the trace is logged, the process ends
             traceback.print_exc()
             sys.stderr.flush()
             os._exit(70)
 
-    def _do(self, job: _Job) -> None:
+    def _take_turns(self) -> NoReturn:
+        """One batch of each request after the other: a suite does not keep a chat waiting."""
+        begun: deque[_Job] = deque()
+        while True:
+            while not begun or not self._jobs.empty():
+                begun.append(self._jobs.get())
+            job = begun.popleft()
+            if self._do(job):
+                begun.append(job)
+
+    def _do(self, job: _Job) -> bool:
+        """One step of a job; whether there may be more."""
+
         def say(*messages: Message) -> None:
             self._from_model(self._send, job.connection, *messages)
 
+        if job.steps is None:
+            job.steps = self._backend.handle(job.request, say, job.stop.is_set)
         try:
-            self._backend.handle(job.request, say, job.stop.is_set)
+            next(job.steps)
+        except StopIteration:
+            pass
         except WorkbenchError as error:
             say(Failed(job.request.id, error.message, error.hint))
+        else:
+            return True
         self._from_model(self._finish, job)
+        return False
 
 
 @contextlib.contextmanager

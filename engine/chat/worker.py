@@ -11,6 +11,8 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +33,13 @@ from engine.chat.protocol import (
     Message,
     Ready,
     Sealed,
-    Seat,
     Started,
 )
 from engine.chat.sampling import sampler_of
+from engine.chat.seal import Sealer
 from engine.chat.server import TEMPLATE_SECONDS, Say, Server, deadline
 from engine.data.rows import Turn
-from engine.render.renderer import Renderer, StreamDecoder
+from engine.render.renderer import Refused, Renderer, StreamDecoder
 from store.errors import BadInput, Unsupported, WorkbenchError
 
 BATCH_ROWS = 32
@@ -57,6 +59,7 @@ class ChatBackend:
         self._spec = spec
         self._adapters: dict[str, str] = {}
         self._base: Base
+        self._sealer: Sealer
         self._renderer: Renderer
 
     def open(self, say: Say) -> Ready:
@@ -72,8 +75,8 @@ class ChatBackend:
             double_quantization=bool(self._spec["double_quantization"]),
             dtype=str(self._spec["dtype"]),
             device=_device(str(self._spec["device_lock"])),
-            probe=self._probe(),
         )
+        self._sealer = Sealer(self._base, self._probe())
         dtype = str(self._base.dtype).removeprefix("torch.")
         held = f"NF4 in {dtype}" if self._spec["quantization"] else dtype
         return Ready(label, str(self._base.device), held)
@@ -86,14 +89,14 @@ class ChatBackend:
             [Turn("user", question)], generation_prompt=True, spans=False
         ).ids
 
-    def handle(self, request: Any, say: Say, stopped: Callable[[], bool]) -> None:
-        """Answer one request."""
+    def handle(self, request: Any, say: Say, stopped: Callable[[], bool]) -> Iterator[None]:
+        """Answer one request, batch after batch."""
         match request:
             case Attach():
-                say(*(self._attach(request.id, seat) for seat in request.seats))
+                say(*self._attach(request))
             case Ask():
                 try:
-                    _Answering(self, request, say, stopped).run()
+                    yield from _Answering(self, request, say, stopped).run()
                 except torch.OutOfMemoryError as error:
                     raise Unsupported(
                         f"out of memory on {self._base.device} with {len(request.rows)} rows",
@@ -102,15 +105,21 @@ class ChatBackend:
             case _:
                 raise BadInput("this worker cannot do that", "Use the same version on both sides.")
 
-    def _attach(self, number: int, seat: Seat) -> Sealed:
-        if seat.adapter is None:
-            self._adapters[seat.model] = BASE
-            held = ", held as NF4 training saw it" if self._spec["quantization"] else ""
-            return Sealed(number, seat.model, True, f"the base alone{held}")
-        name, seal = self._base.attach(Path(seat.adapter), seat.strength)
-        if seal.ok:
+    def _attach(self, request: Attach) -> Iterator[Sealed]:
+        names = [
+            BASE if seat.adapter is None else self._base.attach(Path(seat.adapter), seat.strength)
+            for seat in request.seats
+        ]
+        for seat, name, seal in zip(request.seats, names, self._sealer.seal(names), strict=True):
             self._adapters[seat.model] = name
-        return Sealed(number, seat.model, seal.ok, seal.detail)
+            detail = seal.detail
+            if not seal.ok:
+                del self._adapters[seat.model]
+            elif why := self._base.alone(name):
+                detail = f"answered after the others, as PEFT says: {why} {detail}"
+            elif name == BASE and self._spec["quantization"]:
+                detail = f"held as NF4 training saw it; {detail}"
+            yield Sealed(request.id, seat.model, seal.ok, detail, bool(self._base.alone(name)))
 
     @property
     def base(self) -> Base:
@@ -148,14 +157,14 @@ class _Answering:
         self._pieces: dict[int, list[str]] = {}
         self._told: dict[int, int] = {}
 
-    def run(self) -> None:
+    def run(self) -> Iterator[None]:
         """Answer every row, shortest prompts first so that batches waste little padding."""
         renderer = self._backend.renderer
         pad = renderer.pad_id
         rows = [
             made for number, row in enumerate(self._ask.rows) if (made := self._row(number, row))
         ]
-        for batch in self._batches(sorted(rows, key=lambda row: len(row.prompt))):
+        for batch in self._in_turn(sorted(rows, key=lambda row: len(row.prompt))):
             context = self._backend.base.context or None
             self._say(*(Started(self._ask.id, self._column(r), r.prompt, context) for r in batch))
             generate(
@@ -168,16 +177,14 @@ class _Answering:
                 likelihoods=self._ask.likelihoods,
             )
             self._say(*(self._done(row) for row in batch if row.stop == "stopped"))
+            yield
 
     def _row(self, number: int, row: AskRow) -> Generation | None:
         ask = self._ask
         context = self._backend.base.context or sys.maxsize
         try:
             adapter = self._backend.adapter(row.model)
-            with deadline(TEMPLATE_SECONDS, "the chat template"):
-                prompt = self._backend.renderer.render(
-                    row.turns, generation_prompt=True, spans=False
-                ).ids
+            prompt = self._prompt(row.turns)
             if not 0 < len(prompt) < context:
                 raise BadInput(
                     f"the conversation has {len(prompt):,} tokens; this model holds {context:,}",
@@ -193,6 +200,30 @@ class _Answering:
         limit = min(ask.max_tokens, context - len(prompt))
         sampler = sampler_of(ask, prompt)
         return Generation(number, adapter, prompt, limit, sampler)
+
+    def _prompt(self, turns: Sequence[Turn]) -> list[int]:
+        """Ids of a conversation; where its template has no room for a system turn, that is said."""
+        render = partial(self._backend.renderer.render, generation_prompt=True, spans=False)
+        with deadline(TEMPLATE_SECONDS, "the chat template"):
+            try:
+                return render(turns).ids
+            except Refused as error:
+                rest = [turn for turn in turns if turn.role != "system"]
+                if len(rest) == len(turns):
+                    raise
+                with suppress(Refused):
+                    render(rest)
+                    error.hint = "It takes these turns without the system message: leave that out."
+                raise
+
+    def _in_turn(self, rows: Sequence[Generation]) -> Iterator[list[Generation]]:
+        """Those that can share batches first, then every adapter that cannot, by itself."""
+        kinds: dict[str, list[Generation]] = {"": []}
+        for row in rows:
+            kind = row.adapter if self._backend.base.alone(row.adapter) else ""
+            kinds.setdefault(kind, []).append(row)
+        for alike in kinds.values():
+            yield from self._batches(alike)
 
     def _batches(self, rows: Sequence[Generation]) -> Iterator[list[Generation]]:
         base = self._backend.base

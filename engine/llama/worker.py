@@ -11,7 +11,7 @@ import codecs
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,13 @@ class LlamaBackend:
         )
         return Ready(path.name, "llama.cpp", "GGUF")
 
-    def handle(self, request: Any, say: Say, stopped: Callable[[], bool]) -> None:
-        """Answer one request."""
+    def handle(self, request: Any, say: Say, stopped: Callable[[], bool]) -> Iterator[None]:
+        """Answer one request, row after row."""
         match request:
             case Ask():
                 for row in request.rows:
                     self._answer(request, row, say, stopped)
+                    yield
             case Attach(number, seats):
                 if any(seat.adapter is not None for seat in seats):
                     raise BadInput("a GGUF file takes no adapter here", "Choose the run itself.")
@@ -122,9 +123,11 @@ class LlamaBackend:
             with deadline(TEMPLATE_SECONDS, "the chat template"):
                 return self._template.render(messages, generation_prompt=generation_prompt).text
         except TemplateRefused as error:
+            roles = [turn.role for turn in turns]
+            way = "the system message" if "system" in roles else "what it does not know"
             raise BadInput(
-                f"the file's chat template refuses these turns: {error}",
-                "Change the order or the roles of the turns.",
+                f"the file's chat template refuses these turns ({' '.join(roles)}): {error}",
+                f"Leave out {way}, or change the order of the turns.",
             ) from error
 
     def prompt_ids(self, turns: Sequence[Turn]) -> list[int]:

@@ -44,6 +44,10 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_tokens: _Tokens | None = None
     max_completion_tokens: _Tokens | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+    # Not OpenAI's, but what vLLM, llama.cpp and others have under these names.
+    top_k: Annotated[int, msgspec.Meta(ge=-1, le=1_000_000)] = 0  # -1 is off as 0 is
+    min_p: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    repetition_penalty: Annotated[float, msgspec.Meta(gt=0, le=10)] = 1.0
     stop: _Stop | Annotated[list[_Stop], msgspec.Meta(max_length=4)] | None = None
     stream: bool = False
     stream_options: _StreamOptions | None = None
@@ -86,6 +90,9 @@ def parse(body: bytes, seed: int) -> Question:
         temperature=asked.temperature,
         top_p=asked.top_p,
         seed=seed % _SEEDS if asked.seed is None else asked.seed,
+        top_k=max(asked.top_k, 0),
+        min_p=asked.min_p,
+        repetition_penalty=asked.repetition_penalty,
     )
     return Question(
         asked.model,

@@ -81,7 +81,9 @@ def make_model(folder: Path, *, seed: int = 0, hidden: int = 64) -> Path:
     return folder
 
 
-def make_adapter(base: Path, folder: Path, *, seed: int = 1, scale: float = 0.3) -> Path:
+def make_adapter(
+    base: Path, folder: Path, *, seed: int = 1, scale: float = 0.3, dora: bool = False
+) -> Path:
     """A LoRA of rank 4 on every linear layer; `scale` 0 makes one that changes nothing."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -89,9 +91,9 @@ def make_adapter(base: Path, folder: Path, *, seed: int = 1, scale: float = 0.3)
 
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    tuned = get_peft_model(
-        model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
-    )
+    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    config.use_dora = dora
+    tuned = get_peft_model(model, config)
     with torch.no_grad():
         for name, weight in tuned.named_parameters():
             if "lora_B" in name:

@@ -21,7 +21,8 @@ Models = Annotated[
     typer.Option(
         "--model",
         metavar="REF",
-        help="starter, hub:org/name, a folder, file.gguf, run:ID or run:ID@STEP; may be repeated.",
+        help="starter, hub:org/name, a folder, file.gguf, run:ID, run:ID@STEP, or either of a run "
+        "at another strength, as run:3@400*0.5; may be repeated.",
     ),
 ]
 
@@ -62,6 +63,24 @@ def chat(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, max=2**53, help="Repeats an answer.")
     ] = 0,
+    top_k: Annotated[
+        int,
+        typer.Option(
+            "--top-k", metavar="K", min=0, max=1_000_000, help="Draw among the K likeliest; 0: all."
+        ),
+    ] = 0,
+    min_p: Annotated[
+        float,
+        typer.Option(
+            "--min-p", metavar="P", min=0, max=1, help="Least likelihood, as a share of the best."
+        ),
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float,
+        typer.Option(
+            "--repetition-penalty", metavar="F", min=0.01, max=10, help="Over 1: less repetition."
+        ),
+    ] = 1.0,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -74,7 +93,7 @@ def chat(
     from workbench.workspace import find_workspace
 
     _one_way(prompt, jsonl, out, json)
-    sampling = Sampling(max_tokens, temperature, top_p, seed)
+    sampling = Sampling(max_tokens, temperature, top_p, seed, top_k, min_p, repetition_penalty)
     with Catalogue.open(find_workspace(workspace)) as cat:
         if prompt is not None:
             _once(cat, model, prompt, system or "", sampling, json)
@@ -120,11 +139,13 @@ def _once(
     with ChatSession.open(cat, names, keep=False) as session:
         rows = [AskRow(column, model.ref, turns) for column, model in enumerate(session.models)]
         answers = stream(session, names, rows, sampling, quiet=json)
-    for answer in answers:
-        if isinstance(answer, Failed):
-            raise WorkbenchError(answer.message, answer.hint)
+    failed = next((answer for answer in answers if isinstance(answer, Failed)), None)
+    if failed is not None and not any(isinstance(a, Done) or a.text for a in answers):
+        raise WorkbenchError(failed.message, failed.hint)
     chat_id = record.begin(cat, prompt, system=system, sampling=sampling)
     record.exchange(cat, chat_id, prompt, answers, seed=sampling.seed)
+    if failed is not None:
+        raise WorkbenchError(failed.message, f"Chat {chat_id} keeps what was said. {failed.hint}")
     told = [
         {
             "model": name,

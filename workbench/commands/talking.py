@@ -114,7 +114,7 @@ class _Conversation:
                 complain(f"{name}: {answer.message}", answer.hint)
             else:
                 history += [asked, Turn("assistant", answer.text)]
-        if all(isinstance(answer, Failed) for answer in answers):
+        if all(isinstance(answer, Failed) and not answer.text for answer in answers):
             return
         if self._chat is None:
             self._chat = record.begin(
@@ -174,7 +174,8 @@ def _close(done: Done | Failed) -> None:
     from engine.chat.protocol import Failed
 
     if isinstance(done, Failed):
-        say("\n  no answer")
+        said = f"the worker died after {done.tokens} tokens" if done.text else "no answer"
+        say(f"\n  {said}")
         return
     speed = done.tokens / done.seconds if done.seconds > 0 else 0.0
     say(f"\n  {done.tokens} tokens · {speed:.0f} tok/s · {done.stop}")
