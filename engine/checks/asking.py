@@ -237,8 +237,6 @@ def _identity(workspace: Workspace, model: Model, launch: Launch, device: str) -
         facts["adapter"] = _hashes(model.adapter, _ADAPTER)
         if model.strength != 1:
             facts["strength"] = model.strength
-        if model.strength != 1:
-            facts["strength"] = model.strength
     return _sha256(facts)
 
 
