@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workbench.commands.chat import Models
+from workbench.commands.harness import ask_harness
 from workbench.commands.train.telling import number
 from workbench.output import JsonOption, WorkspaceOption, emit, table
 
@@ -62,6 +64,35 @@ def check(
         int | None,
         typer.Option("--stop", metavar="JOB", help="Stop asking; answers that arrived are kept."),
     ] = None,
+    lm_eval: Annotated[
+        str | None,
+        typer.Option(
+            "--lm-eval",
+            metavar="TASK,TASK",
+            help="Tasks of lm-evaluation-harness instead of a suite.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="With --lm-eval: questions of each task.")
+    ] = None,
+    tasks: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="With --lm-eval: a folder with tasks of your own."),
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="With --lm-eval: prompts without the chat template.")
+    ] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="With --lm-eval: it may fetch the tasks' data.")
+    ] = False,
+    unsafe_code: Annotated[
+        bool,
+        typer.Option(
+            "--confirm-run-unsafe-code",
+            help="With --lm-eval: allow tasks that execute what the model wrote.",
+        ),
+    ] = False,
     _list: Annotated[
         bool,
         typer.Option("--kinds", callback=_kinds, is_eager=True, help="List the kinds of checks."),
@@ -81,8 +112,21 @@ def check(
         if jobs or stop is not None:
             _jobs(cat, stop, json)
             return
-        read = _read(cat, suite, tag or [])
         names, refs = _models(cat, model, run)
+        if lm_eval is not None:
+            ask_harness(
+                cat,
+                refs,
+                [name.strip() for name in lm_eval.split(",") if name.strip()],
+                json=json,
+                folder=tasks,
+                limit=limit,
+                chat_template=not plain,
+                unsafe_code=unsafe_code,
+                download=download,
+            )
+            return
+        read = _read(cat, suite, tag or [])
         told = _results(cat, read, names, refs, detach=detach, cpu=cpu, json=json)
         if told is not None:
             _tell(cat, read, told, json)
