@@ -18,7 +18,7 @@ import msgspec
 from engine.export import plan as planning
 from engine.export.child import run
 from engine.export.plan import PROVENANCE, Plan
-from engine.export.stages import Finished, Job, Stage, as_dict
+from engine.export.stages import Finished, Job, Stage, as_dict, halfway
 from engine.models import refs
 from engine.models.folder import read_json
 from store import exports
@@ -44,7 +44,7 @@ def export(
 
     Args:
         to: `gguf`, `merged` or `adapter`.
-        type: `f32`, `f16`, `bf16`, or for GGUF `q8_0`.
+        type: `f32`, `f16`, `bf16`, or for GGUF any of `types.TYPES`.
         out: the name to write; None chooses one in the workspace's exports.
         force: replace an earlier export of that name.
         on_event: called with every stage as it runs and when it is decided.
@@ -68,12 +68,12 @@ def export(
     )
     log = cat.workspace.logs / f"export-{record.id}.log"
     job = _job(plan, cat.workspace.logs / f"export-{record.id}-llama.log")
-    remove(plan.partial)
+    _clear(plan)
     try:
         finished = run(job, log, on_event, cancel)
         final = _settle(plan, finished, force)
     except BaseException:
-        remove(plan.partial)
+        _clear(plan)
         exports.update(cat, record.id, status="failed", finished=time.time())
         raise
     return _keep(cat, record, final, finished)
@@ -138,6 +138,11 @@ def proof_of(cat: Catalogue, record: Export) -> Proof | None:
     """The newest proof of an export."""
     found = exports.proofs(cat, record.id)
     return found[0] if found else None
+
+
+def _clear(plan: Plan) -> None:
+    remove(plan.partial)
+    remove(halfway(str(plan.partial)))
 
 
 def remove(path: Path) -> None:

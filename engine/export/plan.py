@@ -76,7 +76,8 @@ def make(
     final = _final(cat, model, to, chosen.name, out)
     _check_free_name(final, to, force)
     size = _size(source, to, chosen.bits)
-    _check_space(final.parent, size)
+    between = _size(source, to, 16) if chosen.quantised else 0
+    _check_space(final.parent, size + between)
     partial = final.with_name(f".{final.name}.partial")
     return Plan(source, to, chosen.name, final, partial, size, model.run_id, model.step)
 

@@ -7,6 +7,7 @@ know what a stage measures.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -59,6 +60,12 @@ class Source(msgspec.Struct, frozen=True):
     template_sha256: str | None = None
     chats: str | None = None
     record: dict[str, str | int | float | bool | None] = {}
+
+
+def halfway(target: str) -> Path:
+    """Where a file lies in 16 bits until the quantiser has made `target` of it."""
+    path = Path(target)
+    return path.with_name(f"{path.name}.f16")
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from store.errors import BadInput, Unsupported
+from store.errors import BadInput
 from store.exports import Kind
-
-LATER = ("q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q4_0", "iq4_xs", "q3_k_m", "q2_k")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,42 +19,53 @@ class ExportType:
 
     Attributes:
         name: what the user writes.
+        file_type: what a GGUF file of this type calls itself (llama.cpp's `llama_ftype`).
         bits: bits per weight in the file.
         kl_warn, kl_fail: mean KL divergence (nats) above which the proof warns or fails.
         top1_warn, top1_fail: top-1 agreement (0 to 1) below which the proof warns or fails.
     """
 
     name: str
+    file_type: int
     bits: float
     kl_warn: float
     kl_fail: float
     top1_warn: float
     top1_fail: float
 
+    @property
+    def quantised(self) -> bool:
+        """Whether llama.cpp's quantiser makes it of a file in 16 bits; the others we write."""
+        return self.name not in ("f32", "f16", "bf16", "q8_0")
 
-_F32 = ExportType("f32", 32, 1e-4, 1e-3, 0.99, 0.98)
-_F16 = ExportType("f16", 16, 1e-4, 1e-3, 0.99, 0.98)
-_BF16 = ExportType("bf16", 16, 5e-4, 1e-3, 0.99, 0.98)
-_Q8_0 = ExportType("q8_0", 8.5, 3e-3, 1e-2, 0.95, 0.90)
+
+_F32 = ExportType("f32", 0, 32, 1e-4, 1e-3, 0.99, 0.98)
+_F16 = ExportType("f16", 1, 16, 1e-4, 1e-3, 0.99, 0.98)
+_BF16 = ExportType("bf16", 32, 16, 5e-4, 1e-3, 0.99, 0.98)
+_Q4_K_M = ExportType("q4_k_m", 15, 4.9, 0.07, 0.15, 0.88, 0.8)
+_GGUF = (
+    _F32,
+    _F16,
+    _BF16,
+    ExportType("q8_0", 7, 8.5, 3e-3, 1e-2, 0.95, 0.9),
+    ExportType("q6_k", 18, 6.6, 0.012, 0.03, 0.94, 0.88),
+    ExportType("q5_k_m", 17, 5.7, 0.025, 0.06, 0.92, 0.85),
+    ExportType("q5_k_s", 16, 5.6, 0.03, 0.07, 0.92, 0.84),
+    _Q4_K_M,
+    ExportType("q4_k_s", 14, 4.6, 0.09, 0.2, 0.87, 0.78),
+    ExportType("q4_0", 2, 4.6, 0.15, 0.35, 0.85, 0.75),
+    ExportType("iq4_xs", 30, 4.5, 0.08, 0.18, 0.87, 0.79),
+    ExportType("q3_k_m", 12, 3.9, 0.2, 0.5, 0.85, 0.75),
+    ExportType("q2_k", 10, 3.0, 0.9, 2.0, 0.65, 0.5),
+)
+"""From the largest to the smallest; limits are about two and five times what Llama-3-8B loses."""
 
 TYPES: dict[str, dict[str, ExportType]] = {
-    "gguf": {"f32": _F32, "f16": _F16, "bf16": _BF16, "q8_0": _Q8_0},
+    "gguf": {type.name: type for type in _GGUF},
     "merged": {"f32": _F32, "f16": _F16, "bf16": _BF16},
     "adapter": {"f32": _F32},
 }
-
-_BY_FILE_TYPE = {
-    0: _F32,
-    1: _F16,
-    2: ExportType("q4_0", 4.5, 0.15, 0.35, 0.85, 0.75),
-    7: _Q8_0,
-    10: ExportType("q2_k", 2.6, 0.9, 2.0, 0.65, 0.5),
-    12: ExportType("q3_k_m", 3.9, 0.2, 0.5, 0.85, 0.75),
-    15: ExportType("q4_k_m", 4.8, 0.07, 0.15, 0.88, 0.8),
-    17: ExportType("q5_k_m", 5.7, 0.025, 0.06, 0.92, 0.85),
-    18: ExportType("q6_k", 6.6, 0.012, 0.03, 0.94, 0.88),
-    32: _BF16,
-}
+_BY_FILE_TYPE = {type.file_type: type for type in _GGUF}
 
 
 def kind(name: str) -> Kind:
@@ -77,7 +86,7 @@ def kind(name: str) -> Kind:
 def of_gguf(file_type: int | None) -> ExportType:
     """The limits for a foreign GGUF by its `general.file_type`; Q4_K_M's where it is unknown."""
     known = _BY_FILE_TYPE.get(file_type if file_type is not None else -1)
-    return known or _BY_FILE_TYPE[15]
+    return known or _Q4_K_M
 
 
 def choose(to: str, name: str) -> ExportType:
@@ -87,7 +96,6 @@ def choose(to: str, name: str) -> ExportType:
 
     Raises:
         BadInput: `to` or `name` is not one of the known names.
-        Unsupported: the type exists in llama.cpp but not here yet.
     """
     kind_name = kind(to)
     if kind_name == "adapter":
@@ -97,11 +105,6 @@ def choose(to: str, name: str) -> ExportType:
     if found is not None:
         return found
     names = ", ".join(known)
-    if name.lower() in LATER and kind_name == "gguf":
-        raise Unsupported(
-            f"--type {name}: this GGUF type is not written yet; there are {names}.",
-            "Use --type q8_0, the smallest there is today.",
-        )
     raise BadInput(
         f"--type {name}: expected one of {names}.", f"Use one of them for --to {kind_name}."
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+import torch
 
 from engine.export.card import public_name
 from engine.export.convert import write_gguf
@@ -27,7 +28,8 @@ from engine.export.hashes import export_bytes, export_sha256
 from engine.export.lora import WEIGHTS
 from engine.export.merge import Merged
 from engine.export.proof import Proof
-from engine.export.stages import Finished, Job, Message, Refused, Stage, worst
+from engine.export.stages import Finished, Job, Message, Refused, Stage, halfway, worst
+from engine.export.types import choose
 from engine.models.folder import file_sha256, weights_sha256
 from engine.render.renderer import Renderer
 from engine.train import checkpoints
@@ -127,29 +129,61 @@ class Work:
             write_merged(merged, job.source, job.type, target, self._progress)
             text, numbers = f"{len(merged.plan())} tensors", {"tensors": len(merged.plan())}
         else:
-            notes = {f"workbench.{k}": str(v) for k, v in facts.items() if v is not None}
-            notes["general.name"] = str(job.source.record.get("name") or facts["base"])
-            written = write_gguf(
-                merged,
-                Path(job.source.base),
-                job.type,
-                target,
-                notes=notes,
-                on_progress=self._progress,
-            )
-            text = f"{written.tensors} tensors, {written.kept_f32} of them vectors in F32"
-            if written.fallbacks:
-                text += f", {written.fallbacks} in F16 because their rows do not divide by 32"
-            numbers = {"tensors": written.tensors, "fallbacks": written.fallbacks}
+            text, numbers = self._gguf(merged, target, facts)
         seconds = time.monotonic() - began
         self._decide(Stage("write", "pass", text, {**numbers, "seconds": seconds}))
+        if choose(job.kind, job.type).quantised:
+            self._quantise(target)
 
-    def _progress(self, done: int, total: int) -> None:
+    def _gguf(
+        self, merged: Merged, target: Path, facts: dict[str, str | int | float | bool | None]
+    ) -> tuple[str, dict[str, int]]:
+        """Write the file, in 16 bits where the quantiser comes after; what to say of it."""
+        job = self._job
+        notes = {f"workbench.{k}": str(v) for k, v in facts.items() if v is not None}
+        notes["general.name"] = str(job.source.record.get("name") or facts["base"])
+        quantised = choose(job.kind, job.type).quantised
+        written = write_gguf(
+            merged,
+            Path(job.source.base),
+            "f16" if quantised else job.type,
+            halfway(job.target) if quantised else target,
+            notes=notes,
+            on_progress=self._progress,
+        )
+        text = f"{written.tensors} tensors, {written.kept_f32} of them vectors in F32"
+        if written.fallbacks:
+            text += f", {written.fallbacks} in F16 because their rows do not divide by 32"
+        return text, {"tensors": written.tensors, "fallbacks": written.fallbacks}
+
+    def _quantise(self, target: Path) -> None:
+        from engine.export.quantise import quantise
+
+        began = time.monotonic()
+        type, source = choose(self._job.kind, self._job.type), halfway(self._job.target)
+        self._say(Stage("quantise", "running", f"quantising to {type.name}"))
+        fallbacks = quantise(
+            source,
+            target,
+            type.file_type,
+            threads=torch.get_num_threads(),
+            on_progress=lambda done, total: self._progress(done, total, "quantise"),
+        )
+        before, after = source.stat().st_size, target.stat().st_size
+        source.unlink()
+        text = f"{before / 1e6:,.1f} MB to {after / 1e6:,.1f} MB"
+        if fallbacks:
+            text += f", {fallbacks} tensors in larger types because their rows do not divide by 256"
+        seconds = time.monotonic() - began
+        numbers = {"fallbacks": float(fallbacks), "seconds": seconds}
+        self._decide(Stage("quantise", "pass", text, numbers))
+
+    def _progress(self, done: int, total: int, stage: str = "write") -> None:
         if done < total and time.monotonic() - self._told < _PROGRESS_SECONDS:
             return
         self._told = time.monotonic()
         numbers = {"done": float(done), "total": float(total)}
-        self._say(Stage("write", "running", f"writing tensor {done} of {total}", numbers))
+        self._say(Stage(stage, "running", f"tensor {done} of {total}", numbers))
 
     def _file(self, digest: str) -> None:
         expected = self._job.expected_sha256
@@ -175,6 +209,7 @@ def _end_with_client(source: BinaryIO, job: Job) -> None:
         pass
     if job.do == "export":
         remove(Path(job.target))
+        remove(halfway(job.target))
     os._exit(1)
 
 

@@ -28,6 +28,7 @@ from store.exports import Export, Proof
 STAGES: dict[str, str] = {
     "base": "base unchanged",
     "write": "write",
+    "quantise": "quantise",
     "file": "file unchanged",
     "load": "load",
     "tokens": "token ids",

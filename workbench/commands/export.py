@@ -27,7 +27,12 @@ RefArgument = Annotated[
 def export(
     ref: RefArgument,
     to: Annotated[str, typer.Option("--to", help="gguf, merged or adapter.")] = "gguf",
-    type: Annotated[str, typer.Option("--type", help="f32, f16, bf16 or q8_0.")] = "f16",
+    type: Annotated[
+        str,
+        typer.Option(
+            "--type", help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, iq4_xs, q3_k_m, q2_k …"
+        ),
+    ] = "f16",
     out: Annotated[Path | None, typer.Option("--out", help="File or folder to write.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     workspace: WorkspaceOption = None,
