@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicLayer
 
 from engine.chat.base import Base
 from engine.chat.protocol import StopReason
-from engine.chat.sampling import Sampler, log_probability
+from engine.chat.sampling import Sampler
 
 ALIGNED = 64
 """Padded prompts end at a multiple of this, so that sums over keys are split at the same places."""
@@ -106,14 +106,19 @@ def _loop(
 
 
 def _choose(logits: torch.Tensor, rows: Sequence[Generation], likelihoods: bool) -> list[int]:
-    if not likelihoods and all(row.sampler.plain for row in rows):
-        return [int(token) for token in logits.argmax(dim=-1).tolist()]
-    chosen = []
-    for row, line in zip(rows, logits.float().cpu().numpy(), strict=True):
-        token = row.sampler.pick(line) if row.stop is None else 0
-        if likelihoods and row.stop is None:
-            row.logprobs.append(log_probability(line, token))
-        chosen.append(token)
+    if all(row.sampler.plain for row in rows):
+        chosen = [int(token) for token in logits.argmax(dim=-1).tolist()]
+    else:
+        chosen = [
+            row.sampler.pick(line) if row.stop is None else 0
+            for row, line in zip(rows, logits.float().cpu().numpy(), strict=True)
+        ]
+    if likelihoods:
+        picked = torch.tensor(chosen, device=logits.device).unsqueeze(1)
+        told = logits.float().log_softmax(dim=-1).gather(1, picked)[:, 0].tolist()
+        for row, one in zip(rows, told, strict=True):
+            if row.stop is None:
+                row.logprobs.append(one)
     return chosen
 
 

@@ -108,13 +108,14 @@ def log_probability(logits: NDArray[np.float32], token: int) -> float:
 
 def _heaviest(weights: NDArray[np.float64], top_k: int, top_p: float) -> NDArray[np.int64]:
     """Ids of the `top_k` heaviest, of them the fewest that reach `top_p`, heaviest first."""
-    limit = min(top_k or len(weights), len(weights))
-    count = min(max(_CANDIDATES, limit if top_k else 0), len(weights))
+    count = min(top_k or _CANDIDATES, len(weights))
+    wanted = 0.0 if top_k else top_p * weights.sum()
     top = np.argpartition(weights, -count)[-count:]
-    if not top_k and weights[top].sum() < top_p * weights.sum():
-        top = np.arange(len(weights))
+    while count < len(weights) and weights[top].sum() < wanted:
+        count = min(8 * count, len(weights))
+        top = np.argpartition(weights, -count)[-count:]
     # Ties are broken by id, so that the order does not depend on the partition.
-    order = top[np.lexsort((top, -weights[top]))][:limit]
+    order = top[np.lexsort((top, -weights[top]))]
     sums = np.cumsum(weights[order])
     whole = sums[-1] if top_k else weights.sum()
     return order[: int(np.searchsorted(sums, top_p * whole)) + 1]

@@ -102,3 +102,39 @@ def test_sampling_follows_the_distribution_and_its_nucleus() -> None:
     picks = {broad.pick(wide) for _ in range(3000)}
     assert max(picks) < 4501
     assert len(picks) > 1500
+
+
+def test_sampling_cuts_and_punishes_as_transformers_does() -> None:
+    from transformers import (
+        LogitsProcessorList,
+        MinPLogitsWarper,
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    logits = np.random.default_rng(0).normal(scale=1.5, size=60).astype(np.float32)
+    read = [int(np.argmax(logits)), 7, 12]
+    for top_k, top_p, min_p, penalty in (
+        (8, 1.0, 0.0, 1.0),
+        (0, 0.8, 0.1, 1.3),
+        (20, 0.9, 0.05, 2.0),
+        (0, 1.0, 0.2, 0.7),
+    ):
+        theirs = LogitsProcessorList([RepetitionPenaltyLogitsProcessor(penalty)])
+        theirs.append(TemperatureLogitsWarper(1.2))
+        theirs += [TopKLogitsWarper(top_k)] if top_k else []
+        theirs += [TopPLogitsWarper(top_p)] if top_p < 1 else []
+        theirs += [MinPLogitsWarper(min_p)] if min_p else []
+        scores = theirs(torch.tensor([read]), torch.tensor(logits[None]).clone())
+        expected = scores.softmax(-1)[0].numpy()
+        drawn = np.zeros(60)
+        for seed in range(3000):  # one draw each: what was drawn counts as read afterwards
+            ours = Sampler(1.2, top_p, seed, top_k=top_k, min_p=min_p, repetition_penalty=penalty)
+            ours.read(read)
+            drawn[ours.pick(logits)] += 1 / 3000
+        assert set(np.flatnonzero(drawn)) <= set(np.flatnonzero(expected))
+        assert np.allclose(drawn, expected, atol=0.04)
+    greedy = Sampler(0.0, 1.0, 0, repetition_penalty=1e3)
+    assert len({greedy.pick(np.abs(logits)) for _ in range(20)}) == 20
