@@ -114,6 +114,14 @@ def get(cat: Catalogue, export_id: int) -> Export:
     return _export(found[0])
 
 
+def delete(cat: Catalogue, export_id: int) -> None:
+    """Forget an export and its proofs. Raises: NotFound."""
+    with write(cat.db) as db:
+        get(cat, export_id)
+        db.execute("DELETE FROM proofs WHERE export_id = ?", [export_id])
+        db.execute("DELETE FROM exports WHERE id = ?", [export_id])
+
+
 def all(cat: Catalogue) -> list[Export]:
     """Every export, newest first."""
     return [_export(row) for row in rows(cat.db, "SELECT * FROM exports ORDER BY id DESC")]

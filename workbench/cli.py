@@ -53,6 +53,8 @@ COMMANDS = {
     "promote": ("promote", "Say which checkpoint chat, export and checks use."),
     "export": ("export", "Write a model as one file or folder, and prove it."),
     "verify": ("export", "Prove a file or folder again."),
+    "sizes": ("exports", "How large an export would be, and what fits a machine."),
+    "exports": ("exports", "Every export: size, proof, whether it is still there."),
     "doctor": ("doctor", "What this machine has, and what that allows."),
     "demo": ("demo", "Teach, check, chat and export, in a few minutes."),
 }

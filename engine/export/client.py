@@ -134,6 +134,29 @@ def _keep(cat: Catalogue, record: Export, final: Path, finished: Finished) -> Ex
     )
 
 
+def delete(cat: Catalogue, export_id: int) -> Export:
+    """Delete an export, what lies beside it and its records.
+
+    Raises:
+        NotFound: no such export. Conflict: it is being written, or something else lies there now.
+    """
+    record = exports.get(cat, export_id)
+    path = Path(record.path)
+    if record.status == "running":
+        raise Conflict(f"export {export_id} is being written.", "Cancel it, or wait for its end.")
+    if record.status != "failed" and path.exists():
+        home = path / PROVENANCE if path.is_dir() else _sidecar(path, PROVENANCE)
+        if not home.is_file() or read_json(home).get("sha256") != record.sha256:
+            raise Conflict(
+                f"{path}: is not what export {export_id} wrote.", "Delete it yourself if you like."
+            )
+        remove(path)
+        for name in (PROVENANCE, "proof.json"):
+            remove(_sidecar(path, name))
+    exports.delete(cat, export_id)
+    return record
+
+
 def proof_of(cat: Catalogue, record: Export) -> Proof | None:
     """The newest proof of an export."""
     found = exports.proofs(cat, record.id)

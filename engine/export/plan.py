@@ -75,8 +75,8 @@ def make(
         )
     final = _final(cat, model, to, chosen.name, out)
     _check_free_name(final, to, force)
-    size = _size(source, to, chosen.bits)
-    between = _size(source, to, 16) if chosen.quantised else 0
+    size = size_of(source, to, chosen.bits)
+    between = size_of(source, to, 16) if chosen.quantised else 0
     _check_space(final.parent, size + between)
     partial = final.with_name(f".{final.name}.partial")
     return Plan(source, to, chosen.name, final, partial, size, model.run_id, model.step)
@@ -165,7 +165,14 @@ def _check_free_name(path: Path, to: str, force: bool) -> None:
         )
 
 
-def _size(source: Source, to: str, bits: float) -> int:
+def context_of(base: Path) -> int | None:
+    """Tokens that a base can hold; None where its config does not say."""
+    context = read_json(base / "config.json").get("max_position_embeddings")
+    return context if isinstance(context, int) else None
+
+
+def size_of(source: Source, to: str, bits: float) -> int:
+    """About how many bytes an export takes at so many bits a weight."""
     if to == "adapter" and source.adapter is not None:
         return sum(f.stat().st_size for f in Path(source.adapter).glob("adapter_*"))
     entries = contents(Path(source.base)).values()

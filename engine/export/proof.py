@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, normalizers
 from engine.data.rows import Turn
 from engine.export.candidates import Candidate, open_candidate
 from engine.export.divergence import Divergence
+from engine.export.plan import context_of
 from engine.export.reference import Reference
 from engine.export.samples import MAX_LENGTH, Sample, held_out, torture
 from engine.export.stages import Job, Stage, State
@@ -206,8 +207,7 @@ class Proof:
         self._decide("logits", state, describe(numbers), **numbers)
 
     def _length(self) -> int:
-        context = read_json(self._base / "config.json").get("max_position_embeddings")
-        return min(MAX_LENGTH, int(context)) if context else MAX_LENGTH
+        return min(MAX_LENGTH, context_of(self._base) or MAX_LENGTH)
 
     def _greedy(self, candidate: Candidate, reference: Reference) -> None:
         """Greedy answers side by side: told, and a warning only for types that lose nothing."""

@@ -1,0 +1,72 @@
+"""Before an export: how large a model is in every type, what it takes to run, and what is lost.
+
+Knows headers and published figures. Loads no weights and measures nothing: what a type loses of
+this model is what its proof says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.export import plan
+from engine.export.types import TYPES, ExportType
+from engine.models import refs
+from engine.train.fit.shape import shape_of
+from store.catalogue import Catalogue
+from store.errors import BadInput
+
+_STATE_BYTES = 2
+"""llama.cpp keeps keys and values in F16."""
+_BATCH = 512
+"""Tokens that it reads at once; its buffers hold their logits and the widest layer, in F32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A model in one type.
+
+    Attributes:
+        bytes: of the file, about.
+        memory: bytes to run it with `context` tokens: file, keys and values, buffers.
+    """
+
+    type: ExportType
+    bytes: int
+    memory: int
+    context: int
+
+
+def sizes(cat: Catalogue, ref: str, *, context: int = 4096) -> list[Size]:
+    """The model `ref` in every GGUF type, the largest first.
+
+    Args:
+        context: tokens that are to be held at once; never more than the model can.
+    Raises:
+        WorkbenchError: the reference cannot be exported. BadInput: no context.
+    """
+    if context < 1:
+        raise BadInput(f"--context {context}: expected a number of tokens.", "Say --context 4096.")
+    source = plan.source_of(cat, refs.whole(refs.resolve(cat, ref)))
+    base = Path(source.base)
+    shape = shape_of(base)
+    limit = plan.context_of(base)
+    held = min(context, limit) if limit else context
+    work = _BATCH * 4 * (shape.vocabulary + 4 * shape.intermediate)
+    states = 2 * shape.layers * shape.keys * _STATE_BYTES * held
+    found = []
+    for type in TYPES["gguf"].values():
+        size = plan.size_of(source, "gguf", type.bits)
+        found.append(Size(type, size, size + states + work, held))
+    return found
+
+
+def best(found: Sequence[Size], memory: int) -> Size | None:
+    """The one that loses least of those that run in so many bytes; None where none does.
+
+    Of types that lose nothing that could be measured the smallest is enough.
+    """
+    fitting = [size for size in found if size.memory <= memory]
+    exact = [size for size in fitting if size.type.name in ("f16", "q8_0")]
+    return exact[-1] if exact else max(fitting, key=lambda size: size.bytes, default=None)
