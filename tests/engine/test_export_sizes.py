@@ -29,7 +29,7 @@ def test_every_type_from_the_largest_down_and_what_fits(cat: Catalogue) -> None:
     assert {size.context for size in found} == {1024}  # more than that it cannot hold
     assert all(size.memory > size.bytes for size in found)
     by_name = {size.type.name: size for size in found}
-    # Where much room is, a type that loses nothing is enough; where little is, the largest that fits.
+    # With much room a type that loses nothing is enough; with little, the largest that fits.
     assert best(found, 1 << 40) == by_name["q8_0"]
     assert best(found, by_name["q5_k_m"].memory) == by_name["q5_k_m"]
     assert best(found, 1000) is None
