@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 from textual.content import Content, Span
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.selection import Selection
+from textual.strip import Strip
+from textual.style import Style
+from textual.visual import RenderOptions
 from textual.widget import Widget
 
 from screens.safe import LIMIT, visible_lines
@@ -71,6 +74,7 @@ class Answer(Widget):
         self._source = Markdown()
         self._alive = True
         self._end = Content("")
+        self._strips: tuple[int, list[Strip]] | None = None
         self._page = Page()
         self._draw()
 
@@ -138,8 +142,22 @@ class Answer(Widget):
     def _rules(self) -> RulesMap:
         return cast("RulesMap", self.styles)
 
-    def render(self) -> Page:
-        return self._page
+    def render_line(self, y: int) -> Strip:
+        width = self.content_size.width
+        if self._strips is None or self._strips[0] != width:
+            chosen = self.text_selection
+            look = None
+            if chosen is not None:
+                look = Style.from_styles(self.screen.get_component_styles("screen--selection"))
+            options = RenderOptions(self._get_style, self._rules, chosen, look)
+            strips = self._page.render_strips(width, None, self.visual_style, options)
+            self._strips = width, strips
+        strips = self._strips[1]
+        return strips[y] if y < len(strips) else Strip.blank(width, self.visual_style.rich_style)
+
+    def refresh(self, *regions: Region, **how: bool) -> Self:
+        self._strips = None
+        return super().refresh(*regions, **how)
 
     def get_content_height(self, _container: Size, _viewport: Size, width: int) -> int:
         return self._page.get_height(self._rules, width)

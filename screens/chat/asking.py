@@ -178,6 +178,8 @@ class Asking(Writing, Reviews):
         column = self.column_at(event.column)
         if column is not None:
             column.feed(event.text)
+        if event.painted is not None:
+            self.call_after_refresh(event.painted)
 
     @on(Told)
     def _told(self, event: Told) -> None:

@@ -13,7 +13,7 @@ from engine.data.rows import Turn
 from engine.models import refs
 from screens.base import Room
 from screens.chat.answer import Look
-from screens.chat.column import Column
+from screens.chat.column import NAMES, Column
 from screens.chat.prompt import Prompt
 from screens.chat.settings import Settings
 from store import exports
@@ -44,7 +44,7 @@ class Shared(Room):
 
     def column_at(self, place: int) -> Column | None:
         """The column of that place, where it is still there."""
-        return next((column for column in self.columns if column.place == place), None)
+        return self.query_one_optional(f"#column-{NAMES[place].lower()}", Column)
 
     @property
     def active(self) -> Column:

@@ -1,6 +1,7 @@
 """From a chat session's events to messages for the interface, at most twenty a second.
 
-Runs in a worker thread. Knows events and how to coalesce them; touches no widget.
+Runs in a worker thread. Knows events and how to coalesce them; touches no widget. Text waits until
+what was posted before is painted, and for as long again twice: keys come before words.
 """
 
 from __future__ import annotations
@@ -17,15 +18,20 @@ from store.errors import WorkbenchError
 
 PAINT_SECONDS = 0.05
 """Least time between two paints of one stream."""
+SHARE = 3
+"""A paint that took so long is followed by the next after so many times as long."""
+LONGEST = 1.0
+"""Seconds after which text is posted, whether or not that before it was painted."""
 
 
 class Streamed(Message):
-    """More text of one column."""
+    """More text of one column; `painted` is to be called once it is on the screen."""
 
-    def __init__(self, column: int, text: str) -> None:
+    def __init__(self, column: int, text: str, painted: Callable[[], None] | None = None) -> None:
         super().__init__()
         self.column = column
         self.text = text
+        self.painted = painted
 
 
 class Seated(Message):
@@ -60,13 +66,16 @@ class Coalescer:
     clock: Callable[[], float] = time.monotonic
     _waiting: dict[int, list[str]] = field(default_factory=dict)
     _posted: float = 0.0
+    _next: float | None = 0.0
+    """When text may be posted again; None while what was posted is not painted yet."""
 
     def feed(self, event: protocol.Message) -> None:
         """Take one event; whatever is not text is posted at once, after the text before it."""
         match event:
             case Delta():
                 self._waiting.setdefault(event.column, []).append(event.text)
-                if self.clock() - self._posted >= PAINT_SECONDS:
+                due = self._posted + LONGEST if self._next is None else self._next
+                if self.clock() >= due:
                     self.flush()
             case _:
                 self.flush()
@@ -74,10 +83,19 @@ class Coalescer:
 
     def flush(self) -> None:
         """Post what is waiting."""
-        for column, pieces in self._waiting.items():
-            self.post(Streamed(column, "".join(pieces)))
+        if not self._waiting:
+            return
+        self._posted, self._next = self.clock(), None
+        *others, last = self._waiting
+        for column in others:
+            self.post(Streamed(column, "".join(self._waiting[column])))
+        self.post(Streamed(last, "".join(self._waiting[last]), self._painted))
         self._waiting.clear()
-        self._posted = self.clock()
+
+    def _painted(self) -> None:
+        """Called in the interface's thread."""
+        took = self.clock() - self._posted
+        self._next = self._posted + max(PAINT_SECONDS, took * SHARE)
 
 
 def pump(events: Iterable[Event], post: Callable[[Message], object]) -> None:
