@@ -98,6 +98,12 @@ def fits(preset: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     return {key: values.get(key, NEUTRAL.get(key)) for key in preset} == dict(preset)
 
 
+def whole(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as they are drawn with: whole numbers where a value is one."""
+    known = {key: value for key, value in values.items() if key in BOUNDS}
+    return {key: int(value) if key in WHOLE else value for key, value in known.items()}
+
+
 def words(values: Mapping[str, Any]) -> str:
     """How answers are drawn: `temperature 0.7 · top_p 0.9 · seed 3 · 256 tokens`."""
     said = []

@@ -36,6 +36,7 @@ def exchange(
     answers: Sequence[Done | Failed],
     *,
     seed: int,
+    models: Sequence[str] = (),
     after: int | None = None,
 ) -> int:
     """One question and the answers of all columns to it; what the next one comes after.
@@ -43,14 +44,16 @@ def exchange(
     A column that failed keeps its letter and leaves nothing but what it had said by then.
 
     Args:
+        models: references of the columns, as they were named.
         after: the question before; None where the chat's newest branch goes on.
     """
     chat = chats.get(cat, chat_id)
-    models = [answer.model for answer in answers if isinstance(answer, Done)]
     before = chat.head if after is None else after
     asked = chats.ask(cat, chat_id, prompt, after=before, system=chat.system, models=models)
+    drawn = {**chat.sampling, "seed": seed}
     for number, one in enumerate(answers):
-        answer(cat, asked.id, number, one, sampling={**chat.sampling, "seed": seed})
+        model = models[number] if number < len(models) else ""
+        answer(cat, asked.id, number, one, sampling=drawn, model=model)
     return asked.id
 
 

@@ -62,11 +62,7 @@ class Settings:
 
     def drawn(self, values: Mapping[str, Any]) -> Settings:
         """These settings with other values of sampling."""
-        kept = {key: value for key, value in values.items() if key in presets.BOUNDS}
-        for key in presets.WHOLE:
-            if key in kept:
-                kept[key] = int(kept[key])
-        return replace(self, **kept)
+        return replace(self, **presets.whole(values))
 
 
 def read_settings(system: str, typed: dict[str, str]) -> Settings:

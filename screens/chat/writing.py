@@ -57,6 +57,7 @@ class Writing(Shared):
         self._rest: Timer | None = None
         self._unkept: str | None = None
         """What is written, where the draft on disk is another."""
+        self._weighing = False
 
     def earlier(self) -> list[str]:
         """Questions that were asked before, in any chat, oldest first."""
@@ -128,6 +129,9 @@ class Writing(Shared):
 
     def weigh(self, *, send: bool) -> None:
         """Count the tokens of what is written, in a worker; then send it, if that is wanted."""
+        if self._weighing and not send:
+            return  # what is written by then is weighed after this
+        self._weighing = True
         question = self.prompt.text
         self._weigh(question, self.asks(question.strip("\n")), send=send)
 
@@ -147,7 +151,12 @@ class Writing(Shared):
 
     @on(Weighed)
     def _weighed(self, event: Weighed) -> None:
-        if event.question != self.prompt.text or self.busy:
+        self._weighing = False
+        if self.busy:
+            return
+        if event.question != self.prompt.text:
+            if self.prompt.text.strip():
+                self.weigh(send=False)
             return
         self.tell_weight(_weight_words(event))
         if event.send:

@@ -120,3 +120,17 @@ def test_prompts_are_kept_and_given_back(home: Path) -> None:
     run(home, "prompts", "show", "x", "--kind", "poem", fails="expected prompt, system or preset")
     with Catalogue.open(Workspace(home)) as cat:
         assert [one.name for one in library.all(cat)] == ["mine", "kind"]
+
+
+def test_a_preset_gives_way_to_what_is_said(home: Path) -> None:
+    from engine.chat import presets
+    from engine.chat.client import Sampling
+    from workbench.commands.chat import _preset
+
+    with Catalogue.open(Workspace(home)) as cat:
+        presets.keep(cat, "mine", {"temperature": 0.5, "top_k": 20, "max_tokens": 99, "seed": 4})
+        assert _preset(cat, "mine", Sampling(seed=7)) == Sampling(99, 0.5, 1.0, 7, 20)
+        assert _preset(cat, "mine", Sampling(top_k=5)).top_k == 5
+        assert presets.called(cat, {"temperature": 0.5, "top_k": 20, "max_tokens": 99}) == "mine"
+        assert presets.called(cat, {"temperature": 0.5}) == ""
+    run(home, "chat", "--model", "starter", "--prompt", "x", "--preset", "hot", fails="untouched")

@@ -81,6 +81,12 @@ def chat(
             "--repetition-penalty", metavar="F", min=0.01, max=10, help="Over 1: less repetition."
         ),
     ] = 1.0,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", metavar="NAME", help="Sampling by name, as `workbench prompts` lists them."
+        ),
+    ] = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -95,6 +101,8 @@ def chat(
     _one_way(prompt, jsonl, out, json)
     sampling = Sampling(max_tokens, temperature, top_p, seed, top_k, min_p, repetition_penalty)
     with Catalogue.open(find_workspace(workspace)) as cat:
+        if preset is not None:
+            sampling = _preset(cat, preset, sampling)
         if prompt is not None:
             _once(cat, model, prompt, system or "", sampling, json)
         elif jsonl is not None:
@@ -103,6 +111,18 @@ def chat(
             from workbench.commands.talking import talk
 
             talk(cat, model, sampling, system or "")
+
+
+def _preset(cat: Catalogue, name: str, given: Sampling) -> Sampling:
+    """The values of a preset, but for those that were given on the command line."""
+    from dataclasses import asdict, replace
+
+    from engine.chat import presets
+    from engine.chat.client import Sampling
+
+    usual, values = asdict(Sampling()), asdict(given)
+    named = presets.whole(presets.find(cat, name).values)
+    return replace(given, **{key: named[key] for key in named if values[key] == usual[key]})
 
 
 def _one_way(prompt: str | None, jsonl: str | None, out: Path | None, json: bool) -> None:
@@ -143,7 +163,7 @@ def _once(
     if failed is not None and not any(isinstance(a, Done) or a.text for a in answers):
         raise WorkbenchError(failed.message, failed.hint)
     chat_id = record.begin(cat, prompt, system=system, sampling=sampling)
-    record.exchange(cat, chat_id, prompt, answers, seed=sampling.seed)
+    record.exchange(cat, chat_id, prompt, answers, seed=sampling.seed, models=names)
     if failed is not None:
         raise WorkbenchError(failed.message, f"Chat {chat_id} keeps what was said. {failed.hint}")
     told = [

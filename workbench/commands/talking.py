@@ -86,6 +86,7 @@ class _Conversation:
 
         self.system = system
         self._chat: int | None = None
+        self._last: int | None = None
         first = [Turn("system", system)] if system else []
         self._histories: list[list[Turn]] = [list(first) for _ in self._names]
 
@@ -120,7 +121,15 @@ class _Conversation:
             self._chat = record.begin(
                 self._cat, prompt, system=self.system, sampling=self._sampling
             )
-        record.exchange(self._cat, self._chat, prompt, answers, seed=self._sampling.seed)
+        self._last = record.exchange(
+            self._cat,
+            self._chat,
+            prompt,
+            answers,
+            seed=self._sampling.seed,
+            models=self._names,
+            after=self._last,
+        )
 
 
 def stream(
