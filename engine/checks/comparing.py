@@ -6,6 +6,7 @@ others, or at several checks, is corrected for. Does not ask models.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -195,7 +196,7 @@ def _difference(
     }
     values = list(changes.values())
     named = [items[place].cluster for place in changes]
-    alike = clusters(named)
+    alike = clusters(_alike([items[place] for place in changes]))
     p = difference_test(values, alike)
     low, high = bootstrap_difference(values, alike) or (None, None)
     up, down = (tuple(i for i, v in changes.items() if v == way) for way in (1, -1))
@@ -220,6 +221,15 @@ def _difference(
         seen,
         templates if alike is None and templates < len([one for one in named if one]) else 0,
     )
+
+
+def _alike(items: Sequence[Item]) -> list[str]:
+    """What each prompt shares with others: its cluster, or itself where two groups ask it."""
+    asked = Counter((item.system, item.prompt) for item in items)
+    return [
+        item.cluster or (f"\0{item.prompt}" if asked[item.system, item.prompt] > 1 else "")
+        for item in items
+    ]
 
 
 def _corrected(found: Sequence[Difference]) -> list[Difference]:
