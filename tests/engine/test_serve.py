@@ -117,6 +117,11 @@ def test_limits_seeds_and_stop_sequences_are_honoured(served: Served) -> None:
     ]
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) > 1
+    hot: dict[str, Any] = {"messages": FOX, "temperature": 2, "seed": 4}
+    for narrow in ({"top_k": 1}, {"min_p": 1.0}):  # only the likeliest is left
+        assert served.ask(**hot, **narrow)["choices"][0]["message"]["content"] == said
+    stutters = served.ask(repetition_penalty=9.0, top_k=-1)["choices"][0]["message"]["content"]
+    assert stutters != said
     turns = [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}, *FOX]
     # What a client sends back holds nulls, and what says no more than what we do anyway.
     history = [*FOX, {"role": "assistant", "content": said, "refusal": None}, *turns]
@@ -129,6 +134,7 @@ REFUSED = [
     ({"n": 2}, 400, "n", "expected 1"),
     ({"colour": 1}, 400, "colour", "colour"),
     ({"temperature": 3}, 400, "temperature", "2"),
+    ({"min_p": 1.5}, 400, "min_p", "1"),
     ({"stop": [""]}, 400, "stop[0]", "length"),
     ({"messages": []}, 400, "messages", "empty"),
     ({"messages": [{"role": "user"}]}, 400, "messages[0].content", "missing"),

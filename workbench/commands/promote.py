@@ -28,7 +28,7 @@ def promote(
 
     text = checkpoint if checkpoint.startswith("run:") else f"run:{checkpoint}"
     named = refs.parse(text)
-    if named.run_id is None:
+    if named.run_id is None or named.strength != 1:
         raise BadInput(f"'{checkpoint}': not a checkpoint of a run", "Name one: run:12@400.")
     with Catalogue.open(find_workspace(workspace)) as cat:
         if named.step is None:
