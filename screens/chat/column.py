@@ -5,6 +5,7 @@ Knows turns as they look. Does not know sessions; the room feeds it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -201,6 +202,10 @@ class Column(Pane):
         else:
             self.finish(_done(self.place, answer))
         self._spoke, self._still = by, False
+        if follow:  # once what is new has its place, and then its height
+            transcript = self.transcript
+            end = partial(transcript.scroll_end, animate=False)
+            transcript.call_after_refresh(transcript.call_after_refresh, end)
 
     def again(self) -> None:
         """Take the last answer back and make room for another one, at the same place."""

@@ -54,7 +54,7 @@ class ChatLines(LineList):
         chat = one.chat
         title = chat.title or "untitled"
         room = max(12, min(_TITLE, width - _WHEN - 24))
-        more = one.passage or ", ".join(chat.models)
+        more = one.passage or ", ".join(dict.fromkeys(filter(None, chat.models)))
         return (
             (f" {_when(chat.changed):<{_WHEN}}", "muted"),
             (f"{one.questions:>4} ", "muted"),

@@ -74,7 +74,7 @@ def chats(
         return
     lines = [
         (one.chat.id, _when(one.chat.changed), one.questions, visible(one.chat.title) or "–",
-         visible(", ".join(one.chat.models)), visible(one.passage))
+         visible(", ".join(dict.fromkeys(filter(None, one.chat.models)))), visible(one.passage))
         for one in shown
     ]  # fmt: skip
     head = ("id", "asked last", "questions", "title", "models", "found" if find else "")
