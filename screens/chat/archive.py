@@ -13,6 +13,7 @@ from engine.models import refs
 from screens.chat.branching import Branching, settings_of
 from screens.chat.column import NAMES, Column
 from screens.chat.settings import Settings
+from screens.clipboard import LIMIT
 from screens.safe import line
 from screens.widgets.modals import LineModal, PickModal
 from store import chats
@@ -88,6 +89,14 @@ class Archive(Branching):
             return column, column.answer
         kept = self.branches.round(self.chosen).answers.get(NAMES[column.place])
         return column, kept.text if kept is not None else ""
+
+    def copy(self, words: str) -> None:
+        """Copy to the clipboard of the person's own terminal, or say the way out."""
+        if len(words.encode(errors="replace")) > LIMIT:
+            self.say(f"{len(words):,} characters are too long for a terminal's clipboard: X writes "
+                     "the chat to a file.", bad=True)  # fmt: skip
+        else:
+            super().copy(words)
 
     def action_copy(self) -> None:
         answer = self._said()[1]

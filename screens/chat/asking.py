@@ -12,6 +12,7 @@ from textual import on
 
 from engine.chat.protocol import Done, Failed, Loading, Ready, Sealed, Started
 from engine.data.rows import Turn
+from engine.models import refs
 from screens.chat.asker import Asker, Broken
 from screens.chat.column import NAMES, Column
 from screens.chat.reviews import Reviews
@@ -38,6 +39,8 @@ class Asking(Writing, Reviews):
         self._asker = Asker(self.open_catalogue, self.post_message)
         self._stopping = False
         self._where = ""
+        self._places: dict[str, str] = {}
+        """Device and precision of every worker, by what it is called."""
         self._kept: dict[int, tuple[Done, Kept]] = {}
         """Answers to the last question, and what stands for each in the records."""
 
@@ -188,8 +191,8 @@ class Asking(Writing, Reviews):
                 self.show_status(words)
                 for column in self._answering:
                     column.retitle(words)
-            case Ready(device=device, dtype=dtype):
-                self._where = f"{device} {dtype}"
+            case Ready(label=label, device=device, dtype=dtype):
+                self._where = self._places[label] = f"{device} {dtype}"
                 self.show_status("answering")
             case Sealed() as sealed:
                 self._sealed(sealed)
@@ -230,10 +233,22 @@ class Asking(Writing, Reviews):
         if self.head is None:
             return
         drawn = self.asked_with.sampling
-        kept = record.answer(self.catalogue, self.head, done.column, done, sampling=drawn,
-                             place=self._where or None)  # fmt: skip
+        place = self._place_of(done.model)
+        kept = record.answer(
+            self.catalogue, self.head, done.column, done, sampling=drawn, place=place
+        )
         if kept is not None:
             self._kept[id(done)] = (done, kept)
+
+    def _place_of(self, ref: str) -> str | None:
+        """Device and precision of the worker that answers for a model."""
+        if len(self._places) < 2:
+            return self._where or None
+        try:
+            model = refs.resolve(self.catalogue, ref)
+        except WorkbenchError:
+            return None  # deleted while it answered
+        return self._places.get(model.base_ref if model.gguf is None else model.label)
 
     @on(Ended)
     def _ended(self, event: Ended) -> None:

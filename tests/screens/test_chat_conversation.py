@@ -8,12 +8,14 @@ from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from engine.chat.protocol import Failed
 from screens.chat.archive import code_blocks
 from screens.chat.oldchats import OldChats
 from screens.chat.question import Question
 from screens.chat.screen import ChatRoom
 from screens.chat.settings import Settings, SettingsModal
 from screens.chat.shelf import Shelf
+from screens.chat.stream import Ended, Streamed, Told
 from screens.widgets.modals import ChoiceModal, ErrorModal, LineModal, PickModal
 from store import chats, library
 from store.catalogue import Catalogue
@@ -166,6 +168,35 @@ async def test_old_chats_are_told_as_they_are(make_app: MakeApp, workspace: Work
         await until(pilot, lambda: screen.lines.count == 30)
         await pilot.press("escape", "ctrl+n")
         assert room.chat is None
+
+
+async def test_half_an_answer_is_kept_and_marked(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=NARROW) as pilot:
+        room = await room_of(pilot)
+        room.chat = chats.create(app.catalogue).id
+        room.head = chats.ask(app.catalogue, room.chat, "fox?").id
+        column = room.columns[0]
+        column.begin("fox?", room.head)
+        room._answering = [column]
+        room.post_message(Streamed(0, "The fox is"))
+        died = Failed(
+            1, "the worker died", "See its log.", 0, died=True, text="The fox is", tokens=3
+        )
+        room.post_message(Told(died))
+        room.post_message(Ended())
+        await until(pilot, lambda: not room.busy)
+        half = chats.turns(app.catalogue, room.chat)[-1]
+        assert (half.text, half.tokens, half.stop) == ("The fox is", 3, chats.DIED)
+        await room.view(room.head)
+        await until(pilot, lambda: "✗ died" in dump(app))
+        # Where an older answer of the column is on screen, that one is gone on from, as a version.
+        first = room._kept[id(column.done)][1]
+        newer = chats.answer(app.catalogue, room.head, "Newer.", column="A", model="starter")
+        assert room._shown_head() != room.head
+        tree = room.branches
+        assert tree.round(room.head).answers["A"] == newer
+        assert tree.round(tree.versions(room.head)[-1]).answers["A"].text == first.text
 
 
 async def test_a_long_conversation_shows_its_end_and_more_on_demand(
