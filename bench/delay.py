@@ -21,6 +21,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,7 +97,11 @@ class Terminal:
     def close(self) -> None:
         """End the application; runs go on without it."""
         self.process.terminate()
-        self.process.wait(10)
+        end = time.time() + 10
+        while self.process.poll() is None and time.time() < end:
+            with suppress(OSError):  # what it still writes must be taken, else it waits for us
+                self.read(time.time() + 0.05)
+        self.process.wait(1)
         os.close(self.handle)
 
 

@@ -36,11 +36,14 @@ _ENDS: dict[StopReason, str] = {
     "length": "✂ limit",
     "stopped": "■ stopped",
     "died": "✗ died",
+    "edited": "✎ written by hand",
 }
 
 
 def stats(done: Done) -> str:
     """`38 tok · 61/s · first 0.12 s · ✓ end`."""
+    if done.stop == "edited":
+        return _ENDS[done.stop]
     if not done.seconds:
         return f"{done.tokens:,} tok · {_ENDS[done.stop]}"
     speed = f" · {done.tokens / done.seconds:,.0f}/s" if done.seconds > 0 else ""
@@ -220,7 +223,11 @@ class Column(Pane):
         self.mark, self.compared, self._trouble = Content(""), None, Content("")
         self._spoke, self.answering = self.ref, True
         self._follow()
-        self.add_class("-alive")
+        self._glow(self.app.theme_variables[f"side-{NAMES[self.place].lower()}"])
+
+    def _glow(self, colour: str | None) -> None:
+        """The border of a column that is being written; a class would style all its turns anew."""
+        self.styles.border_top = ("solid", colour) if colour is not None else None
 
     def feed(self, more: str) -> None:
         """Add streamed text to the answer."""
@@ -271,7 +278,7 @@ class Column(Pane):
             self._follow(only_near_end=True)
             self._answer.finish(self.answer)
             self.show()
-        self.remove_class("-alive")
+        self._glow(None)
         self.retitle()
 
     # How the last answer looks
