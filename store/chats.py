@@ -18,6 +18,8 @@ from store.sqlite import from_json, rows, storable, to_json, write
 
 DIED = "died"
 """The stop reason of half an answer, whose worker died."""
+EDITED = "edited"
+"""The stop reason of what a person wrote in place of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,13 @@ def turns(cat: Catalogue, chat_id: int) -> list[Turn]:
     """Every question and answer of a chat, all branches, in the order they were said."""
     sql = "SELECT * FROM turns WHERE chat_id = ? ORDER BY id"
     return [turn_of(row) for row in rows(cat.db, sql, [chat_id])]
+
+
+def asked_before(cat: Catalogue, limit: int = 200) -> list[str]:
+    """Questions of all chats, oldest first, each once, at its newest place."""
+    sql = "SELECT text FROM turns WHERE role = 'user' ORDER BY id DESC LIMIT ?"
+    texts = dict.fromkeys(row["text"] for row in rows(cat.db, sql, [limit]))
+    return list(texts)[::-1]
 
 
 def _question(cat: Catalogue, turn_id: int, chat_id: int | None = None) -> Turn:

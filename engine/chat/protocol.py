@@ -21,8 +21,9 @@ MAX_ROWS = 1024
 """Most rows in one request."""
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-StopReason = Literal["turn end", "length", "stopped", "died"]
-"""Why an answer ends; `died` stands only in records of half answers whose worker died."""
+StopReason = Literal["turn end", "length", "stopped", "died", "edited"]
+"""Why an answer ends; `died` and `edited` stand only in records: of half answers whose
+worker died, and of what a person wrote in place of an answer."""
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):

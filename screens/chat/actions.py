@@ -68,6 +68,8 @@ ACTIONS: tuple[Action, ...] = (
     _act("question_after", "down", "question down",
          "Choose the question after; after the last none is chosen.", palette=False),
     _act("edit", "c", "change", "Edit the chosen or last question and ask it as another version."),
+    _act("rewrite", "E", "write answer",
+         "Write the column's answer to that question yourself, and go on from it."),
     _act("branch", "G", "go on here", "Go on after the chosen question, on a branch of its own."),
     _act("version_before", "left_parenthesis", "version before",
          "The version before of the chosen question, with all that followed it."),

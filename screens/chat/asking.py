@@ -106,7 +106,7 @@ class Asking(Writing, Reviews):
                     system=settings.system,
                     sampling=settings.sampling,
                 ).id
-            return self._new_question(question, self._shown_head(), settings.system)
+            return self.new_question(question, self._shown_head(), settings.system)
 
     def ask_again(self, columns: Sequence[Column], settings: Settings | None = None) -> None:
         """Ask the last question again in these columns alone, of the models they have now.
@@ -122,7 +122,7 @@ class Asking(Writing, Reviews):
             letters = [NAMES[column.place] for column in columns]
             others = [one for letter, one in step.answers.items() if letter not in letters]
             question = step.question
-            self.head = self._new_question(question.text, question.parent, question.system or "")
+            self.head = self.new_question(question.text, question.parent, question.system or "")
             chats.carry(self.catalogue, others, self.head)
         for column in columns:
             column.again()
@@ -133,7 +133,8 @@ class Asking(Writing, Reviews):
         self._begun(columns, settings)
         self.label()
 
-    def _new_question(self, text: str, after: int | None, system: str) -> int:
+    def new_question(self, text: str, after: int | None, system: str) -> int:
+        """Record a question; its number."""
         assert self.chat is not None
         models = self.models
         return chats.ask(self.catalogue, self.chat, text, after=after, system=system,
@@ -155,7 +156,7 @@ class Asking(Writing, Reviews):
         if all(one == step.answers.get(name) for name, one in shown.items()):
             return self.head
         question = step.question
-        made = self._new_question(question.text, question.parent, question.system or "")
+        made = self.new_question(question.text, question.parent, question.system or "")
         chats.carry(self.catalogue, [one for one in shown.values() if one], made)
         return made
 

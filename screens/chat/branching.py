@@ -14,6 +14,7 @@ from screens.chat.question import Question
 from screens.chat.settings import Settings
 from screens.chat.transcript import SHOWN
 from store import chats
+from store.chats import Turn
 from store.rounds import Round, Tree
 
 
@@ -192,6 +193,37 @@ class Branching(Asking):
         if aside:
             self.prompt.load(aside, len(aside))
 
+    def action_rewrite(self) -> None:
+        """Write the column's answer to the chosen or last question anew, and go on from that."""
+        from screens.chat.correcting import Correction
+
+        question = self._chosen_or_last()
+        if question is None or self._still_busy():
+            return
+        letter = NAMES[self.active.place]
+        step = self.branches.round(question)
+        kept = step.answers.get(letter)
+        if kept is None:
+            self.say(f"Column {letter} has no answer there.")
+            return
+
+        def written(words: str | None) -> None:
+            if words is not None and words != kept.text:
+                self.run_worker(self._rewritten(step, kept, words), exclusive=True, group="seat")
+
+        self.app.push_screen(Correction(kept.text, "the conversation"), self.guarded(written))
+
+    async def _rewritten(self, step: Round, old: Turn, words: str) -> None:
+        """The question once more, with these words in place of an answer."""
+        asked, column = step.question, old.column or "A"
+        made = self.new_question(asked.text, asked.parent, asked.system or "")
+        others = [one for letter, one in step.answers.items() if letter != column]
+        chats.carry(self.catalogue, others, made)
+        chats.answer(self.catalogue, made, words, column=column, model=old.model or "",
+                     stop=chats.EDITED)  # fmt: skip
+        await self.view(made)
+        self.focus_on(self.prompt)
+
     # Asking again
 
     async def action_again(self) -> None:
@@ -251,5 +283,5 @@ def settings_of(step: Round, otherwise: Settings) -> Settings:
     return otherwise
 
 
-_OF_QUESTION = ("edit", "again", "same", "branch", "question_before", "question_after",
+_OF_QUESTION = ("edit", "rewrite", "again", "same", "branch", "question_before", "question_after",
                 "version_before", "version_after")  # fmt: skip

@@ -54,9 +54,10 @@ class Judging(Keeping):
 
     @property
     def _rivals(self) -> list[Column]:
-        """The columns, where there are several and all have answered the last question."""
+        """The columns, where there are several and the models of all have answered the last one."""
         columns = self.columns
-        if len(columns) < 2 or self.busy or any(column.done is None for column in columns):
+        given = [column.done for column in columns]
+        if self.busy or len(given) < 2 or any(one is None or one.stop == "edited" for one in given):
             return []
         return columns
 

@@ -72,7 +72,7 @@ class Keeping(Shared):
             raise BadInput("there is no answer to learn from", "e writes one.")
         done = column.done
         assert done is not None
-        edited = ("edited",) if answer != column.answer else ()
+        edited = ("edited",) if answer != column.answer or done.stop == "edited" else ()
         note = origin(f"chat {self.chat}", done.model, self.asked_with.sampling, *edited)
         turns = (*column.context, Turn("assistant", answer))
         row = example(turns, note)

@@ -99,4 +99,5 @@ def _said(answer: Recorded | None) -> Content:
     return Content("\n").join(parts) if parts else Content.styled("(nothing)", "$text-muted")
 
 
-_ENDED = {"length": "✂ limit", "stopped": "■ stopped", "died": "✗ half: the worker died"}
+_ENDED = {"length": "✂ limit", "stopped": "■ stopped", "died": "✗ half: the worker died",
+          "edited": "✎ written by hand"}  # fmt: skip

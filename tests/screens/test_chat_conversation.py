@@ -10,6 +10,7 @@ from textual.widgets import Input
 
 from engine.chat.protocol import Failed
 from screens.chat.archive import code_blocks
+from screens.chat.correcting import Correction
 from screens.chat.oldchats import OldChats
 from screens.chat.question import Question
 from screens.chat.screen import ChatRoom
@@ -190,6 +191,17 @@ async def test_half_an_answer_is_kept_and_marked(make_app: MakeApp) -> None:
         assert (half.text, half.tokens, half.stop) == ("The fox is", 3, chats.DIED)
         await room.view(room.head)
         await until(pilot, lambda: "✗ died" in dump(app))
+        # What a person writes in its place is another version, and no answer to vote on.
+        await pilot.press("escape", "E")
+        await until(pilot, lambda: isinstance(app.screen, Correction))
+        await pilot.press(*" red.", "ctrl+s")
+        await until(pilot, lambda: "‹2/2›" in dump(app))
+        mine = room.branches.round(room.head).answers["A"]
+        assert (mine.text, mine.stop, mine.sampling) == ("The fox is red.", chats.EDITED, None)
+        assert column.turns[-1].text == "The fox is red."
+        assert "✎ written by hand" in dump(app)
+        await pilot.press("escape", "left_parenthesis")
+        await until(pilot, lambda: column.answer == "The fox is")
         # Where an older answer of the column is on screen, that one is gone on from, as a version.
         first = room._kept[id(column.done)][1]
         newer = chats.answer(app.catalogue, room.head, "Newer.", column="A", model="starter")
