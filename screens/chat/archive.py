@@ -156,11 +156,11 @@ def code_blocks(answer: str) -> list[str]:
 
 
 def _models(listed: Sequence[str], path: Sequence[Round]) -> dict[int, str]:
-    """The models of a chat by the places of their columns; else those that answered last."""
+    """The models of a chat by the places of their columns: those that answered last, exactly."""
     found = {place: ref for place, ref in enumerate(listed[: len(NAMES)]) if ref}
-    if not found:
-        for step in path:
-            for letter, answer in step.answers.items():
-                if letter in NAMES and answer.model:
-                    found[NAMES.index(letter)] = answer.model
+    for step in path:
+        for letter, answer in step.answers.items():
+            place = NAMES.index(letter) if letter in NAMES else -1
+            if answer.model and (place in found or not any(listed)) and place >= 0:
+                found[place] = answer.model
     return found

@@ -46,7 +46,7 @@ class Shelf(PickModal):
     def compose(self) -> ComposeResult:
         yield dialog(
             "Prompts",
-            "⏎ take  ctrl+k keep what is written  ctrl+r rename  ctrl+x delete  esc",
+            "⏎ take  ctrl+k keep yours  ctrl+r rename  ctrl+x delete  esc",
             steady(Input(placeholder="some letters of its name")),
             OptionList(),
             Static(classes="taste"),
