@@ -51,7 +51,8 @@ def flip_words(line: Line, column: int, way: Way, judged: Sequence[Judged]) -> C
         about = pair.total if line.group is None else pair.groups[line.group]
         parts.append(text(in_words(about), "$text-muted"))
     what = {"lost": "flipped down", "won": "flipped up", "all": "prompts"}[way if column else "all"]
-    parts.append(Content.styled(f"{what}: {len(places):,}", "bold"))
+    more = Content.styled("  v shows won, or all", "$text-muted") if column and not places else ""
+    parts.append(Content.assemble((f"{what}: {len(places):,}", "bold")) + more)
     for place in places[:_SHOWN]:
         parts.append(_entry(base[place], now[place] if column else None))
     if len(places) > _SHOWN:

@@ -62,7 +62,8 @@ class LabelScreen(ModalScreen[None]):
         keys = "y yes  n no  s later  u back  esc leave" if case else "u back  esc leave"
         self.query_one("#label-keys", Static).update(line(keys, "$text-muted"))
         shown = self.query_one("#label-case", Static)
-        shown.update(Content("All are labelled.") if case is None else _case(case))
+        said = "All are labelled." if self.total else "The judge has decided nothing to be checked."
+        shown.update(Content(said) if case is None else _case(case))
 
     def action_label(self, good: bool) -> None:
         if self.open:

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from store import runs
+import assets
+from store import checkjobs, runs
 from store.runs import Run
 
 if TYPE_CHECKING:
     from engine.checks.people import Judged
     from engine.checks.series import Recommendation, Series
     from engine.checks.suite import Suite
+    from engine.train.recipe import Recipe
     from store.catalogue import Catalogue
     from store.checkjobs import CheckJob
+
+_JOBS = 20
+"""How many jobs back a run's suites are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Seen:
     """What is known of a run.
 
     Attributes:
+        named: what the suites were chosen by, a name or a file each.
         series: the suites of which every answer is known; None where there is none.
         missing: answers that nobody gave yet.
         judged: by the name of a suite, its rubrics' judges beside people.
@@ -35,6 +42,7 @@ class Seen:
 
     run: Run
     suites: tuple[Suite, ...]
+    named: tuple[str, ...]
     series: Series | None
     advice: Recommendation | None
     missing: int
@@ -54,40 +62,77 @@ def look(cat: Catalogue, run_id: int | None, named: Sequence[str]) -> Seen | Non
     """Everything about a run, or the newest with a checkpoint; None where no run has any.
 
     Args:
-        named: the suites to look at; the run's own where none is named.
+        named: the suites to look at; where none is named, the run's own, and those that were asked
+            of it last.
     """
     from engine.checks import jobs, people, series
 
     run = _chosen(cat, run_id)
     if run is None:
         return None
-    suites, retention = suites_of(cat, run, named)
+    models = series.resolved(cat, run.id)
+    wanted = tuple(named) or _before(cat, run, models)
+    suites, retention = suites_of(cat, run, wanted)
     found, missing = series.look(cat, run.id, suites)
     advice = None if missing else series.recommend(found, retention)
     judged = {
         one.suite.name: people.judges(cat, one.suite, (one.base, *one.at)) for one in found.suites
     }
-    job = jobs.find(cat, suites, series.resolved(cat, run.id))
-    return Seen(run, tuple(suites), found if found.suites else None, advice, missing, judged, job)
+    job = jobs.find(cat, suites, models)
+    shown = found if found.suites else None
+    return Seen(run, tuple(suites), wanted, shown, advice, missing, judged, job)
 
 
 def suites_of(cat: Catalogue, run: Run, named: Sequence[str]) -> tuple[list[Suite], str | None]:
-    """The suites to ask, and the name of the one about retention.
+    """The suites of these names or files, and the name of the one about retention.
 
-    The run's own as it keeps them; else the one about what its base could do.
+    The run's own are as it keeps them.
     """
     from engine.checks import suite as files
     from engine.train import suites
-    from engine.train.recipe import from_dict, suite_label
 
-    recipe = from_dict(run.recipe)
-    own = suites.load(recipe, cat.workspace.run_dir(run.id))
-    general = "retention" if run.model == "starter" else "general"
-    label = suite_label(recipe.retention_suite or general)
-    wanted = list(named) or list(own) or [general]
-    found = [own[name] if name in own else files.load(name, cat) for name in wanted]
-    about = [suite.name for name, suite in zip(wanted, found, strict=True) if name == label]
+    own = suites.load(_recipe(run), cat.workspace.run_dir(run.id))
+    label = _retention(run)
+    found = [own[name] if name in own else files.load(name, cat) for name in named]
+    about = [
+        suite.name
+        for name, suite in zip(named, found, strict=True)
+        if label in (name, suite.name, Path(name).stem)
+    ]
     return found, about[0] if about else None
+
+
+def _before(cat: Catalogue, run: Run, models: Sequence[str]) -> tuple[str, ...]:
+    """The run's own suites, else the one about its base, and those that were asked of it last."""
+    from engine.checks.suite import names
+    from engine.train.recipe import suite_names
+
+    own = tuple(suite_names(_recipe(run))) or (_retention(run),)
+    for job in checkjobs.newest(cat, _JOBS):
+        if {*models} <= {*job.models}:
+            shipped = {str(assets.path("suites", f"{name}.toml")): name for name in names()}
+            kept = str(cat.workspace.run_dir(run.id).resolve())
+            asked = [
+                shipped.get(path, path)
+                for path, tags in job.suites
+                if not tags and not path.startswith(kept) and Path(path).is_file()
+            ]
+            return tuple(dict.fromkeys((*own, *asked)))
+    return own
+
+
+def _recipe(run: Run) -> Recipe:
+    from engine.train.recipe import from_dict
+
+    return from_dict(run.recipe)
+
+
+def _retention(run: Run) -> str:
+    """What the suite is called that asks what the base could do already."""
+    from engine.train.recipe import suite_label
+
+    general = "retention" if run.model == "starter" else "general"
+    return suite_label(_recipe(run).retention_suite or general)
 
 
 def _chosen(cat: Catalogue, run_id: int | None) -> Run | None:

@@ -18,7 +18,7 @@ from engine.checks.judging import Count
 from engine.checks.series import Series, SuiteSeries
 from screens.safe import visible
 from screens.widgets.linelist import Cells, LineList
-from screens.widgets.sparkline import sparkline
+from screens.widgets.sparkline import BLOCKS
 
 if TYPE_CHECKING:
     from engine.checks.people import Judged
@@ -138,8 +138,7 @@ class Matrix(LineList):
         pieces = [(f"  {name}".ljust(_NAME), "plain")]
         for column in (0, *self.columns(width)):
             pieces.append(self._cell(line, column))
-        rates = [count.rate for count in line.counts[1:]]
-        pieces.append((" " + sparkline(rates, _TREND), "accent"))
+        pieces.append((" " + trend([count.rate for count in line.counts]), "accent"))
         return pieces
 
     def _cell(self, line: Line, column: int) -> tuple[str, str]:
@@ -152,6 +151,12 @@ class Matrix(LineList):
         tone = {"worse": "bad", "better": "good"}.get(said, "plain")
         words = f"{shade}{rate:.0%}{sign}".rjust(_COLUMN)
         return words, "accent" if column == self.column and tone == "plain" else tone
+
+
+def trend(rates: Sequence[float | None]) -> str:
+    """The rates from the base on, a block each between none and all; only the last fit."""
+    top = len(BLOCKS) - 1
+    return "".join(" " if r is None else BLOCKS[round(r * top)] for r in rates[-_TREND + 1 :])
 
 
 def _said(line: Line, place: int) -> Said:

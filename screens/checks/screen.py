@@ -5,6 +5,7 @@ Knows which run and suites are looked at. A job does the asking (see `following`
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -211,12 +212,15 @@ class ChecksRoom(Following):
 
         if self.seen is None:
             return
-        now = self._suites or tuple(suite.name for suite in self.seen.suites)
-        listed = [(name, f"{'✓' if name in now else ' '} {name}") for name in files.names()]
+        now = self.seen.named
+        every = dict.fromkeys((*now, *files.names()))
+        listed = [(name, f"{'✓' if name in now else ' '} {name}") for name in every]
 
         def chosen(value: str | None) -> None:
             if value is not None:
-                files.load(value, self.catalogue)
+                value = value if value in every else str(Path(value).expanduser().absolute())
+                if value not in now:
+                    files.load(value, self.catalogue)
                 kept = tuple(name for name in now if name != value)
                 self._suites = kept or now if value in now else (*now, value)
                 self.look_again()

@@ -8,6 +8,7 @@ import assets
 from engine.checks import suite as suites
 from engine.models import refs
 from screens.base import CheckRun
+from screens.checks.labelling import LabelScreen
 from screens.checks.screen import ChecksRoom
 from store.catalogue import Catalogue
 from tests.engine.chat_fixtures import add_run, make_adapter
@@ -16,7 +17,7 @@ from tests.screens.dump import NARROW, WIDE, check_golden, dump, until
 
 SUITE = """
 name = "small"
-max_tokens = 8
+max_tokens = 12
 [[group]]
 name = "knows the fox"
 prompts = ["What colour is the fox?", "What colour is grass?", "Who are you?"]
@@ -29,6 +30,14 @@ prompts = ["Hi", "\\u001b[31mhostile [b]markup[/b]"]
 [[group.check]]
 kind = "regex"
 value = "."
+[[group]]
+name = "is true"
+prompts = ["What colour is the fox?"]
+[[group.check]]
+kind = "rubric"
+value = "What it says is true."
+judge = "starter"
+template = "Is this right? {answer}"
 """
 
 
@@ -63,7 +72,7 @@ async def test_checkpoints_are_asked_compared_and_promoted(
         assert not room.asking
         assert room.seen is not None and room.seen.advice is not None
         assert room.matrix.steps == (4, 8)
-        assert suites.load(str(path)).size == 5
+        assert suites.load(str(path)).size == 6
         room.matrix.column = 2
         await pilot.press("v", "v")
         await until(pilot, lambda: "prompts: 3" in dump(pilot.app))
@@ -71,6 +80,14 @@ async def test_checkpoints_are_asked_compared_and_promoted(
         assert "knows the fox" in seen and "@8" in seen
         await pilot.press("j")
         assert "hostile [b]markup[/b]" in dump(pilot.app)
+        # What a model judged stands apart, and a person says whether to trust it.
+        assert "starter as a judge: not checked against people" in dump(pilot.app)
+        await pilot.press("G", "l")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabelScreen))
+        assert "What it says is true." in dump(pilot.app)
+        assert "judge" not in dump(pilot.app).partition("labelled")[2].partition("leave")[0]
+        await pilot.press("n", "u", "y", "escape")
+        await until(pilot, lambda: "agrees with people on" in dump(pilot.app))
         assert refs.resolve(cat, ref).step == 8
         await pilot.press("left", "P")
         await until(pilot, lambda: refs.resolve(cat, ref).step == 4)
