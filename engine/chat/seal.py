@@ -1,10 +1,11 @@
 """(heavy) The proof that every column is what it says, made anew whenever models take their seats.
 
-Knows what a plain base and every adapter answer to one short prompt, read in one forward pass
-without a cache: of the base when it was loaded, before any adapter was there. To seal is to ask
-the same through the very loop that answers people (`generate`), one batch with a row for every
-column, and to compare. It finds an adapter that was left active or merged, weights that changed
-in memory, an adapter that is not its file, and keys and values that are another prompt's.
+Knows one short prompt, and what a plain base and every adapter by itself answered to it: the base
+when it was loaded, before any adapter was there. Each such truth was compared with one forward
+pass that has no cache. To seal is to ask the same through the very loop that answers people
+(`generate`), one batch with a row for every column, and to compare. It finds an adapter that was
+left active or merged, weights that changed in memory, an adapter that is not its file, rows that
+are mixed up, and keys and values that are another prompt's.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from engine.chat.base import BASE, Base
 from engine.chat.generate import Batch, Generation
 from engine.chat.sampling import Sampler
 
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 2e-3}
-"""How far logits computed in another way may lie, as a share of the largest."""
+OTHERWISE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 1e-2}
+"""How far logits may lie that were computed in another way: root mean square, as a share."""
 SAME = 8
-"""How far they may lie when computed in the same way, in units in the last place."""
+"""How far they may lie where the way is the same, in units in the last place."""
 ROWS = 16
 """Most rows of one batch: a series of checkpoints is sealed in several."""
 _FED = 2
@@ -47,67 +48,70 @@ class Sealer:
     def __init__(self, base: Base, probe: Sequence[int]) -> None:
         self._base = base
         self._probe = (list(probe) * (_FED + 1))[: max(len(probe), _FED + 1)]
-        self._truth = {BASE: self._fresh(BASE)}
-        self._scale = float(self._truth[BASE].abs().max())
-        [self._asked_first] = self._asked([BASE])
+        self._otherwise = OTHERWISE[base.dtype]
+        self._same = SAME * torch.finfo(base.dtype).eps
+        self._truth: dict[str, torch.Tensor] = {}
+        self._unlike = self._meet(BASE)
 
     def seal(self, names: Sequence[str]) -> list[Seal]:
         """Prove the columns of a session, each a name of `Base.attach` or `BASE`, side by side.
 
         A broken seal means: do not ask.
         """
-        wrong = self._wrong_base()
-        if wrong is not None:
+        if wrong := self._wrong_base():
             return [Seal(False, wrong)] * len(names)
-        tuned = [name for name in dict.fromkeys(names) if name != BASE]
-        found = {name: Seal(False, told) for name in tuned if (told := self._base.altered(name))}
-        sound = [name for name in tuned if name not in found]
-        for name in sound:
-            if name not in self._truth:
-                self._truth[name] = self._fresh(name)
-        shared = [name for name in sound if not self._base.alone(name)]
-        for batch in _batches(shared):
-            found |= self._side_by_side(batch)
-        for name in sound:
-            if name not in found:
+        found: dict[str, Seal] = {BASE: Seal(True, "the base answers as when it was loaded")}
+        shared: list[str] = []
+        for name in dict.fromkeys(names):
+            if name == BASE:
+                continue
+            if wrong := self._base.altered(name) or self._meet(name):
+                found[name] = Seal(False, wrong)
+            elif not self._base.alone(name):
+                shared.append(name)
+            else:
                 [said] = self._asked([name])
-                found[name] = self._judged(name, said, self._asked_first)
-        drift = self._off(self._asked_first, self._truth[BASE])
-        found[BASE] = Seal(True, f"the base: off by {drift:.2g} of {self._scale:.2g}")
+                found[name] = self._judged(name, said, self._truth[BASE])
+        for batch in _batches(shared):
+            base, *tuned = self._asked([BASE, *batch])
+            for name, said in zip(batch, tuned, strict=True):
+                found[name] = self._judged(name, said, base)
         return [found[name] for name in names]
 
-    def _wrong_base(self) -> str | None:
+    def _wrong_base(self) -> str:
         """Why the base column would not be the base."""
+        if self._unlike:
+            return self._unlike
         if self._base.merged():
             return "an adapter is merged into the base"
         [said] = self._asked([BASE])
-        drift = self._off(said, self._asked_first)
-        if not drift <= SAME * torch.finfo(self._base.dtype).eps * self._scale:
-            return f"the base in memory is not the base any more: off by {self._of(drift)}"
         drift = self._off(said, self._truth[BASE])
-        if not drift <= self._tolerance:
-            return f"the base does not answer as without a cache: off by {self._of(drift)}"
-        return None
+        if not drift <= self._same:
+            return f"the base in memory is not the base any more: off by {drift:.2g}"
+        return ""
 
-    def _side_by_side(self, names: Sequence[str]) -> dict[str, Seal]:
-        base, *tuned = self._asked([BASE, *names])
-        drift = self._off(base, self._asked_first)
-        if not drift <= self._tolerance:
-            wrong = f"beside an adapter the base is not the base: off by {self._of(drift)}"
-            return dict.fromkeys(names, Seal(False, wrong))
-        return {
-            name: self._judged(name, said, base) for name, said in zip(names, tuned, strict=True)
-        }
+    def _meet(self, name: str) -> str:
+        """Learn what a model answers by itself; why that cannot be believed, if it cannot."""
+        if name in self._truth:
+            return ""
+        [said] = self._asked([name])
+        unlike = self._off(said, self._fresh(name))
+        if not unlike <= self._otherwise:
+            return f"it does not answer as it does without a cache: off by {unlike:.2g}"
+        self._truth[name] = said
+        return ""
 
     def _judged(self, name: str, said: torch.Tensor, base: torch.Tensor) -> Seal:
-        moved = self._off(said, base)
-        drift = self._off(base, self._asked_first)
+        drift = self._off(base, self._truth[BASE])
         own = self._off(said, self._truth[name])
-        numbers = f"base off by {drift:.2g}, adapter by {moved:.2g}, of {self._scale:.2g}"
-        if not own <= self._tolerance:
-            return Seal(False, f"the adapter does not answer as by itself: off by {self._of(own)}")
-        if not moved > max(drift, SAME * torch.finfo(torch.float32).eps * self._scale):
-            return Seal(False, f"the adapter changes nothing: {numbers}")
+        moved = self._off(said, base)
+        if not drift <= self._otherwise:
+            return Seal(False, f"beside it the base is not the base: off by {drift:.2g}")
+        if not own <= self._otherwise:
+            return Seal(False, f"beside others it is not what it is by itself: off by {own:.2g}")
+        numbers = f"moves the answers by {moved:.2g}, sure to {max(own, drift):.2g}"
+        if not moved > max(own, drift, SAME * torch.finfo(torch.float32).eps):
+            return Seal(False, f"it cannot be told from the base: {numbers}")
         return Seal(True, numbers)
 
     def _fresh(self, name: str) -> torch.Tensor:
@@ -133,16 +137,8 @@ class Sealer:
                 said.append(batch.step())
         return list(torch.stack(said, dim=1).float())
 
-    @property
-    def _tolerance(self) -> float:
-        return TOLERANCE[self._base.dtype] * self._scale
-
-    def _of(self, off: float) -> str:
-        return f"{off:.2g} of {self._scale:.2g}"
-
-    @staticmethod
-    def _off(one: torch.Tensor, other: torch.Tensor) -> float:
-        return float((one - other).abs().max())
+    def _off(self, said: torch.Tensor, expected: torch.Tensor) -> float:
+        return float((said - expected).norm() / expected.norm())
 
 
 def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -88,6 +88,38 @@ def test_rows_that_end_leave_the_others_alone(folder: Path, adapters: list[Path]
         assert cut.ids == long.ids[: cut.limit]
 
 
+@pytest.mark.skipif(
+    not torch.cpu._is_amx_tile_supported(), reason="its products of bfloat16 may be others"
+)
+def test_bfloat16_says_the_same_in_any_company(
+    folder: Path, adapters: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.chat.base.BF16_PARAMETERS", 0)
+    base = _load(folder)
+    assert base.dtype == torch.bfloat16
+    names = [BASE, *(base.attach(adapter) for adapter in adapters)]
+    prompts = [[(7 * n + 13 * at) % 200 + 10 for at in range(n)] for n in (5, 33, 70)]
+
+    def said(which: list[int]) -> list[list[int]]:
+        rows = [
+            Generation(n, names[n], prompts[n], 40, Sampler(1.2, 0.95, 5, top_k=50, min_p=0.01))
+            for n in which
+        ]
+        generate(
+            base,
+            rows,
+            stop_ids=frozenset(),
+            pad_id=1,
+            on_step=lambda _: None,
+            stopped=lambda: False,
+        )
+        return [row.ids for row in rows]
+
+    together = said([0, 1, 2])
+    assert together == [said([n])[0] for n in range(3)]
+    assert together[::-1] == said([2, 1, 0])
+
+
 def test_sampling_follows_the_distribution_and_its_nucleus() -> None:
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], dtype=np.float32))
     warm = Sampler(1.0, 1.0, 3)

@@ -13,7 +13,10 @@ from transformers import DynamicCache
 
 from engine.chat import generate
 from engine.chat.base import BASE, Base
+from engine.chat.protocol import Ask, AskRow, Attach, Done, Failed, Seat
 from engine.chat.seal import Sealer
+from engine.chat.worker import ChatBackend
+from engine.data.rows import Turn
 from store.errors import BadInput, Unsupported
 from tests.engine.chat_fixtures import make_adapter, make_model
 
@@ -138,7 +141,7 @@ def test_an_adapter_that_is_not_its_file_is_refused_alone(house: _House) -> None
     with torch.no_grad():
         layer.lora_A[house.names[1]].weight[0, 0] -= 1
     layer.scaling[house.names[2]] *= 2  # left over from another strength
-    assert "the adapter does not answer as by itself" in house.details()[2]
+    assert "it is not what it is by itself" in house.details()[2]
 
 
 def test_rows_that_are_mixed_up_are_refused(house: _House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,14 +152,14 @@ def test_rows_that_are_mixed_up_are_refused(house: _House, monkeypatch: pytest.M
 
     monkeypatch.setattr(house.base, "rows", swapped)
     assert house.details()[:2] == ["", ""]
-    assert "does not answer as by itself" in house.details()[2]
+    assert "it is not what it is by itself" in house.details()[2]
     monkeypatch.setattr(house.base, "rows", lambda names: route(names[::-1]))
-    assert "beside an adapter the base is not the base" in house.details([house.names[1]])[0]
+    assert "beside it the base is not the base" in house.details([house.names[1]])[0]
 
 
 def test_an_adapter_that_learned_nothing_is_no_column(house: _House, tmp_path: Path) -> None:
     idle = house.base.attach(make_adapter(house.base.folder, tmp_path / "idle", scale=0))
-    assert "the adapter changes nothing" in house.details([BASE, idle])[1]
+    assert "it cannot be told from the base" in house.details([BASE, idle])[1]
 
 
 def test_a_failed_forward_pass_leaves_no_adapter_behind(house: _House) -> None:
@@ -186,3 +189,28 @@ def test_an_adapter_for_another_base_is_named(house: _House, tmp_path: Path) -> 
     other = make_model(tmp_path / "other", hidden=128)
     with pytest.raises(BadInput, match=f"does not fit .*: it was trained on {other}"):
         house.base.attach(make_adapter(other, tmp_path / "adapter"))
+
+
+def test_a_worker_seals_anew_at_every_attaching(folder: Path, adapters: list[Path]) -> None:
+    spec = {"quantization": None, "double_quantization": False, "dtype": "float32", "threads": 1}
+    spec |= {"base": str(folder), "label": "tiny", "device_lock": str(folder / "device.lock")}
+    worker = ChatBackend(spec)
+    worker.open(lambda *_: None)
+
+    def said(request: Any) -> list[Any]:
+        told: list[Any] = []
+        for _ in worker.handle(request, lambda *messages: told.extend(messages), lambda: False):
+            pass
+        return told
+
+    seats = (Seat("base", None), Seat("tuned", str(adapters[0])))
+    rows = tuple(AskRow(n, seat.model, (Turn("user", "sky"),)) for n, seat in enumerate(seats))
+    assert [seal.ok for seal in said(Attach(1, seats))] == [True, True]
+    assert sum(isinstance(one, Done) for one in said(Ask(2, rows, 2))) == 2
+    with torch.no_grad():
+        worker.base.model.lm_head.weight[3] += 0.01
+    # The same session goes on unsealed until a model changes; then nothing is answered any more.
+    assert [seal.ok for seal in said(Attach(3, seats))] == [False, False]
+    told = said(Ask(4, rows, 2))
+    assert [one.column for one in told if isinstance(one, Failed)] == [0, 1]
+    assert not any(isinstance(one, Done) for one in told)

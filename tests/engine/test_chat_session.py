@@ -204,9 +204,9 @@ def test_seals_say_numbers_and_nothing_learned_is_refused(house: Catalogue) -> N
     with ChatSession.open(house, ["run:1@2", "starter"], keep=False, on_event=heard.append):
         seals = {e.model: e for e in heard if isinstance(e, Sealed)}
         assert seals["run:1@2"].ok
-        assert "base off by" in seals["run:1@2"].detail
-        assert "the base: off by" in seals["starter"].detail
-    with pytest.raises(Conflict, match="run:1@3: the seal is broken: the adapter changes nothing"):
+        assert "moves the answers by" in seals["run:1@2"].detail
+        assert "as when it was loaded" in seals["starter"].detail
+    with pytest.raises(Conflict, match="run:1@3: the seal is broken: it cannot be told from"):
         ChatSession.open(house, ["starter", "run:1@3"], keep=False)
 
 

@@ -141,7 +141,7 @@ def stream(
     quiet: bool = False,
 ) -> list[Done | Failed]:
     """The answers in the order of the models; the first unfinished one is shown as it comes."""
-    from engine.chat.protocol import Delta, Done, Failed
+    from engine.chat.protocol import Delta, Done, Failed, Loading
 
     done: dict[int, Done | Failed] = {}
     waiting: dict[int, list[str]] = {column: [] for column in range(len(names))}
@@ -152,6 +152,8 @@ def stream(
                 waiting[event.column].append(event.text)
             case Done() | Failed() if event.column is not None:
                 done[event.column] = event
+            case Loading() if sys.stderr.isatty():
+                sys.stderr.write(f"  {visible(event.text)}\n")
         if quiet:
             continue
         while True:
