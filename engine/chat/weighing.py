@@ -39,17 +39,18 @@ class Weight:
         return not self.context or self.tokens < self.context
 
 
-def weigh(cat: Catalogue, asks: Iterable[tuple[str, Sequence[Turn]]]) -> list[Weight]:
-    """Tokens of every (reference, conversation); models that nobody can count for are left out.
+def weigh(cat: Catalogue, asks: Iterable[tuple[str, Sequence[Turn]]]) -> list[Weight | None]:
+    """Tokens of every (reference, conversation); None for a model that nobody can count for.
 
     Raises:
         WorkbenchError: a reference leads nowhere, or a template refuses these turns.
     """
-    found: list[Weight] = []
+    found: list[Weight | None] = []
     counted: dict[tuple[Path, tuple[Turn, ...]], int] = {}
     for ref, turns in asks:
         folder = resolve(cat, ref).base
         if folder is None:
+            found.append(None)
             continue
         key = (folder, tuple(turns))
         if key not in counted:

@@ -193,7 +193,7 @@ class Column(Pane):
         kept = over[-shown:]
         await self.transcript.remove_children()
         await self.transcript.mount_all(
-            [*self.transcript.leave_out(len(over) - len(kept)), *past(kept)]
+            [*self.transcript.leave_out(len(over) - len(kept)), *past(kept, hidden=self.hidden)]
         )
         by = answer.model if answer is not None and answer.model else ""
         self._spoke = next((a.model for _, a in kept[::-1] if a is not None and a.model), by)
@@ -275,7 +275,6 @@ class Column(Pane):
     def _end(self) -> None:
         self.answering = False
         if self._answer is not None:
-            self._follow(only_near_end=True)
             self._answer.finish(self.answer)
             self.show()
         self._glow(None)
@@ -288,6 +287,7 @@ class Column(Pane):
         answer, done = self._answer, self.done
         if answer is None or self.answering:
             return
+        self._follow(only_near_end=True)
         answer.look, answer.likelihoods = self.look, None
         if self.look == "likely":
             if done is not None and done.logprobs is not None and done.pieces is not None:
@@ -314,8 +314,10 @@ class Column(Pane):
         likely = answer.likelihoods
         if likely is not None:
             said = "  n N each" if answer.cursor is None else f"  {likely.said(answer.cursor)}"
-            lines.append(Content.styled("probability  ", "$text-muted") + LEGEND
+            lines.append(Content.styled("p ", "$text-muted") + LEGEND
                          + Content.styled(said, "$text-muted"))  # fmt: skip
+        elif self.look == "likely":
+            lines.append(line("no probabilities are known of it", "$text-muted"))
         return Content("\n").join(lines)
 
     def _since(self, before: Done, done: Done) -> Content:

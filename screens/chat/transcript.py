@@ -67,13 +67,13 @@ class Transcript(VerticalScroll, can_focus=True, inherit_bindings=False):
             self.remove_children(old)
 
 
-def past(rounds: Rounds) -> list[Widget]:
-    """Rounds that are over, two widgets each."""
+def past(rounds: Rounds, *, hidden: bool) -> list[Widget]:
+    """Rounds that are over, two widgets each; `hidden` where nothing may tell who answered."""
     made: list[Widget] = []
     spoke = ""
     for question, answer in rounds:
         by = answer.model if answer is not None and answer.model else spoke
-        if spoke not in ("", by):
+        if spoke not in ("", by) and not hidden:
             made.append(spoken_by(by))
         spoke = by
         made += [Question(question.text, question.id), Static(_said(answer), classes="past")]

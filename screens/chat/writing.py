@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -39,13 +40,10 @@ Asks = list[tuple[int, str, tuple[Turn, ...]]]
 class Weighed(Message):
     """A worker counted the tokens of a question; `send` if it is to be sent then."""
 
-    def __init__(self, question: str, places: Sequence[int], weights: Sequence[Weight],
-                 error: WorkbenchError | None, *, send: bool) -> None:  # fmt: skip
+    def __init__(self, question: str, weights: Sequence[tuple[int, Weight]], *, send: bool) -> None:
         super().__init__()
         self.question = question
-        self.places = places
         self.weights = weights
-        self.error = error
         self.send = send
 
 
@@ -139,15 +137,13 @@ class Writing(Shared):
     def _weigh(self, question: str, asks: Asks, *, send: bool) -> None:
         from engine.chat.weighing import weigh
 
-        weights: list[Weight] = []
-        error: WorkbenchError | None = None
-        try:
+        weights: list[tuple[int, Weight]] = []
+        # What is wrong is said when it is asked; while writing it would only be in the way.
+        with suppress(WorkbenchError):
             with self.open_catalogue() as cat:
-                weights = weigh(cat, [(ref, turns) for _, ref, turns in asks])
-        except WorkbenchError as problem:
-            error = problem  # said when it is asked; while writing it would only be in the way
-        places = [place for place, _, _ in asks]
-        self.post_message(Weighed(question, places, weights, error, send=send))
+                found = weigh(cat, [(ref, turns) for _, ref, turns in asks])
+            weights = [(ask[0], one) for ask, one in zip(asks, found, strict=True) if one]
+        self.post_message(Weighed(question, weights, send=send))
 
     @on(Weighed)
     def _weighed(self, event: Weighed) -> None:
@@ -158,11 +154,11 @@ class Writing(Shared):
             if self.prompt.text.strip():
                 self.weigh(send=False)
             return
-        self.tell_weight(_weight_words(event))
+        self.tell_weight(_weight_words(event.weights))
         if event.send:
             from engine.chat.weighing import refuse_long
 
-            refuse_long(event.weights)
+            refuse_long(one for _, one in event.weights)
             self.send_now()
 
     def tell_weight(self, words: Content | str) -> None:
@@ -233,14 +229,11 @@ class Writing(Shared):
         self.focus_on(self.prompt)
 
 
-def _weight_words(event: Weighed) -> Content:
+def _weight_words(weights: Sequence[tuple[int, Weight]]) -> Content:
     """`1,870 of 4,096 tokens`, for each column where they differ."""
-    alike = len({(one.tokens, one.context) for one in event.weights}) == 1
-    every = [(event.places[0], event.weights[0])] if alike else list(
-        zip(event.places, event.weights, strict=False)
-    )  # fmt: skip
+    alike = len({(one.tokens, one.context) for _, one in weights}) == 1
     said = []
-    for place, one in every:
+    for place, one in weights[:1] if alike else weights:
         name = "" if alike else f"{NAMES[place]} "
         style = "$text-muted" if one.fits else "$text-error"
         sign = "" if one.fits else "✗ too long: "
