@@ -39,10 +39,10 @@ SHADES = (
     (0.0, "$background on $error 85% underline"),
 )
 """Least probability and style, the likeliest first; the least likely is underlined too."""
-LEGEND = Content.assemble(
-    ("≥ 50 %", ""), " ", ("≥ 20 %", SHADES[1][1]), " ", ("≥ 5 %", SHADES[2][1]), " ",
-    ("< 5 %", SHADES[3][1]),
-)  # fmt: skip
+LEGEND = Content(" ").join(
+    Content.styled(words, style)
+    for words, (_, style) in zip(("≥50%", "≥20%", "≥5%", "<5%"), SHADES, strict=True)
+)
 _RAW_LINES = 16
 
 

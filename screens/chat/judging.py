@@ -68,8 +68,8 @@ class Judging(Keeping):
         if not rivals:
             return set()
         named = {f"best_{NAMES[column.place].lower()}" for column in rivals}
-        sides = {"left_better", "right_better"} if len(rivals) == 2 else set[str]()
-        return {*named, *sides, "tie", "both_bad", "differences"}
+        sides = {"left_better", "right_better"}
+        return {*(sides if len(rivals) == 2 else named), "tie", "both_bad", "differences"}
 
     # Votes
 

@@ -17,7 +17,7 @@ from screens.base import OpenFile
 from screens.chat.column import Column
 from screens.chat.shared import Shared
 from screens.safe import line
-from store import votes
+from store import exports, votes
 from store.errors import BadInput, Unsupported
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ class Keeping(Shared):
         from screens.chat.asked import Asked, sections
 
         with self.open_catalogue() as cat:
-            folder = refs.resolve(cat, model).base
+            made = next((one.ref for one in exports.all(cat) if one.path == model), model)
+            folder = refs.resolve(cat, made).base
         if folder is None:
             raise Unsupported(
                 f"{model}: only llama.cpp knows how a GGUF file spells its tokens",
