@@ -52,6 +52,7 @@ def test_migrations_are_recorded_once(workspace: Workspace) -> None:
         "009-votes",
         "010-skipped",
         "012-branches-and-library",
+        "013-check-jobs",
     ]
 
 
