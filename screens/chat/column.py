@@ -136,8 +136,8 @@ class Column(Pane):
         if self.seal is not None:
             sign = ("sealed ✓", "$text-success") if self.seal else ("not sealed ✗", "$text-error")
             title += Content("  ") + Content.styled(*sign)
-        if self.alone:
-            title += line("  answered after the others", "$text-warning")
+        if self.alone and self.answering:
+            note = "after the others"
         if note:
             title += Content("  ") + line(note, "$text-muted")
         self.title_is(title)
@@ -307,6 +307,8 @@ class Column(Pane):
             words = f"(nothing) · {words}"
         lines = [(self.mark + Content("  ") if self.mark else self.mark)
                  + Content.styled(words, "$text-muted")]  # fmt: skip
+        if self.alone:
+            lines.append(line("answered after the others", "$text-muted"))
         if self._trouble:
             lines.append(self._trouble)
         if self.before is not None and self.compared == self.before.text:
