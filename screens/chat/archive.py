@@ -46,12 +46,14 @@ class Archive(Branching):
         self.reveal()
         await self.action_new()
         self.chat = number
-        path = self.branches.path(chat.head)
+        tree = self.branches
+        head = chat.head if chat.head in tree else tree.leaf(None)
+        path = tree.path(head)
         await self._seat_letters(_models(chat.models, path))
         self.settings = Settings(chat.system).drawn(chat.sampling)
         if path:
             self.settings = settings_of(path[-1], self.settings)
-        await self.view(chat.head)
+        await self.view(head)
         gone = []
         for column in self.columns:
             try:
@@ -122,7 +124,9 @@ class Archive(Branching):
             found[f"code block {number} · {' '.join(code[:60].split())}"] = code
         found[f"the conversation of column {letter}, as Markdown"] = export.markdown(chat, mine)
         found["the whole chat, every column, as Markdown"] = export.markdown(chat, path)
-        items = [(name, f"{name}  {len(words):,} characters") for name, words in found.items()]
+        items = [
+            (name, f"{name}  {len(said):,} characters") for name, said in found.items() if said
+        ]
 
         def chosen(name: str | None) -> None:
             if name is not None:

@@ -36,14 +36,21 @@ class Branching(Asking):
 
     # What is in view
 
-    async def view(self, head: int | None, shown: int = SHOWN, *, follow: bool = True) -> None:
-        """Show the branch that ends with a question, in every column; so many rounds of it."""
+    async def view(
+        self, head: int | None, shown: int = SHOWN, *, follow: bool = True, passing: bool = False
+    ) -> None:
+        """Show the branch that ends with a question, in every column; so many rounds of it.
+
+        Args:
+            passing: another branch follows at once, or this one was only looked at.
+        """
         if self.chat is None:
             return
         tree = self.branches
         path = tree.path(head)
         self.head = head if head in tree else None
-        chats.look_at(self.catalogue, self.chat, self.head)
+        if not passing:
+            chats.look_at(self.catalogue, self.chat, self.head)
         self.chosen = None
         self._kept.clear()
         self.forget_votes()
@@ -161,7 +168,7 @@ class Branching(Asking):
             return
         step = self.branches.round(question)
         self._editing = (self.head, self.prompt.text)
-        await self.view(step.question.parent)
+        await self.view(step.question.parent, passing=True)
         words = step.question.text
         self.prompt.load(words, len(words))
         self.focus_on(self.prompt)
@@ -252,7 +259,7 @@ class Branching(Asking):
         await self._once_more(step, settings_of(step, self.asked_with))
 
     async def _once_more(self, step: Round, settings: Settings) -> None:
-        await self.view(step.question.parent)
+        await self.view(step.question.parent, passing=True)
         self.ask(step.question.text, settings)
 
     def _still_busy(self) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.data.rows import Turn
 from engine.models import refs
 from screens.base import Room
 from screens.chat.answer import Look
@@ -73,11 +72,6 @@ class Shared(Room):
                 label = f"{Path(made.path).name} · {made.type} of {made.ref}{proved}"
                 found.append((made.path, label))
         return found
-
-    def conversation(self, column: Column) -> tuple[Turn, ...]:
-        """What the column's model is asked to continue, or has."""
-        system = (Turn("system", self.settings.system),) if self.settings.system else ()
-        return (*system, *column.turns)
 
     def show_status(self, doing: str = "") -> None:
         """Bring the status line up to date: what is being done, else how answers are drawn."""
