@@ -31,6 +31,8 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 BASE = "__base__"
 BF16_PARAMETERS = 50_000_000
 """On a CPU a smaller model answers in float32: bfloat16 makes it no faster there."""
+MOST_ADAPTERS = 16
+"""More are let go, the one first that was attached longest ago: a run has many checkpoints."""
 _WHOLE = {
     "use_dora": "a DoRA adapter, which turns the weights besides adding to them",
     "modules_to_save": "an adapter with whole modules of its own",
@@ -150,9 +152,21 @@ class Base:
         name = "a" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         if name not in self._files:
             self._load(folder, name, strength)
-            self._files[name] = weights
             self._alone[name] = self._unmixed(name)
+        self._files.pop(name, None)
+        self._files[name] = weights
         return name
+
+    def holds(self, name: str) -> bool:
+        """Whether rows may go through it."""
+        return name == BASE or name in self._files
+
+    def spare(self, wanted: Sequence[str]) -> None:
+        """Let go of what is too much, but of nothing that is wanted."""
+        others = [name for name in self._files if name not in wanted]
+        for name in others[: max(len(self._files) - MOST_ADAPTERS, 0)]:
+            self._tuned.delete_adapter(name)
+            del self._files[name], self._alone[name]
 
     def alone(self, name: str) -> str:
         """Why an adapter cannot share a batch, or nothing where it can."""

@@ -33,6 +33,7 @@ from engine.chat.protocol import (
     Message,
     Ready,
     Sealed,
+    Seat,
     Started,
 )
 from engine.chat.sampling import sampler_of
@@ -57,7 +58,7 @@ class ChatBackend:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
-        self._adapters: dict[str, str] = {}
+        self._adapters: dict[str, tuple[str, Seat]] = {}
         self._base: Base
         self._sealer: Sealer
         self._renderer: Renderer
@@ -93,7 +94,9 @@ class ChatBackend:
         """Answer one request, batch after batch."""
         match request:
             case Attach():
-                say(*self._attach(request))
+                names = self._load(request.seats)
+                self._base.spare(names)
+                say(*self._seal(request.id, request.seats, names))
             case Ask():
                 try:
                     yield from _Answering(self, request, say, stopped).run()
@@ -105,13 +108,15 @@ class ChatBackend:
             case _:
                 raise BadInput("this worker cannot do that", "Use the same version on both sides.")
 
-    def _attach(self, request: Attach) -> Iterator[Sealed]:
-        names = [
+    def _load(self, seats: Sequence[Seat]) -> list[str]:
+        return [
             BASE if seat.adapter is None else self._base.attach(Path(seat.adapter), seat.strength)
-            for seat in request.seats
+            for seat in seats
         ]
-        for seat, name, seal in zip(request.seats, names, self._sealer.seal(names), strict=True):
-            self._adapters[seat.model] = name
+
+    def _seal(self, number: int, seats: Sequence[Seat], names: Sequence[str]) -> Iterator[Sealed]:
+        for seat, name, seal in zip(seats, names, self._sealer.seal(names), strict=True):
+            self._adapters[seat.model] = name, seat
             detail = seal.detail
             if not seal.ok:
                 del self._adapters[seat.model]
@@ -119,7 +124,7 @@ class ChatBackend:
                 detail = f"answered after the others, as PEFT says: {why} {detail}"
             elif name == BASE and self._spec["quantization"]:
                 detail = f"held as NF4 training saw it; {detail}"
-            yield Sealed(request.id, seat.model, seal.ok, detail, bool(self._base.alone(name)))
+            yield Sealed(number, seat.model, seal.ok, detail, bool(self._base.alone(name)))
 
     @property
     def base(self) -> Base:
@@ -132,14 +137,17 @@ class ChatBackend:
         return self._renderer
 
     def adapter(self, model: str) -> str:
-        """The adapter a row asks for.
+        """The adapter a row asks for; one that made room for others comes back, sealed anew.
 
         Raises:
             BadInput: it was never attached, or its seal broke.
         """
+        name, seat = self._adapters.get(model, ("", None))
+        if seat is not None and not self._base.holds(name):
+            list(self._seal(0, [seat], self._load([seat])))
         if model not in self._adapters:
             raise BadInput(f"{model} is not attached here", "Attach it first.")
-        return self._adapters[model]
+        return name
 
 
 class _Answering:
@@ -165,6 +173,8 @@ class _Answering:
             made for number, row in enumerate(self._ask.rows) if (made := self._row(number, row))
         ]
         for batch in self._in_turn(sorted(rows, key=lambda row: len(row.prompt))):
+            for row in batch:  # another window's models may have taken their place meanwhile
+                self._backend.adapter(self._rows[row.key].model)
             context = self._backend.base.context or None
             self._say(*(Started(self._ask.id, self._column(r), r.prompt, context) for r in batch))
             generate(

@@ -12,7 +12,7 @@ import torch
 from transformers import DynamicCache
 
 from engine.chat import generate
-from engine.chat.base import BASE, Base
+from engine.chat.base import BASE, MOST_ADAPTERS, Base
 from engine.chat.protocol import Ask, AskRow, Attach, Done, Failed, Seat
 from engine.chat.seal import Sealer
 from engine.chat.worker import ChatBackend
@@ -191,18 +191,51 @@ def test_an_adapter_for_another_base_is_named(house: _House, tmp_path: Path) -> 
         house.base.attach(make_adapter(other, tmp_path / "adapter"))
 
 
-def test_a_worker_seals_anew_at_every_attaching(folder: Path, adapters: list[Path]) -> None:
-    spec = {"quantization": None, "double_quantization": False, "dtype": "float32", "threads": 1}
-    spec |= {"base": str(folder), "label": "tiny", "device_lock": str(folder / "device.lock")}
-    worker = ChatBackend(spec)
-    worker.open(lambda *_: None)
+class _Worker(ChatBackend):
+    """A worker without its process."""
 
-    def said(request: Any) -> list[Any]:
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            {
+                "base": str(folder),
+                "label": "tiny",
+                "quantization": None,
+                "double_quantization": False,
+                "dtype": "float32",
+                "threads": 1,
+                "device_lock": str(folder / "device.lock"),
+            }
+        )
+        self.open(lambda *_: None)
+
+    def said(self, request: Any) -> list[Any]:
+        """Everything it answers to a request."""
         told: list[Any] = []
-        for _ in worker.handle(request, lambda *messages: told.extend(messages), lambda: False):
+        for _ in self.handle(request, lambda *messages: told.extend(messages), lambda: False):
             pass
         return told
 
+
+def test_a_run_of_many_checkpoints_does_not_fill_the_memory(
+    folder: Path, adapters: list[Path]
+) -> None:
+    worker = _Worker(folder)
+    seats = [Seat(f"a*{n}", str(adapters[0]), n / 10) for n in range(1, 21)]
+    for number, seat in enumerate(seats):  # one after the other, as the time machine does
+        [seal] = worker.said(Attach(number, (seat,)))
+        assert seal.ok
+    held = set(worker.base._tuned.peft_config)
+    assert len(held) == MOST_ADAPTERS
+    # One that was let go is still asked by another window: it is loaded and proved again.
+    rows = (AskRow(0, seats[0].model, (Turn("user", "sky"),)),)
+    assert any(isinstance(one, Done) for one in worker.said(Ask(50, rows, 2)))
+    assert len(set(worker.base._tuned.peft_config) - held) == 1
+    assert all(seal.ok for seal in worker.said(Attach(51, tuple(seats))))
+
+
+def test_a_worker_seals_anew_at_every_attaching(folder: Path, adapters: list[Path]) -> None:
+    worker = _Worker(folder)
+    said = worker.said
     seats = (Seat("base", None), Seat("tuned", str(adapters[0])))
     rows = tuple(AskRow(n, seat.model, (Turn("user", "sky"),)) for n, seat in enumerate(seats))
     assert [seal.ok for seal in said(Attach(1, seats))] == [True, True]
