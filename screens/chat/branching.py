@@ -54,12 +54,13 @@ class Branching(Asking):
         self.chosen = None
         self._kept.clear()
         self.forget_votes()
-        for column in self.columns:
-            letter = NAMES[column.place]
-            said = [(step.question, step.answers.get(letter)) for step in path]
-            await column.replay(said, shown, follow=follow)
-            if column.done is not None:
-                self._kept[id(column.done)] = (column.done, path[-1].answers[letter])
+        with self.app.batch_update():
+            for column in self.columns:
+                letter = NAMES[column.place]
+                said = [(step.question, step.answers.get(letter)) for step in path]
+                await column.replay(said, shown, follow=follow)
+                if column.done is not None:
+                    self._kept[id(column.done)] = (column.done, path[-1].answers[letter])
         if path:
             self.asked_with = settings_of(path[-1], self.settings)
         self.label()
