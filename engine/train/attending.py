@@ -1,8 +1,8 @@
 """Attention in bfloat16 on a CPU (heavy): torch's own kernel takes five times as long backwards.
 
-Rows as short as chats are multiplied out, which costs the square of their length; longer ones go
-through torch's kernel in float32. Only where gradients are wanted: answers and evaluations are left
-as they are. The mathematics is the same.
+Rows as short as chats are multiplied out, which costs the square of their length; longer ones are
+left to that kernel, and so is all where no gradients are wanted: answers and evaluations. The
+mathematics is the same.
 
 Knows how transformers finds its attention. Does not know models.
 """
@@ -16,9 +16,9 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from engine.train.fit.estimate import MULTIPLIED_OUT
+
 NAME = "workbench_bf16"
-_SHORT = 192
-"""Tokens of a row up to which multiplying out is faster."""
 
 
 def attend(model: PreTrainedModel) -> bool:
@@ -44,19 +44,14 @@ def _attention(
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
     """What transformers calls: heads of (batch, heads, tokens, width), to tokens before heads."""
-    known = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, **others}
-    if not torch.is_grad_enabled():
-        usual, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **known)
-        return usual, None
     causal = is_causal if is_causal is not None else bool(vars(module).get("is_causal", True))
     length = query.shape[2]
-    special = dropout or others.get("position_bias") is not None or others.get("softcap")
     square = length == key.shape[2] and (attention_mask is not None or causal)
-    if length > _SHORT or special or not square:
-        with torch.autocast("cpu", enabled=False):
-            wide = (one.float() for one in (query, key, value))
-            found, _ = sdpa_attention_forward(module, *wide, attention_mask, **known)
-        return found.to(query.dtype), None
+    special = dropout or others.get("position_bias") is not None or others.get("softcap")
+    if not torch.is_grad_enabled() or length > MULTIPLIED_OUT or special or not square:
+        known = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, **others}
+        usual, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **known)
+        return usual, None
     if attention_mask is None:
         attention_mask = torch.ones(length, length, dtype=torch.bool).tril()
     return _multiplied_out(query, key, value, attention_mask, scaling), None

@@ -84,13 +84,11 @@ def _part(
 ) -> tuple[torch.Tensor, ...]:
     """The three vectors, and the gradient of the first by `hidden`, or nothing."""
     logits = hidden.mm(weight.t()).float()
-    top = logits.argmax(-1) == targets
-    whole = logits.logsumexp(-1)
-    wanted = targets[:, None]
-    log_probs = logits.gather(-1, wanted)[:, 0] - whole
-    shares = torch.softmax(logits, -1)
-    entropy = whole - torch.linalg.vecdot(shares, logits)
+    top = logits.max(-1).indices == targets
+    logs = logits.log_softmax(-1)
+    shares, wanted = logs.exp(), targets[:, None]
+    log_probs, entropy = logs.gather(-1, wanted)[:, 0], -torch.linalg.vecdot(shares, logs)
     if not gradient:
         return log_probs, entropy, top, hidden.new_empty(0)
-    shares.neg_().scatter_add_(-1, wanted, torch.ones_like(whole)[:, None])
+    shares.neg_().scatter_add_(-1, wanted, torch.ones_like(log_probs)[:, None])
     return log_probs, entropy, top, shares.to(weight.dtype).mm(weight)

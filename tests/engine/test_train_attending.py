@@ -12,11 +12,11 @@ from engine.train import attending
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["causal", "padded"])
-@pytest.mark.parametrize("short", [192, 8], ids=["multiplied out", "in float32"])
+@pytest.mark.parametrize("short", [256, 8], ids=["multiplied out", "as it is"])
 def test_it_is_the_same_attention(
     starter: Path, short: int, masked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attending, "_SHORT", short)
+    monkeypatch.setattr(attending, "MULTIPLIED_OUT", short)
     model = AutoModelForCausalLM.from_pretrained(starter, dtype=torch.bfloat16).train()
     ids = torch.randint(6, 2000, (3, 24), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)

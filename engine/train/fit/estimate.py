@@ -42,6 +42,8 @@ _FRAGMENTS = 0.03
 _SURE_GPU, _SURE_CPU = 0.10, 0.20
 DENSE_MASKS = ("sdpa", "flex_attention", "eager")
 """Attention that sees packed rows through a mask of every pair of tokens."""
+MULTIPLIED_OUT = 256
+"""Tokens of a row up to which a CPU in bfloat16 multiplies attention out: see `attending`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def memory_parts(recipe: Recipe, shape: Shape, machine: Machine, data: DataFacts
         "gradients": 4 * trained,
         "optimizer": _optimizer(recipe, trained),
         "activations": _activations(recipe, shape, ranks, tokens, width, on_gpu=on_gpu),
-        "attention": _workspace(recipe, shape, tokens, width),
+        "attention": _workspace(recipe, shape, tokens, width, on_gpu=on_gpu),
         "head": _head(shape, data, tokens, width, on_gpu=on_gpu),
         "libraries": 0 if on_gpu else _TOUCHED_CPU,
     }
@@ -233,7 +235,7 @@ def _beside(name: str) -> str:
     return f"{prefix}.{'down' if last == 'down_proj' else 'in'}"
 
 
-def _workspace(recipe: Recipe, shape: Shape, tokens: int, width: int) -> float:
+def _workspace(recipe: Recipe, shape: Shape, tokens: int, width: int, *, on_gpu: bool) -> float:
     """Workspace of attention and of the widest layer, and gradients on their way."""
     rows = recipe.per_device_train_batch_size * sequences_of(recipe)
     length = tokens // rows
@@ -243,7 +245,8 @@ def _workspace(recipe: Recipe, shape: Shape, tokens: int, width: int) -> float:
     if recipe.use_dora:
         dense += 2 * 4 * largest
     scores = 0.0
-    if recipe.attn_implementation == "eager":
+    in_half = width == 2 and not on_gpu and recipe.attn_implementation == "sdpa"
+    if recipe.attn_implementation == "eager" or (in_half and length <= MULTIPLIED_OUT):
         layers = 1 if recipe.gradient_checkpointing is True else shape.layers
         # Scores after softmax in float32, and in the width of the model; both are kept.
         scores = rows * shape.heads * length**2 * (4 + width) * layers
