@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.screen import ModalScreen
+from textual.timer import Timer
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
@@ -27,6 +28,8 @@ from store.catalogue import Catalogue
 if TYPE_CHECKING:
     from store.chatlist import Listed
 
+REST = 0.1
+"""Seconds without a key after which the words are looked for."""
 _WHEN = 12
 _TITLE = 34
 
@@ -34,11 +37,10 @@ _TITLE = 34
 class Found(Message):
     """A worker looked for words."""
 
-    def __init__(self, words: str, listed: Sequence[Listed], seconds: float) -> None:
+    def __init__(self, words: str, listed: Sequence[Listed]) -> None:
         super().__init__()
         self.words = words
         self.listed = listed
-        self.seconds = seconds
 
 
 class ChatLines(LineList):
@@ -81,6 +83,11 @@ class OldChats(ModalScreen[int | None]):
         self.cat = cat
         self.current = current
         self.lines = ChatLines()
+        self._rest: Timer | None = None
+        self._words: str | None = None
+        """What the lines are about; None before the first are there."""
+        self._awaited = False
+        """Whether the first that is found is wanted."""
 
     def compose(self) -> ComposeResult:
         with Container(classes="dialog -broad -tall oldchats") as frame:
@@ -94,33 +101,36 @@ class OldChats(ModalScreen[int | None]):
         self._look("")
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        self._look(event.value)
+    def _typed(self) -> None:
+        if self._rest is not None:
+            self._rest.stop()
+        self._rest = self.set_timer(REST, self._again)
 
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def _look(self, words: str) -> None:
         from store.chatlist import listed
 
         worker = get_current_worker()
-        began = time.perf_counter()
         with Catalogue.open(self.cat.workspace) as cat:
             found = listed(cat, words)
         if not worker.is_cancelled:
-            self.post_message(Found(words, found, time.perf_counter() - began))
+            self.post_message(Found(words, found))
 
     @on(Found)
     def _found(self, event: Found) -> None:
         if event.words != self.query_one(Input).value:
             return
         here = self._here
-        self.lines.listed = event.listed
+        self._words, self.lines.listed = event.words, event.listed
         self.lines.count = len(event.listed)
         self.lines.forget()
         places = [n for n, one in enumerate(event.listed) if here == one.chat.id]
         self.lines.cursor = places[0] if places else 0
         none = "Nothing was asked yet." if not event.words else "No chat has all of these words."
-        said = f"{len(event.listed):,} chats" if event.listed else none
-        self._say(said)
+        said = f"{len(event.listed):,} chats · asked last, questions, title, models or passage"
+        self._say(said if event.listed else none)
+        if self._awaited:
+            self._submitted()
 
     def _say(self, words: str, style: str = "$text-muted") -> None:
         self.query_one("#complaint", Static).update(line(words, style))
@@ -140,7 +150,11 @@ class OldChats(ModalScreen[int | None]):
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
-        if self._here is not None:
+        """Go on with the chat under the cursor, once the words that are typed were looked for."""
+        self._awaited = self._words != self.query_one(Input).value
+        if self._awaited:
+            self._again()
+        elif self._here is not None:
             self.dismiss(self._here)
 
     @on(LineList.Chosen)
