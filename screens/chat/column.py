@@ -30,6 +30,8 @@ _WELCOME = (
     ("⏎", "send what you wrote"),
     ("esc m", "choose the model"),
     ("esc b", "another column, up to four"),
+    ("esc /", "go on with an old chat"),
+    ("ctrl+l", "a prompt that you kept"),
 )
 _ENDS: dict[StopReason, str] = {
     "turn end": "✓ end",
