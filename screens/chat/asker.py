@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,18 +58,24 @@ class Asker:
     ) -> None:
         self._open_catalogue = open_catalogue
         self._post = post
-        self._jobs: queue.SimpleQueue[tuple[Asks, Settings] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Asks, Settings, Sequence[str]] | None]
+        self._jobs = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._under_way = threading.Event()
         self._stopping = False
         self._asking = False
         self._open: _Open | None = None
 
-    def ask(self, asks: Asks, settings: Settings) -> None:
-        """Have a question answered; `Ended` is the last that is posted of it."""
+    def ask(self, asks: Asks, settings: Settings, beside: Sequence[str] = ()) -> None:
+        """Have a question answered; `Ended` is the last that is posted of it.
+
+        Args:
+            beside: references that are not asked now, but before and after: they keep their seats,
+                and a base is held as it is with the adapters beside it.
+        """
         self._stopping = False
         self._under_way.clear()
-        self._jobs.put((asks, settings))
+        self._jobs.put((asks, settings, beside))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="asker", daemon=True)
             self._thread.start()
@@ -106,13 +113,13 @@ class Asker:
             self._post(Ended(None if self._stopping else error))
         self._leave()
 
-    def _answer(self, asks: Asks, settings: Settings) -> None:
+    def _answer(self, asks: Asks, settings: Settings, beside: Sequence[str]) -> None:
         from engine.chat.client import Sampling
 
         with self._open_catalogue() as cat:
             models = tuple(refs.resolve(cat, ref) for _, ref, _ in asks)
             self._post(Seated([(model.ref, model.label) for model in models]))
-            session = self._session(cat, models)
+            session = self._session(cat, models, beside)
             rows = [
                 AskRow(place, model.ref, turns)
                 for model, (place, _, turns) in zip(models, asks, strict=True)
@@ -122,19 +129,26 @@ class Asker:
             said = session.ask_rows(rows, sampling, likelihoods=True, on_sent=self._under_way.set)
             pump(said, self._post)
 
-    def _session(self, cat: Catalogue, models: tuple[Model, ...]) -> ChatSession:
-        """The open session where it is of these models as they are now, else a new one."""
-        from engine.chat.client import ChatSession, launches
+    def _session(
+        self, cat: Catalogue, models: tuple[Model, ...], beside: Sequence[str]
+    ) -> ChatSession:
+        """The open session where it has these models as they are now, else a new one."""
+        from engine.chat.client import ChatSession
 
-        workers = tuple(launch.socket for launch in launches(cat.workspace, models))
         held = self._open
-        if held is not None and (held.models, held.workers) == (models, workers):
-            return held.session
+        if held is not None and held.workers == _workers(cat, held.models):
+            seated = set(held.models)
+            if set(models) == seated or (beside and set(models) < seated):
+                return held.session
         self._leave()
-        session = ChatSession.open(
-            cat, [model.ref for model in models], keep=True, on_event=self._heard
-        )
-        self._open = _Open(session, models, workers)
+        wanted = list(models)
+        for ref in beside:
+            with suppress(WorkbenchError):  # it will be told when it is asked
+                wanted.append(refs.resolve(cat, ref))
+        wanted = list(dict.fromkeys(wanted))
+        seats = [model.ref for model in wanted]
+        session = ChatSession.open(cat, seats, keep=True, on_event=self._heard)
+        self._open = _Open(session, tuple(wanted), _workers(cat, wanted))
         return session
 
     def _heard(self, event: Said) -> None:
@@ -147,3 +161,10 @@ class Asker:
         held, self._open = self._open, None
         if held is not None:
             held.session.close()
+
+
+def _workers(cat: Catalogue, models: Sequence[Model]) -> tuple[Path, ...]:
+    """The sockets of those who answer for these models, which say how each base is held."""
+    from engine.chat.client import launches
+
+    return tuple(launch.socket for launch in launches(cat.workspace, models))

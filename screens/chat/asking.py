@@ -127,9 +127,9 @@ class Asking(Writing, Reviews):
         for column in columns:
             column.again()
         settings = settings or self.asked_with
-        self._asker.ask(
-            [(column.place, column.ref, column.context) for column in columns], settings
-        )
+        asks = [(column.place, column.ref, column.context) for column in columns]
+        beside = [one.ref for one in self.columns if one.context and one not in columns]
+        self._asker.ask(asks, settings, beside)
         self._begun(columns, settings)
         self.label()
 
