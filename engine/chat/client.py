@@ -217,7 +217,6 @@ class ChatSession:
         seals = list(_seals(link, self._number, len(seats), on_event))
         for sealed in seals:
             if not sealed.ok:
-                link.send(Leave())  # who knows what it holds: the next session has a fresh one
                 raise Conflict(
                     f"{sealed.model}: the seal is broken: {sealed.detail}",
                     "It would not be what it says. Try once more, or choose another checkpoint.",

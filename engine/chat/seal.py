@@ -43,6 +43,8 @@ class Sealer:
 
     Args:
         probe: token ids of the prompt that seals are made on.
+    Attributes:
+        sound: the base is one still; else nothing can be sealed any more.
     """
 
     def __init__(self, base: Base, probe: Sequence[int]) -> None:
@@ -52,6 +54,7 @@ class Sealer:
         self._same = SAME * torch.finfo(base.dtype).eps
         self._truth: dict[str, torch.Tensor] = {}
         self._unlike = self._meet(BASE)
+        self.sound = True
 
     def seal(self, names: Sequence[str]) -> list[Seal]:
         """Prove the columns of a session, each a name of `Base.attach` or `BASE`, side by side.
@@ -59,6 +62,7 @@ class Sealer:
         A broken seal means: do not ask.
         """
         if wrong := self._wrong_base():
+            self.sound = False
             return [Seal(False, wrong)] * len(names)
         found: dict[str, Seal] = {BASE: Seal(True, "the base answers as when it was loaded")}
         shared: list[str] = []

@@ -30,7 +30,7 @@ import msgspec
 
 from engine.chat import protocol
 from engine.chat.protocol import Close, Failed, Hello, Leave, Loading, Message, Ready, Stop
-from store.errors import WorkbenchError
+from store.errors import WorkbenchError, WorkerDied
 
 Say = Callable[..., None]
 """Send messages to whoever asked: `say(message, …)`; many at once cost one wake-up."""
@@ -55,6 +55,10 @@ class Backend(Protocol):
         """Answer one request, looking at `stopped` between steps.
 
         Others have their turn wherever it yields.
+
+        Raises:
+            WorkerDied: nothing can be answered here any more; the process ends.
+            WorkbenchError: this request cannot be answered.
         """
 
 
@@ -294,6 +298,8 @@ class Server:
             pass
         except WorkbenchError as error:
             say(Failed(job.request.id, error.message, error.hint))
+            if isinstance(error, WorkerDied):  # it cannot go on, and says so
+                self._from_model(self._leave.set)
         else:
             return True
         self._from_model(self._finish, job)

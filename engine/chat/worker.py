@@ -41,7 +41,7 @@ from engine.chat.seal import Sealer
 from engine.chat.server import TEMPLATE_SECONDS, Say, Server, deadline
 from engine.data.rows import Turn
 from engine.render.renderer import Refused, Renderer, StreamDecoder
-from store.errors import BadInput, Unsupported, WorkbenchError
+from store.errors import BadInput, Unsupported, WorkbenchError, WorkerDied
 
 BATCH_ROWS = 32
 CACHE_SHARE = 0.25
@@ -97,6 +97,11 @@ class ChatBackend:
                 names = self._load(request.seats)
                 self._base.spare(names)
                 say(*self._seal(request.id, request.seats, names))
+                if not self._sealer.sound:
+                    raise WorkerDied(
+                        "the weights in memory are not the base any more",
+                        "Ask again: a fresh worker reads them anew.",
+                    )
             case Ask():
                 try:
                     yield from _Answering(self, request, say, stopped).run()

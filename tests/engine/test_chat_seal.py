@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from engine.chat.protocol import Ask, AskRow, Attach, Done, Failed, Seat
 from engine.chat.seal import Sealer
 from engine.chat.worker import ChatBackend
 from engine.data.rows import Turn
-from store.errors import BadInput, Unsupported
+from store.errors import BadInput, Unsupported, WorkerDied
 from tests.engine.chat_fixtures import make_adapter, make_model
 
 PROBE = [0, 4, 77, 133, 2, 5]
@@ -211,8 +211,9 @@ class _Worker(ChatBackend):
     def said(self, request: Any) -> list[Any]:
         """Everything it answers to a request."""
         told: list[Any] = []
-        for _ in self.handle(request, lambda *messages: told.extend(messages), lambda: False):
-            pass
+        with suppress(WorkerDied):
+            for _ in self.handle(request, lambda *messages: told.extend(messages), lambda: False):
+                pass
         return told
 
 
