@@ -1,8 +1,9 @@
-"""Base and adapter answering in one batch against one after the other.
+"""Two and four columns in one batch against one after the other, and what four adapters weigh.
 
-Prints a ratio per model: the time of two answers in turn over the time of both in one batch. The
-170M Llama has random weights, made on the spot; the starter is what ships. Each measurement is the
-least of interleaved repetitions; the number of threads is OMP_NUM_THREADS, else one.
+Prints, per model, the time of the answers in turn over the time of all in one batch: base and one
+adapter, base and three. The 500M Llama has random weights, made on the spot; the starter is what
+ships. Each time is the least of interleaved rounds; the number of threads is OMP_NUM_THREADS, else
+one. Then the resident memory of a real worker with base and four adapters over base alone.
 """
 
 from __future__ import annotations
@@ -10,112 +11,123 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+import assets
+from bench import made
+
+if TYPE_CHECKING:
+    from engine.chat.base import Base
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 CLOCK = time.process_time if THREADS == 1 else time.perf_counter
 """With one thread the time of the processor, which other programs do not stretch."""
-PROMPT_TOKENS = 64
-AIM = 1.4
+PROMPT = list(range(10, 10 + 64))
+ADAPTERS = 4
+HALF_A_BILLION = {
+    "hidden_size": 1536,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 19,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+}
 
 
 def main() -> None:
-    """Measure both models and print one line each."""
+    """Measure and print one line each."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
+    import transformers
 
-    import assets
     from engine.chat import base as bases
 
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(THREADS)
     fast = bases.compute_dtype(10**9, "cpu", torch.float32) == torch.bfloat16
-    print(f"{THREADS} threads · bf16 {'in hardware' if fast else 'not in hardware'}")
-    bases.BF16_PARAMETERS = 0 if fast else bases.BF16_PARAMETERS
-    with tempfile.TemporaryDirectory(prefix="workbench-bench-") as scratch:
-        big = _random_llama(Path(scratch) / "base")
-        # The starter answers in float32 (it is too small for bfloat16 to pay); both are shown.
-        measured = [_measure("random 170M", big, Path(scratch) / "a", tokens=24, rounds=3)]
+    print(f"{THREADS} threads · bf16 {'in hardware' if fast else 'not in hardware'}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
+        scratch = Path(folder)
+        big = made.llama(scratch / "base", HALF_A_BILLION)
+        adapters = _adapters(big, scratch / "big")
+        _weigh(scratch / "ws", big, adapters)
+        _measure("random 500M", big, adapters, tokens=16, rounds=2)
+        _measure("random 500M", big, adapters, tokens=16, rounds=1, quantization="nf4")
         starter = assets.path("starter")
-        measured.append(_measure("starter", starter, Path(scratch) / "b", tokens=96, rounds=5))
-        bases.BF16_PARAMETERS = 10**12
-        measured.append(_measure("starter", starter, Path(scratch) / "b", tokens=96, rounds=5))
-    print(f"one batch against one after the other: {measured[0]:.2f}x (aim {AIM}x)")
+        _measure("starter", starter, _adapters(starter, scratch / "small"), tokens=64, rounds=5)
+    print("aims, at 500M in bfloat16: two columns 1.4x, four 2x; memory under 1.2x")
 
 
-def _random_llama(folder: Path) -> Path:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=4096,
-        hidden_size=1024,
-        intermediate_size=4096,
-        num_hidden_layers=10,
-        num_attention_heads=16,
-        num_key_value_heads=16,
-        max_position_embeddings=1024,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    return folder
-
-
-def _adapter(base: Path, folder: Path) -> Path:
-    """A LoRA of rank 16 on every linear layer, with a B that is not zero."""
+def _adapters(base: Path, folder: Path) -> list[Path]:
+    """LoRAs of rank 16 on every linear layer, with a B that is not zero."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(base)
     config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     tuned = get_peft_model(model, config)
-    with torch.no_grad():
-        for name, weight in tuned.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(std=0.02)
-    tuned.save_pretrained(folder)
-    return folder
+    saved = [folder / str(number) for number in range(ADAPTERS)]
+    for path in saved:
+        with torch.no_grad():
+            for name, weight in tuned.named_parameters():
+                if "lora_B" in name:
+                    weight.normal_(std=0.02)
+        tuned.save_pretrained(path)
+    return saved
 
 
-def _measure(name: str, folder: Path, scratch: Path, *, tokens: int, rounds: int) -> float:
+def _measure(
+    name: str,
+    folder: Path,
+    adapters: Sequence[Path],
+    *,
+    tokens: int,
+    rounds: int,
+    quantization: str | None = None,
+) -> None:
     from engine.chat.base import BASE, Base
+    from engine.chat.seal import Sealer
 
-    adapter = scratch if scratch.exists() else _adapter(folder, scratch)
-    prompt = list(range(10, 10 + PROMPT_TOKENS))
     base = Base(
         folder,
-        quantization=None,
+        quantization=quantization,
         double_quantization=False,
-        dtype="float32",
+        dtype="bfloat16",
         device="cpu",
-        probe=prompt[:8],
     )
-    tuned, seal = base.attach(adapter)
-    assert seal.ok, seal.detail
-    turn, batch = float("inf"), float("inf")
-    _seconds(base, [BASE, tuned], prompt, 4)
+    sealer = Sealer(base, PROMPT[:16])
+    names = [BASE, *(base.attach(adapter) for adapter in adapters[:3])]
+    assert all(seal.ok for seal in sealer.seal(names))
+    asked = [[one] for one in names] + [names[:2], names]
+    least = [float("inf")] * len(asked)
+    _seconds(base, names, 2)
     for _ in range(rounds):
-        one = _seconds(base, [BASE], prompt, tokens) + _seconds(base, [tuned], prompt, tokens)
-        turn = min(turn, one)
-        batch = min(batch, _seconds(base, [BASE, tuned], prompt, tokens))
-    dtype = str(base.dtype).removeprefix("torch.")
+        least = [min(was, _seconds(base, of, tokens)) for was, of in zip(least, asked, strict=True)]
+    *turn, two, four = least
+    began = CLOCK()
+    sealer.seal(names)
+    sealed = CLOCK() - began
+    held = quantization or str(base.dtype).removeprefix("torch.")
     print(
-        f"{name:<12} {dtype:<9} in turn {2 * tokens / turn:7.0f} tok/s"
-        f" · one batch {2 * tokens / batch:7.0f} tok/s · {turn / batch:.2f}x",
+        f"{name:<11} {held:<8} in turn {4 * tokens / sum(turn):6.1f} tok/s"
+        f" · two columns {sum(turn[:2]) / two:.2f}x"
+        f" · four {sum(turn) / four:.2f}x, {4 * tokens / four:.1f} tok/s"
+        f" · seal of four {1000 * sealed:,.0f} ms",
         flush=True,
     )
-    return turn / batch
 
 
-def _seconds(base: object, names: list[str], prompt: list[int], tokens: int) -> float:
+def _seconds(base: Base, names: Sequence[str], tokens: int) -> float:
     """Time of one answer of `tokens` ids a name, all in one batch, in seconds."""
-    from engine.chat.base import Base
     from engine.chat.generate import Generation, generate
     from engine.chat.sampling import Sampler
 
-    assert isinstance(base, Base)
     rows = [
-        Generation(number, name, prompt, tokens, Sampler(0.0, 1.0, 0))
+        Generation(number, name, PROMPT, tokens, Sampler(0.0, 1.0, 0))
         for number, name in enumerate(names)
     ]
     began = CLOCK()
@@ -128,6 +140,47 @@ def _seconds(base: object, names: list[str], prompt: list[int], tokens: int) -> 
         stopped=lambda: False,
     )
     return CLOCK() - began
+
+
+def _weigh(home: Path, base: Path, adapters: Sequence[Path]) -> None:
+    """A worker's memory after an answer of the base, and of it beside four adapters."""
+    from store.catalogue import Catalogue
+    from store.workspace import Workspace
+
+    with Catalogue.open(Workspace(home)) as cat:
+        run = _run(cat, base, adapters)
+        steps = [f"{run}@{number}" for number in range(1, ADAPTERS + 1)]
+        alone, beside = _resident(cat, [str(base)]), _resident(cat, [str(base), *steps])
+    print(
+        f"memory of a worker: base {alone >> 20:,} MB · base and four adapters {beside >> 20:,} MB"
+        f" · {beside / alone:.2f}x",
+        flush=True,
+    )
+
+
+def _run(cat: Any, base: Path, adapters: Sequence[Path]) -> str:
+    from engine.train import checkpoints
+    from store import runs
+
+    recipe = {"dtype": "bfloat16"}
+    run = runs.create(cat, model=str(base), dataset="none.jsonl", recipe=recipe, seed=0)
+    for step, adapter in enumerate(adapters, 1):
+        files = [(file.name, file.read_bytes()) for file in sorted(adapter.iterdir())]
+        checkpoints.write(cat.workspace.run_dir(run.id), step, files, {})
+    return f"run:{run.id}"
+
+
+def _resident(cat: Any, refs: Sequence[str]) -> int:
+    """Resident bytes of a fresh worker after it answered with all these models."""
+    from engine.chat.client import ChatSession, Sampling
+    from engine.data.rows import Turn
+
+    with ChatSession.open(cat, refs, keep=False) as session:
+        for _ in session.ask([Turn("user", "Why is the sky blue?")], Sampling(max_tokens=4)):
+            pass
+        children = psutil.Process().children()
+        alive = [one for one in children if one.status() != psutil.STATUS_ZOMBIE]
+        return max(int(one.memory_info().rss) for one in alive)
 
 
 if __name__ == "__main__":
