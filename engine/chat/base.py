@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,19 @@ class Base:
             ValueError: in the forward pass, where PEFT cannot have these rows in one batch.
         """
         active = next((name for name in names if name != BASE), None)
-        if self._tuned is None or active is None:
-            with self._tuned.disable_adapter() if self._tuned is not None else nullcontext():
-                yield
+        if self._tuned is None:
+            yield
             return
-        self._tuned.set_adapter(active, inference_mode=True)
+        # Both walk the whole model, which a short answer of a small one would feel.
+        if active is None:
+            self._tuned.base_model.disable_adapter_layers()
+            try:
+                yield
+            finally:
+                self._tuned.base_model.enable_adapter_layers()
+            return
+        if self._tuned.active_adapter != active:
+            self._tuned.set_adapter(active, inference_mode=True)
         # A batch of one kind needs no mixing, which costs a fifth; but it rounds in another way.
         if len(set(names)) == 1 and (not self.rounds or self.alone(active)):
             yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def _merged(house: _House, _: pytest.MonkeyPatch) -> None:
 def _active(house: _House, monkeypatch: pytest.MonkeyPatch) -> None:
     """An adapter that is not switched off where the base speaks."""
     house.base._tuned.set_adapter(house.names[1])
-    monkeypatch.setattr(house.base._tuned, "disable_adapter", nullcontext)
+    monkeypatch.setattr(house.base._tuned.base_model, "disable_adapter_layers", lambda: None)
 
 
 class _Stale(DynamicCache):  # type: ignore[misc]
