@@ -6,7 +6,7 @@ Knows the list. Opening a chat is the room's to do.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -24,6 +24,8 @@ from screens.widgets.linelist import Cells, LineList
 from screens.widgets.modals import Choice, ChoiceModal, LineModal, steady
 from store import chats
 from store.catalogue import Catalogue
+from store.chats import Chat
+from store.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from store.chatlist import Listed
@@ -111,8 +113,13 @@ class OldChats(ModalScreen[int | None]):
         from store.chatlist import listed
 
         worker = get_current_worker()
-        with Catalogue.open(self.cat.workspace) as cat:
-            found = listed(cat, words)
+        try:
+            with Catalogue.open(self.cat.workspace) as cat:
+                found = listed(cat, words)
+        except WorkbenchError as error:
+            said = f"✗ {error.message}. {error.hint}"
+            self.app.call_from_thread(self._say, said, "$text-error")
+            return
         if not worker.is_cancelled:
             self.post_message(Found(words, found))
 
@@ -124,7 +131,7 @@ class OldChats(ModalScreen[int | None]):
         self._words, self.lines.listed = event.words, event.listed
         self.lines.count = len(event.listed)
         self.lines.forget()
-        places = [n for n, one in enumerate(event.listed) if here == one.chat.id]
+        places = [n for n, one in enumerate(event.listed) if here and here.id == one.chat.id]
         self.lines.cursor = places[0] if places else 0
         none = "Nothing was asked yet." if not event.words else "No chat has all of these words."
         said = f"{len(event.listed):,} chats · asked last, questions, title, models or passage"
@@ -136,9 +143,9 @@ class OldChats(ModalScreen[int | None]):
         self.query_one("#complaint", Static).update(line(words, style))
 
     @property
-    def _here(self) -> int | None:
+    def _here(self) -> Chat | None:
         listed = self.lines.listed
-        return listed[self.lines.cursor].chat.id if listed else None
+        return listed[self.lines.cursor].chat if listed else None
 
     def _again(self) -> None:
         self._look(self.query_one(Input).value)
@@ -155,7 +162,7 @@ class OldChats(ModalScreen[int | None]):
         if self._awaited:
             self._again()
         elif self._here is not None:
-            self.dismiss(self._here)
+            self.dismiss(self._here.id)
 
     @on(LineList.Chosen)
     def _chosen(self) -> None:
@@ -164,35 +171,40 @@ class OldChats(ModalScreen[int | None]):
     def action_close(self) -> None:
         self.dismiss(None)
 
+    def _trying(self, change: Callable[[], object]) -> None:
+        """Change a chat, which somebody else may have deleted by now."""
+        try:
+            change()
+        except WorkbenchError as error:
+            self._say(f"✗ {error.message}. {error.hint}", "$text-error")
+        else:
+            self._again()
+
     def action_rename(self) -> None:
-        number = self._here
-        if number is None:
+        here = self._here
+        if here is None:
             return
 
         def named(title: str | None) -> None:
             if title is not None:
-                chats.rename(self.cat, number, title)
-                self._again()
+                self._trying(lambda: chats.rename(self.cat, here.id, title))
 
-        title = chats.get(self.cat, number).title
-        self.app.push_screen(LineModal("Rename the chat", value=title), named)
+        self.app.push_screen(LineModal("Rename the chat", value=here.title), named)
 
     def action_delete(self) -> None:
-        number = self._here
-        if number is None:
+        here = self._here
+        if here is None:
             return
-        if number == self.current:
+        if here.id == self.current:
             self._say("! This chat is open: ctrl+n in the room begins a new one first.",
                       "$text-warning")  # fmt: skip
             return
 
         def said(answer: str | None) -> None:
             if answer == "yes":
-                chats.delete(self.cat, number)
-                self._again()
+                self._trying(lambda: chats.delete(self.cat, here.id))
 
-        title = chats.get(self.cat, number).title
-        question = line(f"Delete '{title}' with all its branches? Votes and examples stay.")
+        question = line(f"Delete '{here.title}' with all its branches? Votes and examples stay.")
         yes, no = Choice("d", "delete it", "yes"), Choice("n", "leave it", "no")
         self.app.push_screen(ChoiceModal("Delete a chat", question, (yes, no)), said)
 

@@ -5,7 +5,8 @@ Knows the settings and how they are typed. Does not know models.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -133,10 +134,8 @@ class SettingsModal(ModalScreen[Settings | None]):
         return read_settings(self.query_one("#system", TextPad).text, typed)
 
     def action_accept(self) -> None:
-        try:
+        with self._complaining():
             self.dismiss(self.read())
-        except WorkbenchError as error:
-            self._complain(error)
 
     def action_close(self) -> None:
         self.dismiss(None)
@@ -164,12 +163,14 @@ class SettingsModal(ModalScreen[Settings | None]):
 
     def _load_system(self, name: str | None) -> None:
         if name is not None:
-            self.query_one("#system", TextPad).load(library.find(self.cat, "system", name).text)
+            with self._complaining():
+                self.query_one("#system", TextPad).load(library.find(self.cat, "system", name).text)
 
     def _load_preset(self, name: str | None) -> None:
         if name is not None:
-            for key, value in presets.find(self.cat, name).values.items():
-                self.query_one(f"#{key}", Input).value = _shown(value)
+            with self._complaining():
+                for key, value in presets.find(self.cat, name).values.items():
+                    self.query_one(f"#{key}", Input).value = _shown(value)
 
     def action_keep(self) -> None:
         """Keep the system prompt, or the values, by a name."""
@@ -183,22 +184,25 @@ class SettingsModal(ModalScreen[Settings | None]):
         self.app.push_screen(LineModal(f"Keep this {what} as", placeholder="a name"), named)
 
     def _keep(self, name: str, *, of_system: bool) -> None:
-        try:
+        with self._complaining():
             if of_system:
                 words = self.query_one("#system", TextPad).text
                 library.keep(self.cat, "system", name, words)
             else:
                 presets.keep(self.cat, name, self.read().sampling)
-        except Conflict as error:
-            self._complain(Conflict(error.message, "Take another name, or delete the old one: q."))
-        except WorkbenchError as error:
-            self._complain(error)
-        else:
             self._say(f"Kept as {name}: ctrl+l brings it back.")
 
-    def _complain(self, error: WorkbenchError) -> None:
-        said = Content.styled("✗ ", "$text-error") + line(f"{error.message}. {error.hint}")
-        self.query_one("#complaint", Static).update(said)
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        """What is wrong is said below the fields."""
+        try:
+            yield
+        except WorkbenchError as error:
+            hint = error.hint
+            if isinstance(error, Conflict):
+                hint = "Take another name; q in the room deletes the old one."
+            said = Content.styled("✗ ", "$text-error") + line(f"{error.message}. {hint}")
+            self.query_one("#complaint", Static).update(said)
 
     def _say(self, words: str) -> None:
         self.query_one("#complaint", Static).update(line(words, "$text-muted"))
