@@ -36,7 +36,7 @@ from engine.chat.protocol import (
 from engine.data.rows import Turn
 from engine.llama.client import MODULE as LLAMA_MODULE
 from engine.llama.client import llama_spec
-from engine.models.folder import weight_files
+from engine.models.folder import describe, weight_files
 from engine.models.hashes import known_weights_sha256
 from engine.models.refs import Model, resolve
 from store.catalogue import Catalogue
@@ -289,7 +289,7 @@ def _spec(workspace: Workspace, base: Path, like: Model) -> dict[str, object]:
         "quantization": like.quantization,
         "double_quantization": like.double_quantization and like.quantization is not None,
         "dtype": like.dtype,
-        "threads": threads(),
+        "threads": threads(describe(base).parameters),
         "device_lock": str(workspace.root.resolve() / "device.lock"),
         "idle_seconds": IDLE_SECONDS,
     }

@@ -33,6 +33,8 @@ from store.visible import visible
 MAX_SOCKET_PATH = 100
 """Bytes; the kernel's limit is 108 on Linux and 104 elsewhere."""
 START_SECONDS = 60.0
+PARAMETERS_PER_THREAD = 8_000_000
+"""As in training: on busy cores two threads took five times the processor for the starter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +55,17 @@ class Launch:
     events: Any = protocol.Event
 
 
-def threads() -> int:
-    """Threads a worker computes with: OMP_NUM_THREADS, else one a physical core."""
+def threads(parameters: int | None = None) -> int:
+    """Threads a worker computes with: OMP_NUM_THREADS, else as many physical cores as pay.
+
+    Args:
+        parameters: of the model; None where any number pays.
+    """
     wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    return int(wanted) if wanted.isdecimal() and int(wanted) > 0 else cores
+    return cores if parameters is None else min(cores, 1 + parameters // PARAMETERS_PER_THREAD)
 
 
 def socket_path(folder: Path, module: str, spec: Mapping[str, object]) -> Path:
@@ -231,7 +239,9 @@ def _connect(launch: Launch, keep: bool) -> socket.socket:
         launch.socket.unlink(missing_ok=True)
         spec = {**launch.spec, "socket": str(launch.socket), "keep": keep}
         argv = process.python_module(launch.module, json.dumps(spec))
-        worker = process.spawn(argv, launch.log, env={"GGML_NO_BACKTRACE": "1"})
+        # Threads that spin while they wait make a busy machine many times slower.
+        quiet = {"GGML_NO_BACKTRACE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        worker = process.spawn(argv, launch.log, env=quiet)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             connection = _try(launch.socket)
