@@ -108,6 +108,14 @@ class CheckRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewRun:
+    """Chat: judge answers of this run's checkpoints, one key each."""
+
+    room: ClassVar[str] = "chat"
+    run_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExportRef:
     """Export: fill the form with this model reference."""
 
@@ -115,7 +123,7 @@ class ExportRef:
     ref: str
 
 
-Visit = OpenFile | TrainOn | ChatWith | ShowRun | CheckRun | ExportRef
+Visit = OpenFile | TrainOn | ChatWith | ShowRun | CheckRun | ReviewRun | ExportRef
 
 
 class Shell(InTurn):

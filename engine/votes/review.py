@@ -15,6 +15,7 @@ from pathlib import Path
 
 from engine.chat.client import ChatSession, Sampling
 from engine.chat.protocol import MAX_ROWS, AskRow, Done, Failed
+from engine.checks.series import steps_of
 from engine.checks.suite import Suite
 from engine.data.dataset import open_dataset
 from engine.data.rows import Row, Turn
@@ -27,8 +28,11 @@ from store.votes import Answer, Item, Review
 
 Question = tuple[Turn, ...]
 SAME = "both said the same"
-CHUNK = 16
-"""Items asked at once: those before are kept when the asking ends early."""
+_CHECKPOINTS = 3
+"""More would each be judged too rarely in fifty questions."""
+_FIRST, CHUNK = 2, 16
+"""Items asked at once, few at first, so that judging begins soon: those before are kept when the
+asking ends early."""
 
 
 def begin(
@@ -91,10 +95,12 @@ def fill(
     if waiting:
         sampling = Sampling(**review.settings["sampling"])
         with ChatSession.open(cat, review.models, keep=False) as session:
-            for start in range(0, len(waiting), CHUNK):
+            start, size = 0, _FIRST
+            while start < len(waiting):
                 if on_progress is not None:
                     on_progress(len(items) - len(waiting) + start, len(items))
-                _ask(cat, session, waiting[start : start + CHUNK], sampling)
+                _ask(cat, session, waiting[start : start + size], sampling)
+                start, size = start + size, min(2 * size, CHUNK)
         if on_progress is not None:
             on_progress(len(items), len(items))
     return votes.items(cat, review.id)
@@ -113,9 +119,11 @@ def _ask(cat: Catalogue, session: ChatSession, items: Sequence[Item], sampling: 
     ]
     assert len(rows) <= MAX_ROWS
     said: dict[int, Done | Failed] = {}
-    for event in session.ask_rows(rows, sampling):
-        if isinstance(event, Done | Failed) and event.column is not None:
-            said[event.column] = event
+    # One model at a time, as in `engine.checks.asking`.
+    for model in dict.fromkeys(row.model for row in rows):
+        for event in session.ask_rows([row for row in rows if row.model == model], sampling):
+            if isinstance(event, Done | Failed) and event.column is not None:
+                said[event.column] = event
     for number, item in enumerate(items):
         found = [said.get(number * width + place) for place in range(len(item.answers))]
         _keep(cat, item, found)
@@ -136,6 +144,20 @@ def _keep(cat: Catalogue, item: Item, said: Sequence[Done | Failed | None]) -> N
         votes.vote(cat, item.id, "void", note=failed.message)
     elif len(answers) > 1 and len({answer.text for answer in answers}) == 1:
         votes.vote(cat, item.id, "tie", note=SAME)
+
+
+def of_run(cat: Catalogue, run_id: int) -> list[str]:
+    """The base and some checkpoints of a run: the first, the one that it means, those between.
+
+    Raises:
+        NotFound: no such run, or it has saved nothing.
+    """
+    steps = steps_of(cat, run_id)
+    best = resolve(cat, f"run:{run_id}").step
+    spread = [steps[round(i * (len(steps) - 1) / (_CHECKPOINTS - 1))] for i in range(_CHECKPOINTS)]
+    if best in steps and best not in spread:
+        spread[min(range(_CHECKPOINTS), key=lambda i: abs(spread[i] - (best or 0)))] = best or 0
+    return [runs.get(cat, run_id).model, *(f"run:{run_id}@{s}" for s in sorted({*spread}))]
 
 
 # Questions

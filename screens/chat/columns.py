@@ -43,6 +43,7 @@ class Columns(Shared):
     def receive(self, visit: Visit) -> None:
         """Put the handed-over models into the columns; other models begin a new conversation."""
         if not isinstance(visit, ChatWith) or not visit.refs:
+            super().receive(visit)
             return
         wanted = visit.refs[: len(NAMES)]
         if self.busy:

@@ -12,6 +12,7 @@ from textual import on, work
 from textual.message import Message
 from textual.worker import get_current_worker
 
+from screens.base import ReviewRun, Visit
 from screens.chat.judging import Judging
 from store import votes
 from store.errors import Conflict, WorkbenchError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MOST_ASKED = 50
 """Questions of a review that is begun here."""
 _HELD_OUT, _DATASET = "held-out", "dataset"
+_SEVERAL, _ALONE = "several", "alone"
 
 
 class ReviewBegun(Message):
@@ -47,6 +49,59 @@ class ReviewAnswered(Message):
 class Reviews(Judging):
     """Many answers, judged one after the other."""
 
+    _back = ""
+    """The room that asked for a review; empty where it was asked for here."""
+
+    def receive(self, visit: Visit) -> None:
+        """Judge a run's checkpoints, where another room asks for that."""
+        if isinstance(visit, ReviewRun):
+            self._back = "runs"
+            self.review_run(visit.run_id)
+        else:
+            super().receive(visit)
+
+    def review_run(self, run_id: int) -> None:
+        """Go on with a review of a run, or begin one of its checkpoints or of one alone."""
+        from engine.models.refs import resolve
+        from engine.votes import review
+        from screens.widgets.modals import PickModal
+
+        models = review.of_run(self.catalogue, run_id)
+        best = resolve(self.catalogue, f"run:{run_id}").ref
+        steps = " ".join(ref.partition("@")[2] and f"@{ref.partition('@')[2]}" for ref in models)
+        items = [
+            (_SEVERAL, f"new: {models[0]} and {steps.strip()}, two at a time"),
+            (_ALONE, f"new: {best} alone, each answer good or bad"),
+        ]
+        for held in votes.reviews(self.catalogue):
+            if any(ref.startswith(f"run:{run_id}@") for ref in held.models):
+                items.append(self._held(held))
+
+        def picked(value: str | None) -> None:
+            if value == _SEVERAL:
+                self._begin_review(models, None)
+            elif value == _ALONE:
+                self._begin_review([best], None)
+            elif value is not None:
+                self._open_review(votes.review(self.catalogue, int(value)))
+            else:
+                self._go_back()
+
+        title = f"Review of run {run_id} · {MOST_ASKED} questions, blind, one key each"
+        self.app.push_screen(PickModal(title, items), self.guarded(picked))
+
+    def _go_back(self) -> None:
+        """To the room that asked for the review."""
+        if self._back:
+            room, self._back = self._back, ""
+            self.app.call_later(self.app.run_action, f"app.go('{room}')")
+
+    def _held(self, held: Review) -> tuple[str, str]:
+        """A review that was begun, for a list."""
+        found = votes.items(self.catalogue, held.id)
+        judged = sum(item.vote is not None for item in found)
+        return str(held.id), f"{judged} of {len(found)} judged · {held.name}"
+
     def action_review(self) -> None:
         """Go on with a review, or begin one of the models in the columns."""
         from screens.widgets.modals import PickModal
@@ -57,10 +112,7 @@ class Reviews(Judging):
             (_HELD_OUT, f"new: {names} on rows that were not trained on"),
             (_DATASET, f"new: {names} on questions of a dataset …"),
         ]
-        for held in votes.reviews(self.catalogue):
-            found = votes.items(self.catalogue, held.id)
-            judged = sum(item.vote is not None for item in found)
-            items.append((str(held.id), f"{judged} of {len(found)} judged · {held.name}"))
+        items += [self._held(held) for held in votes.reviews(self.catalogue)]
 
         def from_file(path: Path) -> None:
             self._begin_review(models, path)
@@ -107,7 +159,10 @@ class Reviews(Judging):
         def left(rows: bool | None) -> None:
             self.workers.cancel_group(self, "review")
             if rows:
+                self._back = ""
                 self.choose_dataset(rows_into, "from-votes")
+            else:
+                self._go_back()
 
         self.app.push_screen(screen, self.guarded(left))
         if screen.asking:

@@ -21,6 +21,8 @@ ACTIONS: tuple[Action, ...] = (
          "workbench export run:ID --to gguf", show=True),
     _act("check", "C", "checks", "Compare its checkpoints on check suites.",
          "workbench check SUITE --run RUN"),
+    _act("review", "V", "review", "Judge answers of its checkpoints blind, one key each.",
+         "workbench vote --run RUN"),
     _act("resume", "r", "resume", "Go on exactly where the run ended.", "workbench resume RUN",
          show=True),
     _act("stop", "x", "stop", "Stop the run after its step; it keeps a checkpoint to resume from.",

@@ -19,7 +19,7 @@ from textual.widgets import Static
 
 from engine.train import client
 from screens.actions import bindings, room_actions
-from screens.base import ChatWith, CheckRun, ExportRef, ShowRun
+from screens.base import ChatWith, CheckRun, ExportRef, ReviewRun, ShowRun
 from screens.runs.ledger import (
     Ledger,
     LedgerReader,
@@ -267,6 +267,10 @@ class RunsRoom(RecordsRoom):
     def action_check(self) -> None:
         if self.current is not None:
             self.shell.visit(CheckRun(self.current.run.id))
+
+    def action_review(self) -> None:
+        if self.current is not None:
+            self.shell.visit(ReviewRun(self.current.run.id))
 
     def action_new(self) -> None:
         self.app.call_later(self.app.run_action, "app.go('train')")

@@ -33,6 +33,11 @@ def vote(
             show_default=False,
         ),
     ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN", help="Begin one of a run: base and checkpoints.",
+                     show_default=False),
+    ] = None,
     prompts: Annotated[
         Path | None,
         typer.Option("--prompts", metavar="FILE", help="Questions from rows of a dataset, drawn; "
@@ -78,12 +83,15 @@ def vote(
     from store import votes
     from store.catalogue import Catalogue
     from store.errors import BadInput
+    from workbench.commands.train.telling import number
     from workbench.commands.voting import judge
     from workbench.workspace import find_workspace
 
-    if review is not None and model:
-        raise BadInput("vote: a review has its models already", "Leave --model out.")
+    if review is not None and (model or run):
+        raise BadInput("vote: a review has its models already", "Leave --model and --run out.")
     with Catalogue.open(find_workspace(workspace)) as cat:
+        if run is not None:
+            model = [*(model or ()), *reviews.of_run(cat, number(run))]
         if review is None and not model:
             _all(cat, export, json)
             return
