@@ -5,6 +5,7 @@ Knows results. Does not ask models.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _FLIPS = 3
 _WIDE = 60
+_REASONS = 3
 
 
 def everything(
@@ -54,7 +56,7 @@ def in_words(
 
     said = [] if advice is None else ["", advice_words(advice)]
     said += ["", *(f"{one.group}: {one.words()}" for one in judged)] if judged else []
-    return [*_lines(results), *_compared(results, pairs), *said]
+    return [*_lines(results), *_errors(results), *_compared(results, pairs), *said]
 
 
 def jobs_words(jobs: Sequence[tuple[CheckJob, bool]]) -> list[str]:
@@ -163,6 +165,16 @@ def _lines(results: Sequence[ModelResult]) -> list[str]:
     return table(header, rows)
 
 
+def _errors(results: Sequence[ModelResult]) -> list[str]:
+    """Why some answers could not be told, the most frequent reasons of each model."""
+    lines = []
+    for result in results:
+        why = Counter(item.failed[0] for item in result.items if item.verdict == "error")
+        for said, count in why.most_common(_REASONS):
+            lines.append(f"{result.model}: error on {count:,}: {_short(said, 2 * _WIDE)}")
+    return lines
+
+
 def _row(model: str, name: str, count: Count) -> tuple[object, ...]:
     passed = f"{count.passed}/{count.passed + count.failed}"
     return model, name, passed, _rate(count), _interval(count), count.skipped, count.errors
@@ -188,9 +200,9 @@ def _compared(results: Sequence[ModelResult], pairs: Sequence[Pair]) -> list[str
     return lines
 
 
-def _short(text: str) -> str:
+def _short(text: str, wide: int = _WIDE) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _WIDE else f"{line[: _WIDE - 1]}…"
+    return line if len(line) <= wide else f"{line[: wide - 1]}…"
 
 
 def _rate(count: Count) -> str:
