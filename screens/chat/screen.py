@@ -51,7 +51,7 @@ class ChatRoom(Columns, Stepping, Looks, Archive):
 
     def show_status(self, doing: str = "") -> None:
         where = f" · {self._where}" if self._where else ""
-        words = ("blind · " if self.blind else "") + self.settings.words + where
+        words = ("blind · " if self.blind else "") + self.drawing + where
         said = Content.styled(words, "$text-muted")
         self.status = Content.styled(doing, "$accent") if doing else self.about or said
         self.refresh_bindings()

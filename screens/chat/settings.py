@@ -43,12 +43,9 @@ class Settings:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
 
-    @property
-    def words(self) -> str:
-        """`balanced · seed 3 · 256 tokens`, for the status line; a shipped preset by its name."""
-        values = self.sampling
-        name = next((one.name for one in presets.SHIPPED if presets.fits(one.values, values)), "")
-        said = presets.words(values)
+    def words(self, name: str = "") -> str:
+        """`balanced · seed 3 · 256 tokens`, for the status line, where `name` is the preset's."""
+        said = presets.words(self.sampling)
         if name:
             seed = f" · seed {self.seed}" if self.temperature else ""
             said = f"{name}{seed} · {self.max_tokens:,} tokens"

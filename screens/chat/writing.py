@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
+from engine.chat import presets
 from engine.data.rows import Turn
 from screens.chat.column import NAMES
 from screens.chat.settings import Settings, pick_preset
@@ -56,6 +57,15 @@ class Writing(Shared):
         self._unkept: str | None = None
         """What is written, where the draft on disk is another."""
         self._weighing = False
+        self._drawing: tuple[Settings, str] | None = None
+
+    @property
+    def drawing(self) -> str:
+        """How answers are drawn, by the name of a preset where it is one."""
+        if self._drawing is None or self._drawing[0] is not self.settings:
+            name = presets.called(self.catalogue, self.settings.sampling)
+            self._drawing = (self.settings, self.settings.words(name))
+        return self._drawing[1]
 
     def earlier(self) -> list[str]:
         """Questions that were asked before, in any chat, oldest first."""
@@ -203,8 +213,6 @@ class Writing(Shared):
         self.app.push_screen(modal, self.guarded(chosen))
 
     def _preset(self, name: str) -> None:
-        from engine.chat import presets
-
         self._set(self.settings.drawn(presets.find(self.catalogue, name).values))
 
     def _set(self, settings: Settings) -> None:

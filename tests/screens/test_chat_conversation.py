@@ -304,6 +304,7 @@ async def test_prompts_are_kept_found_recalled_and_drafts_survive(
         await until(pilot, lambda: "Kept as mine" in dump(app))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: room.settings.temperature == 0.4)
+        assert "mine · seed 0" in dump(app)
     again = make_app()
     async with again.run_test(size=NARROW) as pilot:
         room = await room_of(pilot)
