@@ -131,6 +131,14 @@ def test_a_base_that_is_not_the_base_seals_nothing(
     assert told in house.details([house.names[3]])[0]
 
 
+def test_cached_decoding_must_equal_a_fresh_forward_pass(
+    folder: Path, adapters: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "DynamicCache", _Stale)  # from the beginning: nothing is known
+    house = _House(folder, adapters)
+    assert all("does not answer as it does without a cache" in told for told in house.details())
+
+
 def test_an_adapter_that_is_not_its_file_is_refused_alone(house: _House) -> None:
     layer = house.base.model.model.layers[0].self_attn.q_proj
     with torch.no_grad():
