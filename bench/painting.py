@@ -85,6 +85,8 @@ def first(workspace: Workspace, rounds: int, question: bytes, words: str) -> Non
     print(f"first token: the starter, {words}, {rounds} times after one that loads the model")
     show("enter to paint", took, "")
     show("worker's own time", told[1:], "")
+    added = [ours - worker for ours, worker in zip(took, told[1:], strict=True)]
+    show("what the rest adds", added, "")
     show("CPU time of the application", used, "")
     print(f"  {'ratio':<30}{statistics.median(ratios):>8.2f} x median   aim: under 1.2")
 
@@ -139,6 +141,7 @@ def keys(workspace: Workspace, seconds: float) -> None:
     show("key to screen", [took for took, _, _ in found], "")
     show("without waiting for a core", [took - waited for took, _, waited in found],
          "aim: under 50 ms")  # fmt: skip
+    show("CPU time of the application", [used for _, used, _ in found], "")
     print(f"  {'cores that painting takes':<30}{share:>8.2f}")
 
 

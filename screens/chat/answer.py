@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from textual.content import Content, Span
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
@@ -74,7 +74,6 @@ class Answer(Widget):
         self._source = Markdown()
         self._alive = True
         self._end = Content("")
-        self._strips: tuple[int, list[Strip]] | None = None
         self._page = Page()
         self._draw()
 
@@ -135,7 +134,7 @@ class Answer(Widget):
         self._page.show(blocks, first)
         if self.is_mounted:
             width = self.content_size.width
-            grown = not width or self._page.get_height(self._rules, width) != before
+            grown = not width or self._page.lay_out(self._rules, width) != before
             self.refresh(layout=grown)
 
     @property
@@ -143,24 +142,14 @@ class Answer(Widget):
         return cast("RulesMap", self.styles)
 
     def render_line(self, y: int) -> Strip:
-        width = self.content_size.width
-        if self._strips is None or self._strips[0] != width:
-            chosen = self.text_selection
-            look = None
-            if chosen is not None:
-                look = Style.from_styles(self.screen.get_component_styles("screen--selection"))
-            options = RenderOptions(self._get_style, self._rules, chosen, look)
-            strips = self._page.render_strips(width, None, self.visual_style, options)
-            self._strips = width, strips
-        strips = self._strips[1]
-        return strips[y] if y < len(strips) else Strip.blank(width, self.visual_style.rich_style)
-
-    def refresh(self, *regions: Region, **how: bool) -> Self:
-        self._strips = None
-        return super().refresh(*regions, **how)
+        chosen, look = self.text_selection, None
+        if chosen is not None:
+            look = Style.from_styles(self.screen.get_component_styles("screen--selection"))
+        options = RenderOptions(self._get_style, self._rules, chosen, look)
+        return self._page.strip(y, self.visual_style, options)
 
     def get_content_height(self, _container: Size, _viewport: Size, width: int) -> int:
-        return self._page.get_height(self._rules, width)
+        return self._page.lay_out(self._rules, width)
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         return selection.extract(self._page.plain), "\n"

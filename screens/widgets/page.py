@@ -1,12 +1,12 @@
-"""Blocks of text below each other, laid out once: what was rendered is kept while it stays.
+"""Blocks of text below each other, laid out once; what is in view is rendered once.
 
 Knows blocks and cells. Does not know what a text says or how it grows.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
@@ -14,7 +14,7 @@ from rich.style import Style as RichStyle
 from textual.content import Content
 from textual.selection import Selection
 from textual.strip import Strip
-from textual.visual import RenderOptions, Visual
+from textual.visual import RenderOptions
 
 from screens.widgets.markdown import Block
 
@@ -23,68 +23,74 @@ if TYPE_CHECKING:
     from textual.geometry import Offset
     from textual.style import Style
 
+MOST_KEPT = 64
+"""Blocks whose lines are kept; more would only burden the garbage collector."""
 CODE = "on $panel"
 MARKER = "$text-muted"
 
 
-class Page(Visual):
-    """Blocks, each with its lines for one width and one set of colours."""
+class Page:
+    """Blocks, laid out for one width; the lines of those that were looked at last are kept."""
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
-        self.height = 0
-        """Lines at the width that was asked for last."""
-        self._heights: list[int] = []
         self._width = 0
-        self._strips: list[list[Strip]] = []
+        self._ends: list[int] = []
+        """Of each block that was laid out, the line on the screen after its last."""
+        self._lines: list[int] = []
+        """The same in lines of text, as a selection counts them."""
+        self._strips: dict[int, list[Strip]] = {}
         self._seen: object = None
 
     def show(self, blocks: Sequence[Block], first: int) -> None:
         """These blocks, of which those before `first` are as they were."""
         self.blocks = list(blocks)
-        del self._heights[first:], self._strips[first:]
+        del self._ends[first:], self._lines[first:]
+        for place in [place for place in self._strips if place >= first]:
+            del self._strips[place]
 
     @property
     def plain(self) -> str:
         """Its text; lines are those that a selection counts."""
         return "\n".join(("\n" if block.gap else "") + block.content.plain for block in self.blocks)
 
-    def get_height(self, rules: RulesMap, width: int) -> int:
+    @property
+    def height(self) -> int:
+        """Lines at the width that it was laid out for last."""
+        return self._ends[-1] if self._ends else 0
+
+    def lay_out(self, rules: RulesMap, width: int) -> int:
+        """Its lines at a width."""
         if width != self._width:
-            self._heights.clear()
+            self._ends.clear()
+            self._lines.clear()
             self._width = width
-        for block in self.blocks[len(self._heights) :]:
+        for block in self.blocks[len(self._ends) :]:
             room = max(1, width - _left(block))
-            self._heights.append(block.content.get_height(rules, room) + block.gap)
-        self.height = sum(self._heights)
+            self._ends.append(self.height + block.content.get_height(rules, room) + block.gap)
+            text = block.content.plain.count("\n") + 1 + block.gap
+            self._lines.append((self._lines[-1] if self._lines else 0) + text)
         return self.height
 
-    def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:
-        widths = (block.content.get_optimal_width(rules, container_width) for block in self.blocks)
-        return max(widths, default=0)
-
-    def render_strips(
-        self, width: int, height: int | None, style: Style, options: RenderOptions
-    ) -> list[Strip]:
-        seen = (width, style, options.get_style(CODE))
-        if seen != self._seen or options.selection is not None:
+    def strip(self, y: int, style: Style, options: RenderOptions) -> Strip:
+        """One line, as it was laid out; blank after the last."""
+        seen = (self._width, style, options.get_style(CODE), options.selection)
+        if seen != self._seen or len(self._strips) > MOST_KEPT:
             self._strips.clear()
-            self._seen = seen if options.selection is None else None
-        line = sum(_lines(block) for block in self.blocks[: len(self._strips)])
-        for block in self.blocks[len(self._strips) :]:
-            self._strips.append(_render(block, line, width, style, options))
-            line += _lines(block)
-        return list(chain.from_iterable(self._strips))[:height]
+            self._seen = seen
+        place = bisect_right(self._ends, y)
+        if place == len(self._ends):
+            return Strip.blank(self._width, style.rich_style)
+        if place not in self._strips:
+            line = self._lines[place - 1] if place else 0
+            self._strips[place] = _render(self.blocks[place], line, self._width, style, options)
+        strips, start = self._strips[place], self._ends[place - 1] if place else 0
+        return strips[y - start] if y - start < len(strips) else Strip.blank(self._width)
 
 
 def _left(block: Block) -> int:
     """Cells before its text."""
     return block.indent + len(block.marker) + (block.kind == "code")
-
-
-def _lines(block: Block) -> int:
-    """Lines of its text as it was written."""
-    return block.content.plain.count("\n") + 1 + block.gap
 
 
 def _render(
