@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,18 @@ def no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make_app(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> MakeApp:
-    """Makes the application, whose top line shows neither this machine nor a random folder."""
+def make_app(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeApp]:
+    """Makes the application, whose top line shows neither this machine nor a random folder.
+
+    Workers that a test left for the next question are sent away after it.
+    """
     monkeypatch.setattr(WorkbenchApp, "place", "~/rules · 2 cores · 24 GB")
 
     def make(file: Path | None = None) -> WorkbenchApp:
         return WorkbenchApp(workspace, str(file) if file is not None else None)
 
-    return make
+    yield make
+    if "engine.chat.client" in sys.modules:
+        from engine.chat.client import free_device
+
+        free_device(workspace)
