@@ -131,14 +131,15 @@ def _seconds(base: Base, names: Sequence[str], tokens: int) -> float:
         for number, name in enumerate(names)
     ]
     began = CLOCK()
-    generate(
+    for _ in generate(
         base,
         rows,
         stop_ids=frozenset(),
         pad_id=0,
         on_step=lambda _: None,
         stopped=lambda: False,
-    )
+    ):
+        pass
     return CLOCK() - began
 
 

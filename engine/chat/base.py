@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,7 @@ class Base:
         self._plain.to(device=self.device, dtype=self.dtype).eval().requires_grad_(False)
         self._tuned: Any = None
         self._files: dict[str, Path] = {}
+        self._used: Counter[str] = Counter()
         self._alone: dict[str, str] = {}
 
     @property
@@ -165,13 +167,22 @@ class Base:
         self._files[name] = weights
         return name
 
+    @contextmanager
+    def using(self, names: Sequence[str]) -> Iterator[None]:
+        """While open, these stay."""
+        self._used.update(names)
+        try:
+            yield
+        finally:
+            self._used.subtract(names)
+
     def holds(self, name: str) -> bool:
         """Whether rows may go through it."""
         return name == BASE or name in self._files
 
     def spare(self, wanted: Sequence[str]) -> None:
-        """Let go of what is too much, but of nothing that is wanted."""
-        others = [name for name in self._files if name not in wanted]
+        """Let go of what is too much, but of nothing that is wanted or in use."""
+        others = [name for name in self._files if name not in wanted and not self._used[name]]
         for name in others[: max(len(self._files) - MOST_ADAPTERS, 0)]:
             self._tuned.delete_adapter(name)
             del self._files[name], self._alone[name]

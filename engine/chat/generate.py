@@ -7,7 +7,7 @@ or sockets. Rows that have ended leave the batch once they are half of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,8 @@ from engine.chat.base import Base
 from engine.chat.protocol import StopReason
 from engine.chat.sampling import Sampler
 
+TURN_SECONDS = 1.0
+"""How long a batch goes on before others have their turn."""
 ALIGNED = 64
 """Padded prompts end at a multiple of this, so that sums over keys are split at the same places."""
 
@@ -58,15 +60,18 @@ def generate(
     on_step: Callable[[Sequence[Generation]], None],
     stopped: Callable[[], bool],
     likelihoods: bool = False,
-) -> None:
+) -> Iterator[None]:
     """Generate for all rows at once, in place.
+
+    Between two steps, whenever a turn is over, it yields: then others may use the base.
 
     Args:
         on_step: called after each step with the rows that got an id in it.
         stopped: asked before each step; True ends every row as it is.
     """
-    with ExitStack() as stack:
-        _loop(Batch(base, rows, pad_id, stack), stop_ids, likelihoods, on_step, stopped)
+    with base.using([row.adapter for row in rows]), ExitStack() as stack:
+        batch = Batch(base, rows, pad_id, stack)
+        yield from _loop(batch, stop_ids, likelihoods, on_step, stopped)
 
 
 def _loop(
@@ -75,8 +80,8 @@ def _loop(
     likelihoods: bool,
     on_step: Callable[[Sequence[Generation]], None],
     stopped: Callable[[], bool],
-) -> None:
-    began = time.monotonic()
+) -> Iterator[None]:
+    began = turn = time.monotonic()
     live = list(batch.rows)
     while live:
         if stopped():
@@ -103,6 +108,11 @@ def _loop(
         batch.feed(chosen)
         if live and 2 * len(live) <= len(batch.rows):
             batch.keep(live)
+        if live and time.monotonic() - turn > TURN_SECONDS:
+            batch.rest()
+            yield
+            batch.resume()
+            turn = time.monotonic()
 
 
 def _choose(logits: torch.Tensor, rows: Sequence[Generation], likelihoods: bool) -> list[int]:
@@ -137,14 +147,18 @@ class Batch:
         if self._apart:
             longest = -(-longest // ALIGNED) * ALIGNED
         else:
-            self._route()
+            self.resume()
         padded = [[pad_id] * (longest - len(row.prompt)) + row.prompt for row in rows]
         shown = [[0] * (longest - len(row.prompt)) + [1] * len(row.prompt) for row in rows]
         self._input = torch.tensor(padded, device=base.device)
         self._mask = torch.tensor(shown, device=base.device)
         self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
 
-    def _route(self) -> None:
+    def rest(self) -> None:
+        """Send nothing through adapters for a while."""
+        self._stack.close()
+
+    def resume(self) -> None:
         """Send each row through its adapter from now on."""
         self._stack.close()
         self._stack.enter_context(self._base.rows([row.adapter for row in self.rows]))
@@ -191,7 +205,7 @@ class Batch:
                     torch.cat([_filled(one.keys, length) for one in held]),
                     torch.cat([_filled(one.values, length) for one in held]),
                 )
-        self._route()
+        self.resume()
         return torch.cat([logits for _, logits in read])
 
     def feed(self, chosen: Sequence[int]) -> None:
@@ -210,7 +224,7 @@ class Batch:
         self._mask = self._mask[indices]
         self._positions = self._positions[indices]
         self.rows = [self.rows[index] for index in chosen]
-        self._route()
+        self.resume()
 
 
 def _filled(states: torch.Tensor, length: int) -> torch.Tensor:

@@ -275,7 +275,7 @@ class Server:
             os._exit(70)
 
     def _take_turns(self) -> NoReturn:
-        """One batch of each request after the other: a suite does not keep a chat waiting."""
+        """A turn of each request after the other: a suite does not keep a chat waiting."""
         begun: deque[_Job] = deque()
         while True:
             while not begun or not self._jobs.empty():

@@ -182,7 +182,7 @@ class _Answering:
                 self._backend.adapter(self._rows[row.key].model)
             context = self._backend.base.context or None
             self._say(*(Started(self._ask.id, self._column(r), r.prompt, context) for r in batch))
-            generate(
+            yield from generate(
                 self._backend.base,
                 batch,
                 stop_ids=frozenset(renderer.stop_ids),

@@ -43,6 +43,18 @@ def _logits(base: Base) -> torch.Tensor:
     return logits
 
 
+def _finish(base: Base, rows: list[Generation]) -> None:
+    for _ in generate(
+        base,
+        rows,
+        stop_ids=frozenset(),
+        pad_id=1,
+        on_step=lambda _: None,
+        stopped=lambda: False,
+    ):
+        pass
+
+
 @pytest.mark.parametrize("double", [False, True])
 def test_nf4_is_what_4_bit_training_computes_with(folder: Path, double: bool) -> None:
     from engine.train.loading import load_base
@@ -71,14 +83,7 @@ def test_rows_that_end_leave_the_others_alone(folder: Path, adapters: list[Path]
             Generation(n, [BASE, name][n % 2], PROBE[: 2 + n % 4], length, Sampler(0, 1, 0))
             for n, length in enumerate(lengths)
         ]
-        generate(
-            base,
-            rows,
-            stop_ids=frozenset(),
-            pad_id=1,
-            on_step=lambda _: None,
-            stopped=lambda: False,
-        )
+        _finish(base, rows)
         return rows
 
     whole = run([20] * 8)
@@ -105,14 +110,7 @@ def test_bfloat16_says_the_same_in_any_company(
             Generation(n, names[n], prompts[n], 40, Sampler(1.2, 0.95, 5, top_k=50, min_p=0.01))
             for n in which
         ]
-        generate(
-            base,
-            rows,
-            stop_ids=frozenset(),
-            pad_id=1,
-            on_step=lambda _: None,
-            stopped=lambda: False,
-        )
+        _finish(base, rows)
         return [row.ids for row in rows]
 
     together = said([0, 1, 2])

@@ -256,3 +256,35 @@ def test_a_worker_seals_anew_at_every_attaching(folder: Path, adapters: list[Pat
     told = said(Ask(4, rows, 2))
     assert [one.column for one in told if isinstance(one, Failed)] == [0, 1]
     assert not any(isinstance(one, Done) for one in told)
+
+
+def test_windows_take_turns_in_the_middle_of_an_answer(
+    folder: Path, adapters: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = _Worker(folder)
+    seats = (Seat("base", None), Seat("one", str(adapters[0])), Seat("dora", str(adapters[2])))
+    worker.said(Attach(1, seats))
+
+    def ask(number: int, words: str) -> Ask:
+        rows = tuple(AskRow(n, s.model, (Turn("user", words),)) for n, s in enumerate(seats))
+        return Ask(number, rows, 24, 1.2, seed=number)
+
+    def ids(told: list[Any]) -> dict[int, list[int]]:
+        return {one.column: one.ids for one in told if isinstance(one, Done)}
+
+    expected = [ids(worker.said(ask(2, "sky"))), ids(worker.said(ask(3, "is it the air?")))]
+    monkeypatch.setattr(generate, "TURN_SECONDS", 0.0)
+    told: list[list[Any]] = [[], []]
+    answers = [
+        worker.handle(ask(2, "sky"), lambda *said: told[0].extend(said), lambda: False),
+        worker.handle(ask(3, "is it the air?"), lambda *said: told[1].extend(said), lambda: False),
+    ]
+    turns = 0
+    while answers:
+        answers = [one for one in answers if next(one, "ended") is None]
+        turns += 1
+        if turns in (3, 30):  # meanwhile a third window steps through far too many checkpoints
+            more = [Seat(f"*{n}", str(adapters[1]), n / 10 + turns / 100) for n in range(1, 20)]
+            assert all(seal.ok for seal in worker.said(Attach(9, tuple(more))))
+    assert turns > 20
+    assert [ids(one) for one in told] == expected

@@ -157,14 +157,15 @@ class OurModel(TemplateLM):  # type: ignore[misc]
                     row.stop = row.stop or "turn end"
 
         pad = self._renderer.pad_id
-        generate(
+        for _ in generate(
             self._base,
             [row for row, _ in rows],
             stop_ids=frozenset(self._renderer.stop_ids),
             pad_id=0 if pad is None else pad,
             on_step=on_step,
             stopped=lambda: False,
-        )
+        ):
+            pass
 
 
 def _parts(order: Sequence[int], size: int) -> Iterator[Sequence[int]]:
