@@ -76,6 +76,8 @@ class ReviewScreen(ModalScreen[bool | None]):
     def look(self, *, asking: bool) -> None:
         """Read the items again: more may be answered."""
         self.asking = asking
+        if not self.query("#progress"):
+            return  # left, and being taken down
         self.items = votes.items(self.cat, self.review.id)
         self._show()
 
