@@ -108,10 +108,9 @@ class Following(Room):
             self.shell.show_error(WorkbenchError(now.saying, now.hint))
 
     def _tell(self) -> None:
-        from engine.checks import jobs
-
         told = Content("")
         if self.job is not None:
-            told = Content.assemble(("▶ ", "$accent")) + text(jobs.words(self.job), limit=70)
+            share = f" {self.job.done / self.job.total:.0%}" if self.job.total else ""
+            told = Content.assemble(("▶ ", "$accent")) + text(f"asking{share}")
         self.status = told
         self.refresh_bindings()

@@ -130,10 +130,12 @@ class ChecksRoom(Following):
         self.refresh_bindings()
 
     def _advice(self, seen: Seen) -> Content:
-        if seen.missing and self.asking:
-            return Content.styled(
-                "What is answered is kept: leave, or close the window; it goes on.", "$text-muted"
-            )
+        from engine.checks import jobs
+
+        if self.job is not None:
+            kept = "\nKept as they come: leave, or close the window; it goes on."
+            told = Content.assemble(("▶ ", "$accent")) + text(jobs.words(self.job), limit=120)
+            return told + Content.styled(kept, "$text-muted")
         if seen.missing:
             said = Content.assemble((f"{seen.missing:,} answers are missing", "$text-warning"))
             return said + Content.assemble(
