@@ -14,7 +14,7 @@ from engine.chat.protocol import Done, Failed, Loading, Ready, Sealed, Started
 from engine.data.rows import Turn
 from engine.models import refs
 from screens.chat.asker import Asker, Broken
-from screens.chat.column import NAMES, Column
+from screens.chat.column import NAMES, Column, as_done
 from screens.chat.reviews import Reviews
 from screens.chat.settings import Settings
 from screens.chat.stream import Ended, Seated, Streamed, Told
@@ -224,7 +224,8 @@ class Asking(Writing, Reviews):
     def _done(self, done: Done) -> None:
         column = self.column_at(done.column)
         if column is not None and column.answering:
-            column.seen[done.model, self.asked_with] = done
+            if done.stop != "stopped":
+                column.seen[done.model, self.asked_with] = done
             column.finish(done)
             self._record(done)
 
@@ -240,6 +241,22 @@ class Asking(Writing, Reviews):
         )
         if kept is not None:
             self._kept[id(done)] = (done, kept)
+
+    def recalled(self, column: Column, ref: str) -> Done | None:
+        """What a model is known to have answered to the last question in this column."""
+        known = column.seen.get((ref, self.asked_with))
+        if known is not None or self.chat is None:
+            return known
+        for turn in reversed(chats.turns(self.catalogue, self.chat)):
+            if (
+                (turn.parent, turn.column, turn.model) == (self.head, NAMES[column.place], ref)
+                and turn.sampling == self.asked_with.sampling
+                and turn.stop in ("turn end", "length")
+            ):
+                known = column.seen[ref, self.asked_with] = as_done(column.place, turn)
+                self._kept[id(known)] = (known, turn)
+                return known
+        return None
 
     def _place_of(self, ref: str) -> str | None:
         """Device and precision of the worker that answers for a model."""

@@ -53,7 +53,7 @@ def stats(done: Done) -> str:
     return f"{words} · {_ENDS[done.stop]}"
 
 
-def _done(place: int, answer: Recorded) -> Done:
+def as_done(place: int, answer: Recorded) -> Done:
     """An answer as it was when it was given, but for its ids, which are not recorded."""
     stop: StopReason = next((reason for reason in _ENDS if reason == answer.stop), "stopped")
     seconds, first = answer.seconds or 0.0, answer.first_token_seconds or 0.0
@@ -205,7 +205,7 @@ class Column(Pane):
         if answer is None:
             self.fail("not answered here")
         else:
-            self.finish(_done(self.place, answer))
+            self.finish(as_done(self.place, answer))
         self._spoke, self._still = by, False
         if follow:  # once what is new has its place, and then its height
             transcript = self.transcript

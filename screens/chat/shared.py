@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.chat.protocol import Done
 from engine.models import refs
 from screens.base import Room
 from screens.chat.answer import Look
@@ -79,6 +80,10 @@ class Shared(Room):
 
     def ask_again(self, columns: Sequence[Column], settings: Settings | None = None) -> None:
         """Ask the last question again in these columns alone, of the models they have now."""
+        raise NotImplementedError
+
+    def recalled(self, column: Column, ref: str) -> Done | None:
+        """What a model is known to have answered to the last question in this column."""
         raise NotImplementedError
 
     def answered(self) -> None:

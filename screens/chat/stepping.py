@@ -82,7 +82,7 @@ class Stepping(Shared):
             self._again = column
             self.action_stop()
         elif asked:
-            known = column.seen.get((ref, self.asked_with))
+            known = self.recalled(column, ref)
             if known is None:
                 self.ask_again([column])
             elif known is not before:
@@ -95,7 +95,7 @@ class Stepping(Shared):
         super().answered()
         column, self._again = self._again, None
         if column is not None and column.is_mounted:
-            known = column.seen.get((column.ref, self.asked_with))
+            known = self.recalled(column, column.ref)
             if known is None:
                 self.ask_again([column])
             else:
