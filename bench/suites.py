@@ -102,17 +102,19 @@ def _ours(cat: Catalogue, path: str, refs: list[str]) -> tuple[float, float, lis
     """Seconds of the first and of the second time, and the answers."""
     spent: dict[int, float] = {}
     looked = 0.0
+    others = {*psutil.pids()}  # the run's process may still be there
 
     def look(_: object) -> None:
         """What the job and its chat worker have spent; neither is a child that is waited for."""
         nonlocal looked
         if time.monotonic() - looked < _LOOK_S:
             return
-        for other in psutil.process_iter():
+        for pid in {*psutil.pids()} - others:
             with contextlib.suppress(psutil.Error):
+                other = psutil.Process(pid)
                 if str(cat.workspace.root) in " ".join(other.cmdline()):
                     times = other.cpu_times()
-                    spent[other.pid] = times.user + times.system
+                    spent[pid] = times.user + times.system
         looked = time.monotonic()
 
     read = suite.load(path, cat)
