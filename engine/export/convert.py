@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -99,12 +100,18 @@ def write_gguf(
     return Written(len(targets), len(targets) - len(matrices), fallbacks)
 
 
+def gguf_names(config: dict[str, Any]) -> gguf.TensorNameMap:
+    """What llama.cpp calls the weights of a model with this config.json."""
+    family = families.family_of(config)
+    arch = next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == family.arch)
+    return gguf.get_tensor_name_map(arch, families.layers(config))
+
+
 def _targets(
     merged: Merged, family: Family, planned: list[Planned], kind: gguf.GGMLQuantizationType
 ) -> list[_Target]:
     """Every tensor of the file with its llama.cpp name and type, all of the graph's among them."""
-    arch = next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == family.arch)
-    names = gguf.get_tensor_name_map(arch, families.layers(merged.config))
+    names = gguf_names(merged.config)
     targets = []
     if families.rope(merged.config).kind == "llama3":
         shape = (families.head_dim(merged.config) // 2,)

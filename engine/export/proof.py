@@ -20,7 +20,7 @@ from engine.export.candidates import Candidate, open_candidate
 from engine.export.divergence import Divergence
 from engine.export.plan import context_of
 from engine.export.reference import Reference
-from engine.export.samples import MAX_LENGTH, Sample, held_out, torture
+from engine.export.samples import MAX_LENGTH, Sample, held_out, kept_for_the_proof, torture
 from engine.export.stages import Job, Stage, State
 from engine.export.types import ExportType, choose, of_gguf
 from engine.models.folder import read_json
@@ -55,6 +55,8 @@ class Proof:
         chats = Path(job.source.chats) if job.source.chats else None
         self._samples = held_out(self._renderer, chats)
         self._type = choose(job.kind, job.type) if job.type else of_gguf(None)
+        if self._type.fitted:
+            self._samples = kept_for_the_proof(self._samples)
         self.stages: list[Stage] = []
 
     def run(self) -> list[Stage]:

@@ -13,9 +13,11 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 
+from engine.export.importance import Importance
 from store.errors import Unsupported
 from store.visible import visible
 
@@ -31,6 +33,7 @@ def quantise(
     file_type: int,
     *,
     threads: int,
+    importance: Importance,
     on_progress: Callable[[int, int], None],
 ) -> int:
     """Write `target` from `source` and force it to disk.
@@ -39,6 +42,7 @@ def quantise(
         source: a GGUF file in F32, F16 or BF16.
         file_type: `general.file_type` of what is wanted (llama.cpp's `llama_ftype`).
         threads: processor threads.
+        importance: by the file's names of weights; empty where the type needs none.
         on_progress: hears tensors done and tensors in all.
     Returns:
         how many tensors had to take a larger type, because their rows do not divide.
@@ -65,14 +69,28 @@ def quantise(
     options.ftype = file_type
     options.nthread = threads
     options.max_buf_size = BUFFER_BYTES
+    matrix = _matrix(importance)
+    if importance:
+        options.imatrix = matrix
     code = llama_cpp.llama_model_quantize(bytes(source), bytes(target), ctypes.byref(options))
     if code != 0:
         target.unlink(missing_ok=True)  # it leaves what it had written
         why = next((line for line in reversed(said) if "fail" in line or "error" in line), "")
         raise Unsupported(
             f"llama.cpp did not quantise {source.name}: {why or f'code {code}'}",
-            "Use --type q8_0, or a type that needs no importance matrix.",
+            "Use --type q8_0, which we write ourselves.",
         )
     with target.open("rb") as handle:
         os.fsync(handle.fileno())
     return fallbacks
+
+
+def _matrix(importance: Importance) -> Any:
+    """The vectors as llama.cpp takes them: an array that ends with one without a name."""
+    entry = llama_cpp.llama_model_imatrix_data
+    held = (entry * (len(importance) + 1))()
+    for place, (name, values) in enumerate(importance.items()):
+        held[place].name = name.encode()
+        held[place].data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        held[place].size = values.size
+    return held

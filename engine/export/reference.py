@@ -49,6 +49,12 @@ class Reference:
             model = PeftModel.from_pretrained(model, source.adapter).float()
         self._model = model.to(self.device).eval()
 
+    @property
+    def model(self) -> torch.nn.Module:
+        """The model itself."""
+        found: torch.nn.Module = self._model
+        return found
+
     @torch.inference_mode()
     def logits(self, ids: Sequence[int], *, base: bool = False) -> NDArray[np.float32]:
         """Logits at every position of one sequence: float32 [len(ids), vocabulary]."""

@@ -67,6 +67,16 @@ def held_out(renderer: Renderer, chats: Path | None) -> list[Sample]:
     return samples or shipped(renderer)
 
 
+def read_for_importance(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Every second one: what a file was fitted to is not what it is measured on."""
+    return samples[1::2]
+
+
+def kept_for_the_proof(samples: Sequence[Sample]) -> list[Sample]:
+    """The others."""
+    return list(samples[::2])
+
+
 def shipped(renderer: Renderer) -> list[Sample]:
     """The shipped conversations in every shape that the template takes."""
     samples: list[Sample] = []

@@ -25,6 +25,7 @@ class ExportType:
         top1_warn, top1_fail: top-1 agreement (0 to 1) below which the proof warns or fails.
         usual: mean KL that llama.cpp's own tables give for Llama-3-8B (IQ4_XS: with an importance
             matrix); None where they have none.
+        fitted: it cannot be made without an importance matrix.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ExportType:
     top1_warn: float
     top1_fail: float
     usual: float | None = None
+    fitted: bool = False
 
     @property
     def quantised(self) -> bool:
@@ -59,9 +61,14 @@ _GGUF = (
     ExportType("q4_0", 2, 4.6, 0.15, 0.35, 0.85, 0.75, 0.072),
     ExportType("iq4_xs", 30, 4.5, 0.08, 0.18, 0.87, 0.79, 0.036),
     ExportType("q3_k_m", 12, 4.0, 0.2, 0.5, 0.85, 0.75, 0.102),
+    ExportType("iq3_m", 27, 3.7, 0.2, 0.5, 0.83, 0.72, fitted=True),
+    ExportType("iq3_xxs", 23, 3.3, 0.35, 0.8, 0.78, 0.65, fitted=True),
     ExportType("q2_k", 10, 3.2, 0.9, 2.0, 0.65, 0.5, 0.445),
+    ExportType("iq2_m", 29, 2.9, 0.9, 2.0, 0.65, 0.5, fitted=True),
+    ExportType("iq2_xxs", 19, 2.4, 1.4, 3.0, 0.5, 0.35, fitted=True),
 )
-"""From the largest to the smallest; limits are about two and five times what Llama-3-8B loses."""
+"""From the largest to the smallest; limits are about two and five times what Llama-3-8B loses,
+and guesses where nothing was published (those that are fitted)."""
 
 TYPES: dict[str, dict[str, ExportType]] = {
     "gguf": {type.name: type for type in _GGUF},

@@ -22,15 +22,19 @@ import msgspec
 import torch
 
 from engine.export.card import public_name
-from engine.export.convert import write_gguf
+from engine.export.convert import gguf_names, write_gguf
 from engine.export.folder import write_adapter, write_merged
 from engine.export.hashes import export_bytes, export_sha256
+from engine.export.importance import Importance, importance
 from engine.export.lora import WEIGHTS
 from engine.export.merge import Merged
+from engine.export.plan import context_of
 from engine.export.proof import Proof
+from engine.export.reference import Reference
+from engine.export.samples import MAX_LENGTH, held_out, read_for_importance
 from engine.export.stages import Finished, Job, Message, Refused, Stage, halfway, worst
 from engine.export.types import choose
-from engine.models.folder import file_sha256, weights_sha256
+from engine.models.folder import file_sha256, read_json, weights_sha256
 from engine.render.renderer import Renderer
 from engine.train import checkpoints
 from store.errors import Conflict, NoSpace, WorkbenchError
@@ -161,22 +165,38 @@ class Work:
 
         began = time.monotonic()
         type, source = choose(self._job.kind, self._job.type), halfway(self._job.target)
+        fitted = self._importance() if type.fitted else {}
         self._say(Stage("quantise", "running", f"quantising to {type.name}"))
         fallbacks = quantise(
             source,
             target,
             type.file_type,
             threads=torch.get_num_threads(),
+            importance=fitted,
             on_progress=lambda done, total: self._progress(done, total, "quantise"),
         )
         before, after = source.stat().st_size, target.stat().st_size
         source.unlink()
         text = f"{before / 1e6:,.1f} MB to {after / 1e6:,.1f} MB"
+        if fitted:
+            text += ", fitted to half of the held-out chats and proved on the others"
         if fallbacks:
             text += f", {fallbacks} tensors in larger types because their rows do not divide by 256"
         seconds = time.monotonic() - began
         numbers = {"fallbacks": float(fallbacks), "seconds": seconds}
         self._decide(Stage("quantise", "pass", text, numbers))
+
+    def _importance(self) -> Importance:
+        """What matters to the trained model, by the file's names."""
+        self._say(Stage("quantise", "running", "reading held-out chats for what matters"))
+        source, base = self._job.source, Path(self._job.source.base)
+        samples = held_out(Renderer.load(base), Path(source.chats) if source.chats else None)
+        length = min(MAX_LENGTH, context_of(base) or MAX_LENGTH)
+        model = Reference(source).model
+        found = importance(model, read_for_importance(samples), length)
+        names = gguf_names(read_json(base / "config.json"))
+        named = ((names.get_name(name, (".weight",)), one) for name, one in found.items())
+        return {name: one for name, one in named if name is not None}
 
     def _progress(self, done: int, total: int, stage: str = "write") -> None:
         if done < total and time.monotonic() - self._told < _PROGRESS_SECONDS:

@@ -139,6 +139,19 @@ def test_a_type_that_llama_cpp_quantises(cat: Catalogue, base: Path, tmp_path: P
     assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".f16")]
 
 
+def test_a_type_that_needs_to_know_what_matters(cat: Catalogue, tmp_path: Path) -> None:
+    record = client.export(cat, "starter", type="iq2_xxs", out=tmp_path / "a.gguf")
+
+    proof = client.proof_of(cat, record)
+    assert proof is not None
+    stages = {stage["name"]: stage for stage in proof.stages}
+    assert "proved on the others" in stages["quantise"]["text"]
+    assert stages["quantise"]["numbers"]["fallbacks"] == 0
+    assert gguf.GGUFReader(record.path).fields["general.file_type"].contents() == 19
+    # Without knowing it llama.cpp refuses; here it was told, and the answers are still the model's.
+    assert stages["logits"]["numbers"]["top1"] > 0.5
+
+
 def test_merged_and_adapter_folders(cat: Catalogue, base: Path, tmp_path: Path) -> None:
     run_id = make_run(cat, base, nf4=False)
 
