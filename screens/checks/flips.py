@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from textual.content import Content
 
 from engine.checks.comparing import in_words
-from engine.checks.judging import Item
+from engine.checks.judging import Count, Item
 from screens.checks.matrix import Line
 from screens.safe import text
 
@@ -46,6 +46,8 @@ def flip_words(line: Line, column: int, way: Way, judged: Sequence[Judged]) -> C
     parts = [
         text(f"{one.check} · {one.words()}  l labels answers", "$text-warning") for one in judged
     ]
+    if line.counts:
+        parts.append(text(_counted(line.counts[column]), "$text-muted"))
     if column:
         pair = line.suite.pairs[column - 1]
         about = pair.total if line.group is None else pair.groups[line.group]
@@ -59,6 +61,17 @@ def flip_words(line: Line, column: int, way: Way, judged: Sequence[Judged]) -> C
         more = f"and {len(places) - _SHOWN:,} more: workbench check … --json has every answer"
         parts.append(Content.styled(more, "$text-muted"))
     return Content("\n").join(parts)
+
+
+def _counted(count: Count) -> str:
+    """What the cell under the cursor stands for, with its interval."""
+    if count.low is None or count.high is None:
+        said = "none was judged"
+    else:
+        total = count.passed + count.failed
+        said = f"{count.passed:,} of {total:,} pass: {count.low:.0%} – {count.high:.0%} (95 %)"
+    others = ((count.skipped, "skipped"), (count.errors, "errors"))
+    return "; ".join([said, *(f"{many:,} {what}" for many, what in others if many)])
 
 
 def _within(line: Line, item: Item) -> bool:

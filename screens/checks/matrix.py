@@ -149,8 +149,14 @@ class Matrix(LineList):
         sign = {"worse": "✗", "better": "✓"}.get(said, " ")
         shade = _SHADES[min(int(rate * len(_SHADES)), len(_SHADES) - 1)]
         tone = {"worse": "bad", "better": "good"}.get(said, "plain")
-        words = f"{shade}{rate:.0%}{sign}".rjust(_COLUMN)
+        words = f"{shade}{percent(rate)}{sign}".rjust(_COLUMN)
         return words, "accent" if column == self.column and tone == "plain" else tone
+
+
+def percent(rate: float) -> str:
+    """Whole per cent; none and all are said of none and all alone."""
+    whole = round(100 * rate)
+    return f"{min(max(whole, 1), 99) if 0 < rate < 1 else whole}%"
 
 
 def trend(rates: Sequence[float | None]) -> str:
