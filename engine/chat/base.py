@@ -85,10 +85,11 @@ class Base:
         return self._plain
 
     @property
-    def rounds(self) -> bool:
-        """Whether a result depends on how many rows are computed at once, and need not.
+    def reads_apart(self) -> bool:
+        """Whether prompts are read one by one, so that answers repeat bit for bit in any company.
 
-        On a CPU bfloat16 products of few rows are the same however many there are.
+        On a CPU bfloat16 products of few rows are the same however many there are, those of many
+        are not. In float32 the difference is too small to matter; a GPU has it at any number.
         """
         return self.dtype == torch.bfloat16 and self.device.type == "cpu"
 
@@ -122,7 +123,7 @@ class Base:
         if self._tuned.active_adapter != active:
             self._tuned.set_adapter(active, inference_mode=True)
         # A batch of one kind needs no mixing, which costs a fifth; but it rounds in another way.
-        if len(set(names)) == 1 and (not self.rounds or self.alone(active)):
+        if len(set(names)) == 1 and (not self.reads_apart or self.alone(active)):
             yield
             return
         # As PEFT does for every forward pass, but once for an answer, and undone whatever happens.

@@ -142,7 +142,9 @@ class Batch:
         self._base = base
         self._stack = stack
         self._cache: Any = DynamicCache(config=base.model.config)
-        self._apart = base.rounds and all(type(one) is DynamicLayer for one in self._cache.layers)
+        self._apart = base.reads_apart and all(
+            type(one) is DynamicLayer for one in self._cache.layers
+        )
         longest = max(len(row.prompt) for row in rows)
         if self._apart:
             longest = -(-longest // ALIGNED) * ALIGNED
