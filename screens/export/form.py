@@ -17,12 +17,14 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
 from engine.export.plan import Plan
+from engine.export.sizes import sizes
 from engine.export.types import TYPES
 from screens.safe import text
 from screens.widgets import words
 from screens.widgets.field import Cycle, FieldRow, Pick
 from screens.widgets.pane import Pane
 from screens.widgets.topline import short_path
+from store.catalogue import Catalogue
 from store.errors import WorkbenchError
 from store.exports import Kind
 
@@ -55,13 +57,13 @@ class ExportForm(Pane):
         super().__init__(id="export-form")
         self._model = Pick("model", "", "⏎ choose a run or checkpoint")
         self._to = Cycle(KINDS, "gguf")
-        self._type = Cycle(tuple(TYPES["gguf"]), "f16")
+        self._type = Pick("type", "f16", "")
         self._out = Input(compact=True)
 
     def compose(self) -> ComposeResult:
         yield FieldRow("model", self._model, "What to export.", classes="-broad")
         yield FieldRow("to", self._to, "For llama.cpp, for transformers, or for PEFT.")
-        yield FieldRow("type", self._type, "f16 is the model itself; q8_0 is half as large.")
+        yield FieldRow("type", self._type, "f16 is the model itself; enter lists every type.")
         yield FieldRow("out", self._out, "Where to write.", classes="-broad")
         yield Static(id="export-plan")
         yield Button("▶ Export", id="export-start", compact=True)
@@ -81,9 +83,10 @@ class ExportForm(Pane):
         to = next(kind for kind in KINDS if kind == self._to.value)
         return Wish(self._model.value, to, self._type.value, Path(out) if out else None)
 
-    def fill(self, ref: str) -> None:
-        """Choose the model."""
-        self._model.value = ref
+    def fill(self, *, ref: str = "", type: str = "") -> None:
+        """Choose the model or the type."""
+        self._model.value = ref or self._model.value
+        self._type.value = type or self._type.value
         self.post_message(self.Changed())
 
     def watch_busy(self, busy: bool) -> None:
@@ -107,13 +110,25 @@ class ExportForm(Pane):
     @on(FieldRow.Left)
     def _left(self, event: FieldRow.Left) -> None:
         event.stop()
-        if event.row.control is self._to:
-            self._type.choices = tuple(TYPES[self._to.value])
-            if self._type.value not in self._type.choices:
-                self._type.value = self._type.choices[0]
+        if event.row.control is self._to and self._type.value not in TYPES[self._to.value]:
+            self._type.value = next(iter(TYPES[self._to.value]))
         self.post_message(self.Changed())
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.post_message(self.Start())
+
+
+def type_items(cat: Catalogue, ref: str, to: Kind) -> list[tuple[str, str]]:
+    """The types of a kind of export; of a GGUF with their sizes and what is usually lost."""
+    if to != "gguf":
+        return [(name, name) for name in TYPES[to]]
+    items = []
+    for size in sizes(cat, ref):
+        usual = size.type.usual
+        lost = "fitted to your chats" if size.type.fitted else ""
+        lost = f"usual KL {usual:.2g}" if usual else lost
+        name = size.type.name
+        items.append((name, f"{name:<8} {words.size(size.bytes):>9}  {lost}"))
+    return items

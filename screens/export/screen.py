@@ -26,7 +26,7 @@ from engine.export.stages import Stage
 from engine.models import refs
 from screens.actions import bindings, room_actions
 from screens.base import ChatWith, ExportRef, Room, Visit
-from screens.export.form import ExportForm, Wish
+from screens.export.form import ExportForm, Wish, type_items
 from screens.export.proof import (
     ExportList,
     Record,
@@ -109,7 +109,7 @@ class ExportRoom(Room):
         self._show_proof()
         found = refs.candidates(self.catalogue)
         trained = [ref for ref, _ in found if ref.startswith("run:")]
-        self.form.fill((trained or [found[0][0]])[0])
+        self.form.fill(ref=(trained or [found[0][0]])[0])
         self.focus_on(self.form.first)
 
     @property
@@ -118,7 +118,7 @@ class ExportRoom(Room):
 
     def receive(self, visit: Visit) -> None:
         if isinstance(visit, ExportRef):
-            self.form.fill(visit.ref)
+            self.form.fill(ref=visit.ref)
             self.focus_on(self.form.first)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -196,10 +196,13 @@ class ExportRoom(Room):
     @on(Pick.Wanted)
     def _pick(self, event: Pick.Wanted) -> None:
         event.stop()
+        if event.name == "type":
+            self._pick_type()
+            return
 
         def chosen(ref: str | None) -> None:
             if ref is not None:
-                self.form.fill(ref)
+                self.form.fill(ref=ref)
 
         items = refs.candidates(self.catalogue)
         modal = PickModal(
@@ -207,6 +210,16 @@ class ExportRoom(Room):
             free=True,
         )  # fmt: skip
         self.app.push_screen(modal, chosen)
+
+    def _pick_type(self) -> None:
+        wish = self.form.wish
+
+        def chosen(type: str | None) -> None:
+            if type is not None:
+                self.form.fill(type=type)
+
+        items = type_items(self.catalogue, wish.ref, wish.to)
+        self.app.push_screen(PickModal("Type", items, current=wish.type), chosen)
 
     @on(ExportForm.Changed)
     def _changed(self) -> None:

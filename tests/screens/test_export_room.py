@@ -14,6 +14,7 @@ from screens.base import ExportRef
 from screens.export.proof import stage_lines
 from screens.export.screen import ExportRoom
 from screens.widgets import words
+from screens.widgets.modals import PickModal
 from store import exports
 from store.catalogue import Catalogue
 from store.workspace import Workspace
@@ -73,8 +74,13 @@ async def test_a_proof_is_read_again(
 async def test_types_follow_the_form_and_a_refusal_is_shown_at_once(make_app: MakeApp) -> None:
     async with make_app().run_test(size=WIDE) as pilot:
         room = await export_room(pilot)
-        await pilot.press("tab", "tab", "left")
-        assert room.form.wish.type == "q8_0" or room.form.wish.type in ("f32", "bf16")
+        await pilot.press("tab", "tab", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickModal))
+        await pilot.press(*"q4_k_m")
+        await pilot.pause()
+        assert "usual KL 0.031" in dump(pilot.app)
+        await pilot.press("enter")
+        await until(pilot, lambda: room.form.wish.type == "q4_k_m")
         await pilot.press("shift+tab", "left")
         assert room.form.wish.to == "adapter" and room.form.wish.type == "f32"
         await until(pilot, lambda: room.plan is None)
@@ -97,7 +103,7 @@ async def test_a_failure_is_shown_in_the_pane_and_nothing_is_kept(
 ) -> None:
     async with make_app().run_test(size=WIDE) as pilot:
         room = await export_room(pilot)
-        room.form.fill("run:9")
+        room.form.fill(ref="run:9")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: room.error is not None)
         assert "✗ run 9 does not exist" in dump(pilot.app)
