@@ -15,6 +15,7 @@ from engine.checks.series import Series, SuiteSeries, over_checkpoints, recommen
 from engine.checks.suite import Suite
 from engine.models import refs
 from engine.train import client
+from engine.votes import review
 from store.catalogue import Catalogue
 from store.errors import NotFound
 from tests.engine.chat_fixtures import add_run, make_adapter
@@ -109,6 +110,7 @@ def test_every_checkpoint_is_asked_and_one_is_promoted(cat: Catalogue, tmp_path:
     with pytest.raises(NotFound):
         steps_of(cat, run_id + 1)
 
+    assert review.of_run(cat, run_id) == ["starter", f"{ref}@4", f"{ref}@8"]
     assert refs.resolve(cat, ref).step == 8
     client.promote(cat, run_id, 4)
     assert refs.resolve(cat, ref).step == 4
