@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from textual._xterm_parser import XTermParser
 from textual.events import Key
-from textual.widgets import TextArea
 
 from screens.actions import LETTERS, ROOMS
 from screens.base import Room
+from screens.chat.prompt import Prompt
 from screens.clipboard import LIMIT, copy, sequence
 from screens.widgets.help import HelpScreen
 from screens.widgets.modals import ErrorModal
@@ -73,9 +73,9 @@ async def test_keys_and_clicks_go_to_the_rooms(make_app: MakeApp) -> None:
             app.post_message(typed)
             await until(pilot, partial(shows, room))
         await app.action_go("chat")
-        app.screen.query_one(TextArea).focus()
+        app.screen.query_one(Prompt).focus()
         await pilot.press("1", "x")
-        assert app.screen.query_one(TextArea).text == "1x"
+        assert app.screen.query_one(Prompt).text == "1x"
         app.post_message(Key("alt+r", "r"))
         await until(pilot, partial(shows, "runs"))
         await app.action_go("chat")
