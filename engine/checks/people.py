@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from engine.checks.judging import ModelResult
 from engine.checks.kinds import Check
+from engine.checks.rubrics import UNDECIDED
 from engine.checks.stats import Agreement, agreement
 from engine.checks.suite import Group, Prompt, Suite
 from store import labels, votes
@@ -28,24 +29,27 @@ class Judged:
 
     Attributes:
         found: None where no answer that it judged was judged by a person.
+        undecided: comparisons on which the judge changed its mind with the order.
     """
 
     group: str
     check: str
     judge: str
     found: Agreement | None
+    undecided: int = 0
 
     def words(self) -> str:
         """For a reader, whether the judge was checked."""
+        order = f"; by the order alone on {self.undecided:,}" if self.undecided else ""
         if self.found is None:
-            return f"{self.judge} as a judge: not checked against people"
+            return f"{self.judge} as a judge: not checked against people{order}"
         one = self.found
         told = (
             f"{self.judge} agrees with people on {one.same} of {one.total} answers "
             f"({one.same / one.total:.0%}, {one.low:.0%} – {one.high:.0%})"
         )
         kappa = "cannot be told" if one.kappa is None else f"{one.kappa:.2f}"
-        return f"{told}; kappa {kappa} ({one.kappa_low:.2f} – {one.kappa_high:.2f})"
+        return f"{told}; kappa {kappa} ({one.kappa_low:.2f} – {one.kappa_high:.2f}){order}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,12 @@ def judges(cat: Catalogue, suite: Suite, results: Sequence[ModelResult]) -> list
             if said is not None:
                 pairs.append((case.passed, said))
         check = group.checks[place]
-        found.append(Judged(group.name, check.title, check.judge, agreement(pairs)))
+        turned = sum(
+            item.group == group.name and item.checks[place].why.startswith(UNDECIDED)
+            for result in results
+            for item in result.items
+        )
+        found.append(Judged(group.name, check.title, check.judge, agreement(pairs), turned))
     return found
 
 

@@ -26,6 +26,7 @@ from store.catalogue import Catalogue
 
 SAMPLING = Sampling(max_tokens=16)
 """Greedy, and no longer than a choice."""
+UNDECIDED = "undecided"
 ABSOLUTE = """You judge an answer by one rule.
 
 Rule: {rubric}
@@ -177,7 +178,7 @@ def _outcome(check: Check, replies: Sequence[Known | Failed | None]) -> Outcome:
         accepted = check.accept or check.choices[:1]
         return outcome(said[0] in accepted, f"the judge said {said[0]}")
     if said[0] == said[1]:
-        return Outcome("skipped", f"undecided: the judge took {said[0]} in either order")
+        return Outcome("skipped", f"{UNDECIDED}: the judge took {said[0]} in either order")
     return outcome(said[0] == "A", "the judge takes the other answer, in either order")
 
 

@@ -75,7 +75,9 @@ def test_a_job_is_shared_stopped_killed_and_gone_on_with(cat: Catalogue, tmp_pat
     assert known(cat, long, ["starter"])[1] <= missing
 
 
-def test_what_cannot_be_answered_is_said_and_not_waited_for(cat: Catalogue, tmp_path: Path) -> None:
+def test_what_cannot_be_answered_is_said_and_not_waited_for(
+    cat: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "mixed.toml"
     long = "word " * 2000
     path.write_text(SUITE.replace("PROMPTS", f'"Hi", "{long}"').replace("TOKENS", "4"))
@@ -84,6 +86,9 @@ def test_what_cannot_be_answered_is_said_and_not_waited_for(cat: Catalogue, tmp_
     (result,), missing = known(cat, read, ["starter"])
     assert (missing, result.passed, result.errors) == (0, 1, 1)
     assert "tokens" in result.items[1].failed[0]
+    with monkeypatch.context() as patch:  # answers that a processor gave count on a GPU's machine
+        patch.setattr(type(this_machine()), "device", property(lambda _: "cuda"))
+        assert known(cat, read, ["starter"])[1] == 0
     path.write_text(SUITE.replace("PROMPTS", '"Hi"').replace("TOKENS", "4"))
     job = jobs.start(cat, [suite.load(str(path))], ["starter"])
     path.write_text("broken")

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workbench.commands.chat import Models
-from workbench.commands.harness import ask_harness
+from workbench.commands.harness import (
+    Download,
+    Folder,
+    Limit,
+    LmEval,
+    Plain,
+    UnsafeCode,
+    ask_harness,
+)
 from workbench.commands.train.telling import number
 from workbench.output import JsonOption, WorkspaceOption, emit, table
 
@@ -64,35 +71,12 @@ def check(
         int | None,
         typer.Option("--stop", metavar="JOB", help="Stop asking; answers that arrived are kept."),
     ] = None,
-    lm_eval: Annotated[
-        str | None,
-        typer.Option(
-            "--lm-eval",
-            metavar="TASK,TASK",
-            help="Tasks of lm-evaluation-harness instead of a suite.",
-            show_default=False,
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="With --lm-eval: questions of each task.")
-    ] = None,
-    tasks: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="With --lm-eval: a folder with tasks of your own."),
-    ] = None,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="With --lm-eval: prompts without the chat template.")
-    ] = False,
-    download: Annotated[
-        bool, typer.Option("--download", help="With --lm-eval: it may fetch the tasks' data.")
-    ] = False,
-    unsafe_code: Annotated[
-        bool,
-        typer.Option(
-            "--confirm-run-unsafe-code",
-            help="With --lm-eval: allow tasks that execute what the model wrote.",
-        ),
-    ] = False,
+    lm_eval: LmEval = None,
+    limit: Limit = None,
+    tasks: Folder = None,
+    plain: Plain = False,
+    download: Download = False,
+    unsafe_code: UnsafeCode = False,
     _list: Annotated[
         bool,
         typer.Option("--kinds", callback=_kinds, is_eager=True, help="List the kinds of checks."),

@@ -95,6 +95,7 @@ def _judge(one: Judged) -> dict[str, object]:
         "check": one.check,
         "judge": one.judge,
         "agreement": None if one.found is None else asdict(one.found),
+        "undecided": one.undecided,
         "said": one.words(),
     }
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from workbench.output import emit, table
 
@@ -17,6 +19,34 @@ if TYPE_CHECKING:
     from store.catalogue import Catalogue
 
 _ALPHA = 0.05
+LmEval = Annotated[
+    str | None,
+    typer.Option(
+        "--lm-eval",
+        metavar="TASK,TASK",
+        help="Tasks of lm-evaluation-harness instead of a suite.",
+        show_default=False,
+    ),
+]
+Limit = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="With --lm-eval: questions of each task.")
+]
+Folder = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="With --lm-eval: a folder of your own tasks.")
+]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="With --lm-eval: prompts without the chat template.")
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="With --lm-eval: it may fetch the tasks' data.")
+]
+UnsafeCode = Annotated[
+    bool,
+    typer.Option(
+        "--confirm-run-unsafe-code",
+        help="With --lm-eval: allow tasks that execute what the model wrote.",
+    ),
+]
 
 
 def ask_harness(
