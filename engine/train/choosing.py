@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from engine.machine.facts import Machine
 from engine.models.folder import ModelFolder
+from engine.train.counted import DataFacts
 from engine.train.devices.sharing import share
 from engine.train.fit.estimate import memory_parts, trained_parameters
 from engine.train.fit.shape import shape_of
@@ -68,24 +69,6 @@ class Chosen:
 
     recipe: Recipe
     choices: tuple[Choice, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DataFacts:
-    """What preflight counted in the rows to train on, lengths in tokens.
-
-    Attributes:
-        rows: rows that will be trained on; held_out: rows that measure.
-        tokens, trained_tokens: of one pass, in all and with loss, after cutting.
-        longest: of a row before cutting; mean_length: after it.
-    """
-
-    rows: int
-    tokens: int
-    longest: int
-    mean_length: float
-    trained_tokens: int
-    held_out: int = 0
 
 
 def budget(machine: Machine) -> int:

@@ -21,7 +21,8 @@ from engine.models.folder import ModelFolder, describe
 from engine.render import Renderer
 from engine.render.purposes import Method, way_out
 from engine.train import blocks
-from engine.train.choosing import Choice, DataFacts, budget, choose, readable
+from engine.train.choosing import Choice, budget, choose, readable
+from engine.train.counted import DataFacts
 from engine.train.fit.estimate import Estimate, estimate
 from engine.train.recipe import Recipe
 from store.catalogue import Catalogue

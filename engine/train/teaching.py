@@ -20,7 +20,7 @@ from engine.data.split.snapshot import PartRows, excluded
 from engine.render import Renderer
 from engine.render.purposes import Method, way_out
 from engine.train import blocks
-from engine.train.choosing import DataFacts
+from engine.train.counted import DataFacts
 from engine.train.recipe import Recipe
 from store.errors import BadInput
 from store.snapshots import Snapshot

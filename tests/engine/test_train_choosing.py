@@ -11,7 +11,8 @@ from engine.machine.facts import Gpu, Machine
 from engine.models.folder import ModelFolder, describe
 from engine.train import choosing
 from engine.train import recipe as recipes
-from engine.train.choosing import Choice, DataFacts, choose
+from engine.train.choosing import Choice, choose
+from engine.train.counted import DataFacts
 from engine.train.recipe import AUTO, Recipe, settled, with_sets
 from engine.train.recipe.prior import learning_rate
 from store.errors import BadInput, Unsupported, WorkbenchError

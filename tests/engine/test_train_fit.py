@@ -14,7 +14,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from engine.machine.facts import Gpu, this_machine
 from engine.train.adapting import adapt
-from engine.train.choosing import DataFacts
+from engine.train.counted import DataFacts
 from engine.train.fit.estimate import (
     batch_tokens,
     estimate,

@@ -14,7 +14,8 @@ from engine.machine.facts import Gpu, Machine, this_machine
 from engine.models import refs
 from engine.models.folder import ModelFolder
 from engine.render import Renderer
-from engine.train.choosing import Choice, DataFacts, budget, choose, readable, refuse
+from engine.train.choosing import Choice, budget, choose, readable, refuse
+from engine.train.counted import DataFacts
 from engine.train.fit.estimate import Estimate, estimate
 from engine.train.fit.shape import folder_of
 from engine.train.recipe import Recipe

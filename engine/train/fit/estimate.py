@@ -22,7 +22,7 @@ from engine.train.recipe import Recipe, patterned
 from engine.train.shapes import targeted
 
 if TYPE_CHECKING:
-    from engine.train.choosing import DataFacts
+    from engine.train.counted import DataFacts
 
 NF4_BYTES = 0.5 + 4 / 64
 """A weight in 4 bits, and a float32 scale for each block of 64."""

@@ -26,7 +26,7 @@ from transformers import TrainerCallback
 from engine.machine.facts import this_machine
 from engine.models.folder import describe
 from engine.train.batches import Batch
-from engine.train.choosing import DataFacts
+from engine.train.counted import DataFacts
 from engine.train.examples import IGNORED, Example
 from engine.train.failures import Diverged
 from engine.train.fit.estimate import estimate

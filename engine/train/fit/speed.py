@@ -19,7 +19,7 @@ from engine.train.fit.shape import Shape
 from engine.train.recipe import Recipe
 
 if TYPE_CHECKING:
-    from engine.train.choosing import DataFacts
+    from engine.train.counted import DataFacts
 
 PEAKS = {
     "B200": 2250e12,
