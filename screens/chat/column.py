@@ -215,7 +215,7 @@ class Column(Pane):
     def again(self) -> None:
         """Take the last answer back and make room for another one, at the same place."""
         self.turns = [turn for turn in self.context if turn.role != "system"]
-        self.before = self.done
+        self.before = self.done or self.before  # a step that was stopped half way is none
         if self._answer is not None:
             self._answer.begin()
         self._start()

@@ -146,6 +146,10 @@ class Judging(Keeping):
     def forget_votes(self) -> None:
         """Another question is asked: the answers on screen are no longer those voted on."""
         self._item = None
+        for column in self.columns:
+            if column.mark:
+                column.mark = Content("")
+                column.show()
 
     # Blind
 
