@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 
 from bench.delay import Terminal, show
+from engine.chat.client import free_device
 from engine.chat.protocol import Delta, Done, Event
 from store import chats
 from store.catalogue import Catalogue
@@ -53,6 +54,7 @@ def main() -> None:
         workspace = Workspace(Path(folder)).create()
         first(workspace, given.rounds, QUESTION, "a short question")
         first(workspace, given.rounds, QUESTION * LONG, f"a question of {LONG} lines")
+        free_device(workspace)  # the worker of the questions would stay for a while
         keys(workspace, given.seconds)
 
 
