@@ -1,4 +1,4 @@
-"""From a chat session's events to messages for the interface, at most twenty a second.
+"""From a chat session's events to messages for the interface, at most twenty a second and column.
 
 Runs in a worker thread. Knows events and how to coalesce them; touches no widget. Text waits until
 what was posted before is painted, and for as long again twice: keys come before words.
@@ -17,7 +17,7 @@ from engine.chat.protocol import Delta, Event
 from store.errors import WorkbenchError
 
 PAINT_SECONDS = 0.05
-"""Least time between two paints of one stream."""
+"""Least time between two paints of one column."""
 SHARE = 3
 """A paint that took so long is followed by the next after so many times as long."""
 LONGEST = 1.0
@@ -76,26 +76,27 @@ class Coalescer:
                 self._waiting.setdefault(event.column, []).append(event.text)
                 due = self._posted + LONGEST if self._next is None else self._next
                 if self.clock() >= due:
-                    self.flush()
+                    self._post(next(iter(self._waiting)))
             case _:
                 self.flush()
                 self.post(Told(event))
 
     def flush(self) -> None:
         """Post what is waiting."""
-        if not self._waiting:
-            return
+        for column in list(self._waiting):
+            self._post(column)
+
+    def _post(self, column: int) -> None:
+        """One column at a time, who waits longest first: a key waits for one at most."""
+        text = "".join(self._waiting.pop(column))
         self._posted, self._next = self.clock(), None
-        *others, last = self._waiting
-        for column in others:
-            self.post(Streamed(column, "".join(self._waiting[column])))
-        self.post(Streamed(last, "".join(self._waiting[last]), self._painted))
-        self._waiting.clear()
+        self.post(Streamed(column, text, self._painted))
 
     def _painted(self) -> None:
         """Called in the interface's thread."""
         took = self.clock() - self._posted
-        self._next = self._posted + max(PAINT_SECONDS, took * SHARE)
+        least = PAINT_SECONDS / (len(self._waiting) + 1)
+        self._next = self._posted + max(least, took * SHARE)
 
 
 def pump(events: Iterable[Event], post: Callable[[Message], object]) -> None:
