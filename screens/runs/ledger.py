@@ -207,6 +207,8 @@ class RunList(LineList):
         data += f"@{run.snapshot[:4]}" if run.snapshot else ""
         loss = "–" if not run.step else "NaN" if run.loss is None else f"{run.loss:.3f}"
         best = f"@{run.best_step:,}" if run.best_step is not None else "–"
+        if run.promoted_step is not None:
+            best = f"●@{run.promoted_step:,}"
         cells = [
             (f" {side or '●'} ", f"side-{side.lower()}" if side else run_ink(run.id)),
             (f"{run.id:>3} ", "muted"),
@@ -293,6 +295,8 @@ def run_words(item: Line) -> Content:
         facts.append(("took", words.duration(run.finished - run.started)))
     if item.best is not None:
         facts.append(("best held out", f"{item.best:.3f} @{run.best_step}"))
+    if run.promoted_step is not None:
+        facts.append(("promoted", f"●@{run.promoted_step:,}, which chat and export use"))
     facts += [(name, as_text(run.recipe[name])) for name in USUAL if name in run.recipe]
     lines += [
         Content.styled(_fitted(name, 16), "$foreground 60%") + Content(visible(value))

@@ -41,7 +41,8 @@ def checkpoints(
         with client.reader(cat, found.id) as run_db:
             saved = run_db.checkpoints()
     problems = {one.step: folders.verify(Path(one.path)) if verify else [] for one in saved}
-    marks = {one.step: ("best",) if one.step == found.best_step else () for one in saved}
+    named = {"best": found.best_step, "promoted": found.promoted_step}
+    marks = {one.step: [name for name, at in named.items() if at == one.step] for one in saved}
     cells = [
         (
             one.step,
@@ -56,6 +57,7 @@ def checkpoints(
     result = {
         "run": found.id,
         "best_step": found.best_step,
+        "promoted_step": found.promoted_step,
         "checkpoints": [plain(one) | {"problems": problems[one.step]} for one in saved],
     }
     emit(result, json, table(header, cells) if cells else f"run {found.id}: nothing saved yet")

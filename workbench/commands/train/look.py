@@ -30,10 +30,12 @@ def runs(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
             r.total_steps,
             r.loss,
             r.eval_loss,
+            f"@{r.promoted_step} promoted" if r.promoted_step is not None
+            else f"@{r.best_step}" if r.best_step is not None else None,
         )
         for r in known
-    ]
-    header = ("run", "name", "status", "model", "data", "step", "of", "loss", "eval loss")
+    ]  # fmt: skip
+    header = ("run", "name", "status", "model", "data", "step", "of", "loss", "eval loss", "best")
     empty = "No run yet. Start one: workbench train FILE --model starter"
     emit({"runs": [summary(r) for r in known]}, json, table(header, cells) if cells else empty)
 

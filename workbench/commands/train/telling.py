@@ -56,6 +56,7 @@ def summary(run: Run) -> dict[str, object]:
         "loss": run.loss,
         "eval_loss": run.eval_loss,
         "best_step": run.best_step,
+        "promoted_step": run.promoted_step,
         "seconds": seconds(run),
         "reason": run.reason,
         "created": run.created,
