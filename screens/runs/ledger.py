@@ -296,7 +296,7 @@ def run_words(item: Line) -> Content:
     if item.best is not None:
         facts.append(("best held out", f"{item.best:.3f} @{run.best_step}"))
     if run.promoted_step is not None:
-        facts.append(("promoted", f"●@{run.promoted_step:,}, which chat and export use"))
+        facts.append(("promoted", f"●@{run.promoted_step:,} (chat, export)"))
     facts += [(name, as_text(run.recipe[name])) for name in USUAL if name in run.recipe]
     lines += [
         Content.styled(_fitted(name, 16), "$foreground 60%") + Content(visible(value))
