@@ -94,7 +94,8 @@ def _entry(before: Item, after: Item | None) -> Content:
     if after is not None:
         lines.append(_answer("now  ", after, "$side-b"))
         if after.failed:
-            lines.append(text(f"       {'; '.join(after.failed)}", "$text-muted", limit=_LIMIT))
+            failed = "; ".join(after.failed).replace("{expect}", after.expect or "")
+            lines.append(text(f"       {failed}", "$text-muted", limit=_LIMIT))
     return Content("\n").join(lines) + Content("\n")
 
 
