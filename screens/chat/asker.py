@@ -19,15 +19,15 @@ from textual.message import Message
 from engine.chat.protocol import AskRow
 from engine.chat.protocol import Message as Said
 from engine.models import refs
-from engine.models.refs import Model
 from screens.chat.stream import Ended, Seated, Told, pump
-from store.catalogue import Catalogue
 from store.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from engine.chat.client import ChatSession
+    from engine.models.refs import Model
     from screens.chat.settings import Settings
     from screens.chat.writing import Asks
+    from store.catalogue import Catalogue
 
 PATIENCE = 0.03
 """Seconds that the interface stands still at most, so that a question leaves before it is shown."""
