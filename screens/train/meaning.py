@@ -36,9 +36,16 @@ class Judge:
         self._rows: StepRows | None = None
         self._when = 0.0
         self._verdicts: Verdicts = ()
+        self._called = False
 
-    def look(self, run: Run, feed: RunFeed) -> Verdicts:
-        """What the run's curves mean; from memory while little has changed."""
+    def look(self, run: Run, feed: RunFeed) -> Verdicts | None:
+        """What the run's curves mean; from memory while little has changed.
+
+        None at the very first call: the rules take long to import, and who comes back waits.
+        """
+        if not self._called:
+            self._called = True
+            return None
         seen = (run.id, run.step, len(feed.events), run.status)
         now = words.now()
         before = self._seen or (0, 0, 0, "")

@@ -253,7 +253,7 @@ class RunPanel(Container):
             self.query_one("#run-suite-words", Static).update(table)
         if self._new("meaning", (look.verdicts, wide)):
             self.query_one("#run-meaning").set_class(not look.verdicts, "-nothing")
-            shown = short_words(look.verdicts, 4 if wide else 1)
+            shown = short_words(look.verdicts or (), 4 if wide else 1)
             self.query_one("#run-meaning-words", Static).update(shown)
         kept = tuple(checkpoint.step for checkpoint in look.checkpoints)
         if self._new("tail", (look.run.id, len(look.events), self.log_shown, look.log, kept)):

@@ -71,6 +71,7 @@ class Look:
         alive: other runs that run or wait: (running, queued).
         left: seconds to the last step.
         best: step and held-out loss of the checkpoint that `run:ID` means.
+        verdicts: what the curves mean; None where that was not looked at yet.
         heartbeat: when the process wrote last, Unix seconds.
         fits: what memory and time were expected, probed and measured to be.
     """
@@ -90,7 +91,7 @@ class Look:
     left: float | None = None
     epoch: float | None = None
     best: tuple[int, float] | None = None
-    verdicts: Verdicts = ()
+    verdicts: Verdicts | None = ()
     heartbeat: float = 0.0
     fits: tuple[Fit, ...] = ()
 

@@ -152,7 +152,8 @@ class WatchRoom(ChartRoom):
         cost = event.cost + time.thread_time() - begun
         self._rest_until = time.monotonic() + cost * REST
         self._follow()
-        if self._look_again or (seen is not None and seen.run.id != self.run_id):
+        unjudged = seen is not None and seen.verdicts is None
+        if self._look_again or unjudged or (seen is not None and seen.run.id != self.run_id):
             self.look_now()
 
     def _follow(self) -> None:
