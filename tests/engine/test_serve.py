@@ -226,7 +226,7 @@ def _killed_while_asked(
 
 def test_a_key_a_client_that_leaves_a_worker_that_dies_and_the_end(tmp_path: Path) -> None:
     # Random weights hardly ever end a turn, and are wide here to take their time.
-    folder = make_model(tmp_path / "rambler", hidden=512)
+    folder = make_model(tmp_path / "rambler", hidden=1024)
     found = Served(tmp_path / "ws", str(folder), "--key", "open sesame")
     ask = {**ASK, "model": found.told["model"], "temperature": 2, "seed": 1}
     long = {**ask, "max_tokens": 200, "stream": True}
@@ -247,8 +247,9 @@ def test_a_key_a_client_that_leaves_a_worker_that_dies_and_the_end(tmp_path: Pat
         reply.close()
         left.close()
         assert found.send("POST", "/v1/chat/completions", ask, **right)[0].status == 200
+        worker = _worker(tmp_path)  # looked for before: an answer takes no longer than looking
         line, reply = begin()
-        _worker(tmp_path).kill()
+        worker.kill()
         *_, last = _events(reply.read())
         line.close()
         assert "ended without an answer" in json.loads(last)["error"]["message"]
