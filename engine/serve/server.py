@@ -15,9 +15,10 @@ import secrets
 import select
 import socket
 import socketserver
+import threading
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -69,6 +70,8 @@ class Server(ThreadingHTTPServer):
         self.name = ""
         self.names: frozenset[str] = frozenset()
         self.created = int(time.time())
+        self._answering = 0
+        self._answered = threading.Condition()
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
@@ -92,6 +95,23 @@ class Server(ThreadingHTTPServer):
     def open(self, answerer: Answerer, name: str, also: frozenset[str]) -> None:
         """Answer from now on, as the model `name`; `also` are other names that clients may use."""
         self.answerer, self.name, self.names = answerer, name, also | {name}
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """While a request is being answered, to its last word."""
+        with self._answered:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._answered:
+                self._answering -= 1
+                self._answered.notify_all()
+
+    def all_answered(self, seconds: float) -> None:
+        """Wait until everybody has been told the last word, for so long at most."""
+        with self._answered:
+            self._answered.wait_for(lambda: not self._answering, seconds)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that breaks off is no fault of ours; anything else leaves its trace."""
@@ -131,6 +151,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: see `_answered`."""
 
     def _guarded(self, act: Callable[[str], None]) -> None:
+        with self.server.answering():
+            self._say(act)
+
+    def _say(self, act: Callable[[str], None]) -> None:
         self._streaming = False
         try:
             path = unquote(self.path.partition("?")[0]).rstrip("/")

@@ -72,6 +72,7 @@ def serve(
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
         answerer.end(_LAST_SECONDS)
+        server.all_answered(_LAST_SECONDS)
     finally:
         server.server_close()
         session.close()
