@@ -144,12 +144,17 @@ def _kind(shape: tuple[int, ...], kind: gguf.GGMLQuantizationType) -> gguf.GGMLQ
 def _values(merged: Merged, family: Family, item: _Target) -> torch.Tensor:
     if item.planned is None:
         return torch.tensor(families.llama3_factors(merged.config), dtype=torch.float32)
-    weight = merged.tensor(item.planned)
-    if item.planned.name.split(".")[-2] in family.permuted:
-        query, key_value = families.heads(merged.config)
-        count = query if ".q_proj." in item.planned.name else key_value
-        return rotary_rows(weight, count)
-    return weight
+    return reordered(merged.tensor(item.planned), item.planned.name, merged.config, family)
+
+
+def reordered(
+    weight: torch.Tensor, name: str, config: families.Config, family: Family
+) -> torch.Tensor:
+    """The weight `name`, or B of an adapter to it, with its rows in llama.cpp's order."""
+    if name.split(".")[-2] not in family.permuted:
+        return weight
+    query, key_value = families.heads(config)
+    return rotary_rows(weight, query if ".q_proj." in name else key_value)
 
 
 def rotary_rows(weight: torch.Tensor, heads: int) -> torch.Tensor:

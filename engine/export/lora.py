@@ -48,8 +48,8 @@ weights are among them: PiSSA, OLoRA, CorDA and LoftQ change the base itself."""
 
 
 @dataclass
-class _Part:
-    """What the adapter holds for one module."""
+class Part:
+    """What the adapter holds for one module, as PEFT stored it."""
 
     down: torch.Tensor | None = None
     up: torch.Tensor | None = None
@@ -71,7 +71,7 @@ class Adapter:
     """
 
     config: Mapping[str, Any]
-    _parts: dict[str, _Part]
+    _parts: dict[str, Part]
     consumed: set[str] = field(default_factory=set)
 
     @classmethod
@@ -94,7 +94,7 @@ class Adapter:
                 f"{folder / WEIGHTS}: not a whole safetensors file ({error}).",
                 "Choose another checkpoint, or resume the run to write a new one.",
             ) from error
-        parts: dict[str, _Part] = {}
+        parts: dict[str, Part] = {}
         for name, tensor in stored.items():
             _place(parts, name, tensor.float(), folder / WEIGHTS)
         _number_rows(parts, config, folder / CONFIG)
@@ -106,6 +106,10 @@ class Adapter:
     def modules(self) -> frozenset[str]:
         """Names of the modules that the adapter changes."""
         return frozenset(self._parts)
+
+    def part(self, module: str) -> Part:
+        """What it holds for one of `modules`."""
+        return self._parts[module]
 
     @property
     def rewritten(self) -> frozenset[str]:
@@ -180,22 +184,22 @@ _SUFFIXES = {
 }
 
 
-def _place(parts: dict[str, _Part], name: str, tensor: torch.Tensor, path: Path) -> None:
+def _place(parts: dict[str, Part], name: str, tensor: torch.Tensor, path: Path) -> None:
     """Put one stored tensor where it belongs."""
     bare = name.removeprefix(_ROOT)
     for suffix, slot in _SUFFIXES.items():
         if bare.endswith(suffix):
-            part = parts.setdefault(bare.removesuffix(suffix), _Part())
+            part = parts.setdefault(bare.removesuffix(suffix), Part())
             part.embedding = part.embedding or "embedding" in suffix
             setattr(part, slot, tensor)
             return
     if "lora" not in bare and bare.endswith(".weight") and name.startswith(_ROOT):
-        parts.setdefault(bare.removesuffix(".weight"), _Part()).replacement = tensor
+        parts.setdefault(bare.removesuffix(".weight"), Part()).replacement = tensor
         return
     raise Unsupported(f"{path}: tensor {name} is not known to the merge.", _HINT)
 
 
-def _number_rows(parts: dict[str, _Part], config: Mapping[str, Any], path: Path) -> None:
+def _number_rows(parts: dict[str, Part], config: Mapping[str, Any], path: Path) -> None:
     """Say of trained rows which they are.
 
     Raises:
@@ -222,7 +226,7 @@ def _number_rows(parts: dict[str, _Part], config: Mapping[str, Any], path: Path)
         part.numbers = tuple(map(int, numbers))
 
 
-def _with_rows(part: _Part, weight: torch.Tensor, module: str) -> torch.Tensor:
+def _with_rows(part: Part, weight: torch.Tensor, module: str) -> torch.Tensor:
     assert part.rows is not None
     numbers = torch.tensor(part.numbers, device=weight.device)
     if part.rows.shape[1] != weight.shape[1] or max(part.numbers) >= weight.shape[0]:
@@ -234,7 +238,7 @@ def _with_rows(part: _Part, weight: torch.Tensor, module: str) -> torch.Tensor:
     return weight.index_copy(0, numbers, part.rows.to(weight.device))
 
 
-def _check_part(module: str, part: _Part, config: Mapping[str, Any], path: Path) -> None:
+def _check_part(module: str, part: Part, config: Mapping[str, Any], path: Path) -> None:
     alone = part.replacement is not None or part.rows is not None
     if alone and part.up is None and part.down is None:
         return
