@@ -6,6 +6,7 @@ this model is what its proof says.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ _STATE_BYTES = 2
 """llama.cpp keeps keys and values in F16."""
 _BATCH = 512
 """Tokens that it reads at once; its buffers hold their logits and the widest layer, in F32."""
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_MEMORY = re.compile(r"([\d.]+)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +73,18 @@ def best(found: Sequence[Size], memory: int) -> Size | None:
     fitting = [size for size in found if size.memory <= memory]
     exact = [size for size in fitting if size.type.name in ("f16", "q8_0")]
     return exact[-1] if exact else max(fitting, key=lambda size: size.bytes, default=None)
+
+
+def memory_of(said: str) -> int:
+    """`8GB`, `24 GiB` or plain bytes, in bytes.
+
+    Raises:
+        BadInput: it is no size.
+    """
+    found = _MEMORY.fullmatch(said.strip())
+    if not found or not found[1].replace(".", "", 1).isdigit():
+        raise BadInput(f"--memory {said}: expected a size.", "Say --memory 8GB, or 24GiB.")
+    unit = _UNITS[found[2].lower()]
+    if found[3]:
+        unit = 1024 ** round(len(str(unit)) // 3)
+    return int(float(found[1]) * unit)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from store.errors import BadInput
 from workbench.output import JsonOption, WorkspaceOption, emit
 
 if TYPE_CHECKING:
     from engine.export.sizes import Size
     from store.exports import Export
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_MEMORY = re.compile(r"([\d.]+)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
 def sizes(
@@ -38,7 +33,7 @@ def sizes(
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
-    room = _bytes(memory) if memory else None
+    room = engine.memory_of(memory) if memory else None
     with Catalogue.open(find_workspace(workspace)) as cat:
         found = engine.sizes(cat, ref, context=context)
     taken = engine.best(found, room) if room is not None else None
@@ -128,14 +123,3 @@ def _listed(found: list[Export]) -> Iterator[str]:
 
 def _size(count: int) -> str:
     return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
-
-
-def _bytes(said: str) -> int:
-    """`8GB`, `24 GiB` or plain bytes."""
-    found = _MEMORY.fullmatch(said.strip())
-    if not found or not found[1].replace(".", "", 1).isdigit():
-        raise BadInput(f"--memory {said}: expected a size.", "Say --memory 8GB, or 24GiB.")
-    unit = _UNITS[found[2].lower()]
-    if found[3]:
-        unit = 1024 ** round(len(str(unit)) // 3)
-    return int(float(found[1]) * unit)
