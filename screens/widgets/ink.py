@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from screens.theme import RUN_COLOURS
 
-_PARTS = {
+PARTS = {
     "axis": "$foreground 35%",
     "grid": "$foreground 12%",
     "label": "$foreground 60%",
@@ -27,13 +27,13 @@ _LINES = {
     **{f"run{slot}": f"$run-{slot}" for slot in range(len(RUN_COLOURS))},
 }
 
-INKS = ("title", *_PARTS, *_LINES, *(f"{line}-raw" for line in _LINES))
+INKS = ("title", *PARTS, *_LINES, *(f"{line}-raw" for line in _LINES))
 """Every style a chart can paint with; a line's `-raw` is its faint shadow."""
 
 INK_CSS = "\n".join(
     [
         "& > .chart--title { color: $foreground; text-style: bold; }",
-        *(f"& > .chart--{name} {{ color: {colour}; }}" for name, colour in _PARTS.items()),
+        *(f"& > .chart--{name} {{ color: {colour}; }}" for name, colour in PARTS.items()),
         *(f"& > .chart--{name} {{ color: {colour}; }}" for name, colour in _LINES.items()),
         *(f"& > .chart--{name}-raw {{ color: {colour} 35%; }}" for name, colour in _LINES.items()),
     ]

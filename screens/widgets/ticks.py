@@ -52,8 +52,9 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
     if not ticks:
         return []
     biggest = max(abs(tick) for tick in ticks)
-    if biggest and biggest < 1e-3:
-        texts = [f"{tick:.0e}".replace("e-0", "e-") if tick else "0" for tick in ticks]
+    least = min((abs(tick) for tick in ticks if tick), default=1.0)
+    if biggest and (biggest < 1e-3 or least < 1e-4):
+        texts = [f"{tick:g}" if tick == 0 or abs(tick) >= 1e-2 else _power(tick) for tick in ticks]
         return [text.rjust(max(map(len, texts))) for text in texts]
     if biggest >= 10_000:
         return _scaled(ticks, biggest)
@@ -64,6 +65,10 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
         for tick, places in zip(ticks, decimals, strict=True)
     ]
     return _align(texts)
+
+
+def _power(tick: float) -> str:
+    return f"{tick:.0e}".replace("e-0", "e-")
 
 
 def _scaled(ticks: Sequence[float], biggest: float) -> list[str]:
