@@ -14,7 +14,7 @@ from store.catalogue import Catalogue
 from store.errors import NotFound
 from store.sqlite import from_json, path_text, rows, storable, to_json, write
 
-Kind = Literal["gguf", "merged", "adapter"]
+Kind = Literal["gguf", "merged", "adapter", "adapter-gguf", "ollama"]
 ExportStatus = Literal["running", "proved", "unproved", "failed"]
 Verdict = Literal["pass", "warn", "fail"]
 

@@ -174,4 +174,5 @@ def _export(cat: Catalogue, ref: str, tell: Tell) -> Export:
         if stage.state != "running":
             tell(f"  {SIGNS[stage.state]} {stage.name:<9} {stage.text}")
 
-    return export(cat, ref, to="gguf", type="f16", on_event=hear)
+    [made] = export(cat, ref, to="gguf", types=["f16"], on_event=hear)
+    return made

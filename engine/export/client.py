@@ -9,7 +9,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ import msgspec
 
 from engine.export import plan as planning
 from engine.export.child import run
-from engine.export.plan import PROVENANCE, Plan
-from engine.export.stages import Finished, Job, Stage, as_dict, halfway
+from engine.export.plan import PROVENANCE, File, Plan
+from engine.export.stages import Job, Merge, Outcome, Stage, Target, as_dict
 from engine.models import refs
 from engine.models.folder import read_json
 from store import exports
@@ -27,6 +27,7 @@ from store.errors import BadInput, Conflict, NotFound
 from store.exports import Export, Kind, Proof
 
 OnEvent = Callable[[Stage], None]
+Facts = Mapping[str, str | int | float | bool | None]
 
 
 def export(
@@ -34,49 +35,66 @@ def export(
     ref: str,
     *,
     to: Kind = "gguf",
-    type: str = "f16",
+    types: Sequence[str] = ("f16",),
     out: Path | None = None,
     force: bool = False,
+    merge: Merge = "faithful",
     on_event: OnEvent | None = None,
     cancel: threading.Event | None = None,
-) -> Export:
-    """Write the model `ref` to one file or folder and prove it against the trained model.
+) -> list[Export]:
+    """Write the model `ref` in every one of `types` and prove each against the trained model.
 
     Args:
-        to: `gguf`, `merged` or `adapter`.
-        type: `f32`, `f16`, `bf16`, or for GGUF any of `types.TYPES`.
-        out: the name to write; None chooses one in the workspace's exports.
+        types: names from `types.TYPES[to]`. One that fails does not stop the others.
+        out: the name to write, for several types the folder; None chooses in the workspace.
         force: replace an earlier export of that name.
+        merge: `faithful` puts the adapter on the weights as training held them, `original` on
+            the base's own.
         on_event: called with every stage as it runs and when it is decided.
         cancel: set it from another thread to stop; nothing stays behind.
     Returns:
-        The record, status `proved` or `unproved`. An export that fails its proof is kept as
-        `NAME.unproved.gguf` (or `NAME.unproved/`), never under its final name.
+        The records in the order of `types`. An export that fails its proof is `unproved` and kept
+        as `NAME.unproved.gguf` (or `NAME.unproved/`), never under its final name; one that could
+        not be written is `failed`, and its provenance says `error`.
     Raises:
-        WorkbenchError: it cannot be done; nothing is left under any name.
+        WorkbenchError: none can be done; nothing is left under any name.
     """
-    plan = planning.make(cat, ref, to=to, type=type, out=out, force=force)
+    plan = planning.make(cat, ref, to=to, types=types, out=out, force=force, merge=merge)
     cat.workspace.create()
-    record = exports.create(
+    records = [_begin(cat, plan, file) for file in plan.files]
+    name = f"export-{records[0].id}"
+    job = Job(
+        do="export",
+        kind=plan.kind,
+        targets=[Target(file.type, str(file.partial)) for file in plan.files],
+        source=plan.source,
+        log=str(cat.workspace.logs / f"{name}-llama.log"),
+        merge=plan.merge,
+    )
+    plan.files[0].out.parent.mkdir(exist_ok=True)
+    _clear(job)
+    done: list[Export] = []
+    try:
+        finished = run(job, cat.workspace.logs / f"{name}.log", on_event, cancel)
+        for file, record, outcome in zip(plan.files, records, finished.files, strict=True):
+            done.append(_settle(cat, file, record, outcome, finished.facts, force))
+    finally:
+        _clear(job)
+        for record in records[len(done) :]:
+            exports.update(cat, record.id, status="failed", finished=time.time())
+    return done
+
+
+def _begin(cat: Catalogue, plan: Plan, file: File) -> Export:
+    return exports.create(
         cat,
         ref=plan.source.ref,
-        kind=to,
-        type=plan.type,
-        path=str(plan.out),
+        kind=plan.kind,
+        type=file.type,
+        path=str(file.out),
         run_id=plan.run_id,
         step=plan.step,
     )
-    log = cat.workspace.logs / f"export-{record.id}.log"
-    job = _job(plan, cat.workspace.logs / f"export-{record.id}-llama.log")
-    _clear(plan)
-    try:
-        finished = run(job, log, on_event, cancel)
-        final = _settle(plan, finished, force)
-    except BaseException:
-        _clear(plan)
-        exports.update(cat, record.id, status="failed", finished=time.time())
-        raise
-    return _keep(cat, record, final, finished)
 
 
 def verify(
@@ -101,34 +119,43 @@ def verify(
     job = Job(
         do="verify",
         kind=kind,
-        type=str(known.get("type") or type_name),
-        target=str(target),
+        targets=[Target(str(known.get("type") or type_name), str(target))],
         source=source,
         log=str(cat.workspace.logs / f"{stamp}-llama.log"),
         expected_sha256=str(known["sha256"]) if "sha256" in known else None,
     )
     finished = run(job, cat.workspace.logs / f"{stamp}.log", on_event, cancel)
-    same = [e.id for e in exports.all(cat) if e.sha256 == finished.sha256]
-    return _add_proof(cat, target, source.ref, finished, same[0] if same else None)
+    [outcome] = finished.files
+    same = [e.id for e in exports.all(cat) if e.sha256 == outcome.sha256]
+    return _add_proof(cat, target, source.ref, outcome, same[0] if same else None)
 
 
-def _keep(cat: Catalogue, record: Export, final: Path, finished: Finished) -> Export:
-    """Write provenance and proof beside the export and into the catalogue."""
+def _settle(
+    cat: Catalogue, file: File, record: Export, outcome: Outcome, facts: Facts, force: bool
+) -> Export:
+    """Give a written export the name that its proof allows, and record both."""
+    if not outcome.path:
+        why = next(stage.text for stage in outcome.stages if stage.state == "fail")
+        return exports.update(
+            cat, record.id, status="failed", finished=time.time(), provenance={"error": why}
+        )
+    final = _rename(file, outcome, force)
     provenance = {
-        **finished.facts,
+        **facts,
         "kind": record.kind,
-        "sha256": finished.sha256,
+        "type": record.type,
+        "sha256": outcome.sha256,
         "created": record.created,
     }
-    _write_sidecars(final, provenance, finished)
-    _add_proof(cat, final, record.ref, finished, record.id)
+    _write_sidecars(final, provenance, outcome, facts)
+    _add_proof(cat, final, record.ref, outcome, record.id)
     return exports.update(
         cat,
         record.id,
         path=str(final),
-        bytes=finished.bytes,
-        sha256=finished.sha256,
-        status="unproved" if finished.verdict == "fail" else "proved",
+        bytes=outcome.bytes,
+        sha256=outcome.sha256,
+        status="unproved" if outcome.verdict == "fail" else "proved",
         finished=time.time(),
         provenance=provenance,
     )
@@ -163,9 +190,11 @@ def proof_of(cat: Catalogue, record: Export) -> Proof | None:
     return found[0] if found else None
 
 
-def _clear(plan: Plan) -> None:
-    remove(plan.partial)
-    remove(halfway(str(plan.partial)))
+def _clear(job: Job) -> None:
+    """Take away what is under a temporary name."""
+    for target in job.targets:
+        remove(Path(target.path))
+    remove(job.halfway)
 
 
 def remove(path: Path) -> None:
@@ -185,28 +214,16 @@ def _ending(path: Path) -> str:
     return ".gguf" if path.name.endswith(".gguf") else ""
 
 
-def _job(plan: Plan, log: Path) -> Job:
-    return Job(
-        do="export",
-        kind=plan.kind,
-        type=plan.type,
-        target=str(plan.partial),
-        source=plan.source,
-        log=str(log),
-    )
-
-
-def _settle(plan: Plan, finished: Finished, force: bool) -> Path:
-    """Give the written export the name that its proof allows."""
-    final = plan.out if finished.verdict != "fail" else unproved_name(plan.out)
+def _rename(file: File, outcome: Outcome, force: bool) -> Path:
+    final = file.out if outcome.verdict != "fail" else unproved_name(file.out)
     if final.exists():
-        if final == plan.out and not force:
+        if final == file.out and not force:
             raise Conflict(f"{final}: appeared meanwhile.", "Choose another --out.")
         if final.is_dir() and not (final / PROVENANCE).is_file():
             raise Conflict(f"{final}: is a folder of something else.", "Choose another --out.")
-    if plan.partial.is_dir():
+    if file.partial.is_dir():
         remove(final)
-    os.replace(plan.partial, final)
+    os.replace(file.partial, final)
     folder = os.open(final.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -219,16 +236,18 @@ def _sidecar(path: Path, name: str) -> Path:
     return path.with_name(f"{path.name}.{name}")
 
 
-def _write_sidecars(path: Path, provenance: Mapping[str, Any], finished: Finished) -> None:
+def _write_sidecars(
+    path: Path, provenance: Mapping[str, Any], outcome: Outcome, facts: Facts
+) -> None:
     """Provenance inside a folder or beside a file, and the proof beside either."""
     home = path / PROVENANCE if path.is_dir() else _sidecar(path, PROVENANCE)
     proof = {
         "file": path.name,
-        "sha256": finished.sha256,
-        "against": finished.facts.get("ref"),
-        "verdict": finished.verdict,
-        "stages": [as_dict(stage) for stage in finished.stages],
-        "facts": finished.facts,
+        "sha256": outcome.sha256,
+        "against": facts.get("ref"),
+        "verdict": outcome.verdict,
+        "stages": [as_dict(stage) for stage in outcome.stages],
+        "facts": facts,
     }
     for target, value in ((home, provenance), (_sidecar(path, "proof.json"), proof)):
         partial = target.with_name(f".{target.name}.partial")
@@ -259,14 +278,14 @@ def _kind_of(path: Path) -> tuple[Kind, str]:
 
 
 def _add_proof(
-    cat: Catalogue, file: Path, against: str, finished: Finished, export_id: int | None
+    cat: Catalogue, file: Path, against: str, outcome: Outcome, export_id: int | None
 ) -> Proof:
     return exports.add_proof(
         cat,
         file=str(file),
-        sha256=finished.sha256,
+        sha256=outcome.sha256,
         against=against,
-        verdict=finished.verdict,
-        stages=[as_dict(stage) for stage in finished.stages],
+        verdict=outcome.verdict,
+        stages=[as_dict(stage) for stage in outcome.stages],
         export_id=export_id,
     )

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.export import families, types
+from engine.export import families
+from engine.export import types as known
 from engine.export.safefile import contents
-from engine.export.stages import Source
+from engine.export.stages import Merge, Source
+from engine.export.types import ExportType
 from engine.models import refs
 from engine.models.folder import describe, read_json
 from engine.models.refs import Model
 from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NoSpace, Unsupported
+from store.exports import Kind
 from store.runs import Run
 
 _MARGIN = 32 * 1024 * 1024
@@ -27,36 +31,64 @@ PROVENANCE = "workbench.json"
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """One file or folder that will be written.
+
+    Attributes:
+        out: the final name; partial: the name while it is being written and proved.
+        bytes: about how large it will be.
+    """
+
+    type: str
+    out: Path
+    partial: Path
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """An export that can be started.
 
     Attributes:
         source: the trained model as files.
-        kind, type: what is written.
-        out: the final name; partial: the name while it is being written and proved.
-        bytes: about how large it will be.
+        files: what is written, one for each type.
+        merge: which weights the adapter is put on.
         run_id, step: where it comes from, if from a run.
     """
 
     source: Source
-    kind: str
-    type: str
-    out: Path
-    partial: Path
-    bytes: int
+    kind: Kind
+    files: tuple[File, ...]
+    merge: Merge
     run_id: int | None
     step: int | None
 
+    @property
+    def bytes(self) -> int:
+        """About how large all files will be."""
+        return sum(file.bytes for file in self.files)
+
 
 def make(
-    cat: Catalogue, ref: str, *, to: str, type: str, out: Path | None, force: bool = False
+    cat: Catalogue,
+    ref: str,
+    *,
+    to: Kind,
+    types: Sequence[str],
+    out: Path | None,
+    force: bool = False,
+    merge: Merge = "faithful",
 ) -> Plan:
     """Check everything that can be checked without weights, and choose the names.
 
+    Args:
+        out: the name to write; a folder to write into where it is one, or types are several.
     Raises:
         WorkbenchError: the reference, type, architecture, name or disk does not allow it.
     """
-    chosen = types.choose(to, type)
+    chosen = list(dict.fromkeys(known.choose(to, name) for name in types))
+    if not chosen:
+        raise BadInput("--type: no type is named.", "Say --type q4_k_m,q8_0.")
     model = refs.whole(refs.resolve(cat, ref))
     source = source_of(cat, model)
     config = read_json(Path(source.base) / "config.json")
@@ -73,13 +105,14 @@ def make(
         raise Unsupported(
             f"{ref}: has no adapter.", "Name a run, for example run:1, or use --to merged."
         )
-    final = _final(cat, model, to, chosen.name, out)
-    _check_free_name(final, to, force)
-    size = size_of(source, to, chosen.bits)
-    between = size_of(source, to, 16) if chosen.quantised else 0
-    _check_space(final.parent, size + between)
-    partial = final.with_name(f".{final.name}.partial")
-    return Plan(source, to, chosen.name, final, partial, size, model.run_id, model.step)
+    files = []
+    for final, type in zip(_finals(cat, model, to, chosen, out), chosen, strict=True):
+        _check_free_name(final, to, force)
+        partial = final.with_name(f".{final.name}.partial")
+        files.append(File(type.name, final, partial, size_of(source, to, type.bits)))
+    between = size_of(source, to, 16) if any(type.quantised for type in chosen) else 0
+    _check_space(files[0].out.parent, sum(file.bytes for file in files) + between)
+    return Plan(source, to, tuple(files), merge, model.run_id, model.step)
 
 
 def source_of(cat: Catalogue, model: Model) -> Source:
@@ -131,21 +164,29 @@ def _record(run: Run, model: Model) -> dict[str, str | int | float | bool | None
     return found
 
 
-def _final(cat: Catalogue, model: Model, to: str, type: str, out: Path | None) -> Path:
-    """The export's name: as asked, or the first free one in the workspace."""
+def _finals(
+    cat: Catalogue, model: Model, to: Kind, chosen: Sequence[ExportType], out: Path | None
+) -> list[Path]:
+    """The exports' names: as asked, in the folder asked for, or free ones in the workspace."""
     ending = ".gguf" if to == "gguf" else ""
-    if out is not None:
-        given = out.expanduser().absolute()
-        if given.is_dir() and to == "gguf":
-            raise BadInput(f"{out}: is a folder.", "Give --out a file name ending in .gguf.")
-        if to == "gguf" and given.suffix != ".gguf":
-            raise BadInput(f"{out}: expected a name ending in .gguf.", f"Use --out {out}.gguf")
-        if not given.parent.is_dir():
-            raise BadInput(f"{given.parent}: no such folder.", "Make it, or choose another --out.")
-        return given
-    folder = cat.workspace.create().exports.absolute()
     slug = re.sub(r"[^A-Za-z0-9]+", "-", model.label).strip("-").lower() or "model"
-    name = f"{slug}-{to if to == 'adapter' else type}"
+    names = [f"{slug}-{to if to == 'adapter' else type.name}" for type in chosen]
+    if out is None:
+        folder = cat.workspace.create().exports.absolute()
+        return [_free(folder, name, ending) for name in names]
+    given = out.expanduser().absolute()
+    if not given.parent.is_dir():
+        raise BadInput(f"{given.parent}: no such folder.", "Make it, or choose another --out.")
+    if len(chosen) > 1 and given.exists() and not given.is_dir():
+        raise BadInput(f"{out}: is a file; {len(chosen)} types need a folder.", "Name a folder.")
+    if len(chosen) > 1 or (ending and given.is_dir()):
+        return [given / f"{name}{ending}" for name in names]
+    if given.suffix != ending and ending:
+        raise BadInput(f"{out}: expected a name ending in .gguf.", f"Use --out {out}.gguf")
+    return [given]
+
+
+def _free(folder: Path, name: str, ending: str) -> Path:
     number, path = 1, folder / f"{name}{ending}"
     while path.exists():
         number += 1
@@ -181,7 +222,7 @@ def size_of(source: Source, to: str, bits: float) -> int:
 
 
 def _check_space(folder: Path, size: int) -> None:
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(folder if folder.is_dir() else folder.parent).free
     if free < size + _MARGIN:
         raise NoSpace(
             f"{folder}: the export needs about {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free.",

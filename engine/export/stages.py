@@ -14,22 +14,26 @@ import msgspec
 
 State = Literal["running", "pass", "warn", "fail"]
 Verdict = Literal["pass", "warn", "fail"]
+Merge = Literal["faithful", "original"]
 
 
 class Stage(msgspec.Struct, frozen=True, tag="stage"):
     """One step of an export or proof, as it stands now.
 
     Attributes:
-        name: `base`, `write`, `file`, `tokens`, `template`, `stops`, `logits` or `greedy`.
+        name: `base`, `write`, `file`, `quantise`, `load`, `tokens`, `template`, `stops`,
+            `convert`, `quant`, `end`, `greedy` or `suite`.
         state: `running` while it works, afterwards its verdict.
         text: one line for a person.
         numbers: what was measured; `done` and `total` while running.
+        of: the type (`q4_k_m`) of the file it is about; empty for all files of a job.
     """
 
     name: str
     state: State
     text: str
     numbers: dict[str, float] = {}
+    of: str = ""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -62,40 +66,75 @@ class Source(msgspec.Struct, frozen=True):
     record: dict[str, str | int | float | bool | None] = {}
 
 
-def halfway(target: str) -> Path:
-    """Where a file lies in 16 bits until the quantiser has made `target` of it."""
-    path = Path(target)
-    return path.with_name(f"{path.name}.f16")
+class Target(msgspec.Struct, frozen=True):
+    """One file or folder of a job.
+
+    Attributes:
+        type: a name from `types`; empty to take what a foreign GGUF says of itself.
+        path: where to write (a temporary name), or what to verify.
+    """
+
+    type: str
+    path: str
 
 
 class Job(msgspec.Struct, frozen=True):
     """What the worker is asked to do: the first line on its standard input.
 
     Attributes:
-        do: `export` writes `target` and proves it; `verify` only proves it.
-        kind: `gguf`, `merged` or `adapter`.
-        type: a name from `types`; empty to take what a foreign GGUF says of itself.
-        target: where to write (a temporary name), or the file to verify.
-        expected_sha256: for `verify`: the hash the file's provenance names, or None.
+        do: `export` writes the targets and proves them; `verify` only proves its one target.
+        kind: a `store.exports.Kind`.
         log: where llama.cpp's own log goes.
+        merge: `faithful` puts the adapter on the weights that training saw, `original` on the
+            base's own.
+        expected_sha256: for `verify`: the hash the file's provenance names, or None.
     """
 
     do: Literal["export", "verify"]
     kind: str
-    type: str
-    target: str
+    targets: list[Target]
     source: Source
     log: str
+    merge: Merge = "faithful"
     expected_sha256: str | None = None
 
+    @property
+    def target(self) -> str:
+        """Path of the first target."""
+        return self.targets[0].path
 
-class Finished(msgspec.Struct, frozen=True, tag="finished"):
-    """The worker's last line when it did what it was asked, whatever the verdict."""
+    @property
+    def type(self) -> str:
+        """Type of the first target."""
+        return self.targets[0].type
 
+    @property
+    def halfway(self) -> Path:
+        """Where the model lies in 16 bits while the quantiser makes targets of it."""
+        path = Path(self.target)
+        return path.with_name(f"{path.name}.16")
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one target.
+
+    Attributes:
+        path: as in its `Target`; empty when it could not be written.
+        stages: those of all files, then its own.
+    """
+
+    type: str
+    path: str
     bytes: int
     sha256: str
     verdict: Verdict
     stages: list[Stage]
+
+
+class Finished(msgspec.Struct, frozen=True, tag="finished"):
+    """The worker's last line when it did what it was asked, whatever the verdicts."""
+
+    files: list[Outcome]
     facts: dict[str, str | int | float | bool | None]
 
 
@@ -117,6 +156,7 @@ def as_dict(stage: Stage) -> dict[str, Any]:
         "state": stage.state,
         "text": stage.text,
         "numbers": stage.numbers,
+        "of": stage.of,
     }
 
 

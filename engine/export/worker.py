@@ -13,7 +13,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
@@ -32,8 +33,18 @@ from engine.export.plan import context_of
 from engine.export.proof import Proof
 from engine.export.reference import Reference
 from engine.export.samples import MAX_LENGTH, held_out, read_for_importance
-from engine.export.stages import Finished, Job, Message, Refused, Stage, halfway, worst
-from engine.export.types import choose
+from engine.export.stages import (
+    Finished,
+    Job,
+    Message,
+    Outcome,
+    Refused,
+    Stage,
+    State,
+    Target,
+    worst,
+)
+from engine.export.types import ExportType, choose
 from engine.models.folder import file_sha256, read_json, weights_sha256
 from engine.render.renderer import Renderer
 from engine.train import checkpoints
@@ -42,6 +53,7 @@ from store.errors import Conflict, NoSpace, WorkbenchError
 _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama-cpp-python")
 _PROGRESS_SECONDS = 0.1
 _FULL_BYTES = 1 << 20
+Facts = dict[str, str | int | float | bool | None]
 
 
 class Work:
@@ -54,32 +66,46 @@ class Work:
     def __init__(self, job: Job, say: Callable[[Message], None]) -> None:
         self._job = job
         self._say = say
-        self._stages: list[Stage] = []
+        self._shared: list[Stage] = []
+        self._own: dict[str, list[Stage]] = {target.type: [] for target in job.targets}
+        self._refused: dict[str, WorkbenchError] = {}
         self._told = 0.0
 
     def run(self) -> Finished:
         """Do what the job says.
 
         Raises:
-            WorkbenchError: the user can do something about it; nothing is left at the target.
+            WorkbenchError: nothing could be done of it, and the user can do something about it.
         """
-        job, target = self._job, Path(self._job.target)
+        job = self._job
         facts = self._base()
         if job.do == "export":
-            self._write(target, facts)
-        digest = export_sha256(target)
-        if job.do == "verify":
-            self._file(digest)
-        self._stages += Proof(job, self._say).run()
-        facts |= {name: version(name) for name in _PACKAGES}
-        verdict = worst(self._stages)
-        return Finished(export_bytes(target), digest, verdict, self._stages, facts)
+            self._write(facts)
+        if len(self._refused) == len(job.targets):
+            raise next(iter(self._refused.values()))
+        outcomes = [self._outcome(target) for target in job.targets]
+        return Finished(outcomes, facts | {name: version(name) for name in _PACKAGES})
+
+    def _outcome(self, target: Target) -> Outcome:
+        """Prove one target that was written."""
+        own = self._own[target.type]
+        if target.type in self._refused:
+            return Outcome(target.type, "", 0, "", "fail", self._shared + own)
+        path = Path(target.path)
+        digest = export_sha256(path)
+        if self._job.do == "verify":
+            self._file(digest, target.type)
+        job = msgspec.structs.replace(self._job, targets=[target])
+        own += Proof(job, lambda stage: self._say(_about(stage, target.type))).run()
+        stages = [*self._shared, *(_about(stage, target.type) for stage in own)]
+        size = export_bytes(path)
+        return Outcome(target.type, target.path, size, digest, worst(stages), stages)
 
     def _decide(self, stage: Stage) -> None:
-        self._stages.append(stage)
+        (self._own[stage.of] if stage.of else self._shared).append(stage)
         self._say(stage)
 
-    def _base(self) -> dict[str, str | int | float | bool | None]:
+    def _base(self) -> Facts:
         """Check that base and template are still what was trained on.
 
         Raises:
@@ -117,66 +143,85 @@ class Work:
             "quantization": source.quantization,
             "double_quant": source.double_quant if source.quantization else None,
             "dtype": source.dtype,
-            "type": self._job.type,
+            "merge": self._job.merge,
         }
 
-    def _write(self, target: Path, facts: dict[str, str | int | float | bool | None]) -> None:
+    def _write(self, facts: Facts) -> None:
+        """Write every target: the weights are read once for those that the quantiser makes."""
         job = self._job
         self._say(Stage("write", "running", "reading the adapter and the base"))
-        began = time.monotonic()
         if job.kind == "adapter":
-            write_adapter(job.source, target)
+            write_adapter(job.source, Path(job.target))
             self._decide(Stage("write", "pass", "the adapter is copied, its card written"))
             return
         merged = Merged(job.source)
+        types = {target.type: choose(job.kind, target.type) for target in job.targets}
+        for target in job.targets:
+            if not types[target.type].quantised:
+                with self._refusable(target):
+                    self._write_one(merged, target.type, Path(target.path), facts, target.type)
+        quantised = [target for target in job.targets if types[target.type].quantised]
+        if not quantised:
+            return
+        try:
+            self._write_one(merged, "f16", job.halfway, facts, "")
+            fitted = self._importance() if any(types[t.type].fitted for t in quantised) else {}
+            for target in quantised:
+                type = types[target.type]
+                with self._refusable(target):
+                    self._quantise(type, Path(target.path), fitted if type.fitted else {})
+        finally:
+            remove(job.halfway)
+
+    @contextmanager
+    def _refusable(self, target: Target) -> Iterator[None]:
+        """What one type is refused for does not stop the others."""
+        try:
+            yield
+        except (WorkbenchError, OSError) as error:
+            refusal = _as_refusal(error, Path(target.path).parent)
+            self._refused[target.type] = refusal
+            self._decide(
+                Stage("write", "fail", f"{refusal.message} {refusal.hint}", of=target.type)
+            )
+            remove(Path(target.path))
+
+    def _write_one(self, merged: Merged, type_name: str, path: Path, facts: Facts, of: str) -> None:
+        """Write the merged model in a type that we write ourselves."""
+        job = self._job
+        began = time.monotonic()
+        progress = self._progress("write", of)
         if job.kind == "merged":
-            write_merged(merged, job.source, job.type, target, self._progress)
+            write_merged(merged, job.source, type_name, path, progress)
             text, numbers = f"{len(merged.plan())} tensors", {"tensors": len(merged.plan())}
         else:
-            text, numbers = self._gguf(merged, target, facts)
+            notes = {f"workbench.{k}": str(v) for k, v in facts.items() if v is not None}
+            notes["general.name"] = str(job.source.record.get("name") or facts["base"])
+            written = write_gguf(
+                merged, Path(job.source.base), type_name, path, notes=notes, on_progress=progress
+            )
+            text = f"{written.tensors} tensors, {written.kept_f32} of them vectors in F32"
+            if written.fallbacks:
+                text += f", {written.fallbacks} in F16 because their rows do not divide by 32"
+            numbers = {"tensors": written.tensors, "fallbacks": written.fallbacks}
         seconds = time.monotonic() - began
-        self._decide(Stage("write", "pass", text, {**numbers, "seconds": seconds}))
-        if choose(job.kind, job.type).quantised:
-            self._quantise(target)
+        self._decide(Stage("write", "pass", text, {**numbers, "seconds": seconds}, of))
 
-    def _gguf(
-        self, merged: Merged, target: Path, facts: dict[str, str | int | float | bool | None]
-    ) -> tuple[str, dict[str, int]]:
-        """Write the file, in 16 bits where the quantiser comes after; what to say of it."""
-        job = self._job
-        notes = {f"workbench.{k}": str(v) for k, v in facts.items() if v is not None}
-        notes["general.name"] = str(job.source.record.get("name") or facts["base"])
-        quantised = choose(job.kind, job.type).quantised
-        written = write_gguf(
-            merged,
-            Path(job.source.base),
-            "f16" if quantised else job.type,
-            halfway(job.target) if quantised else target,
-            notes=notes,
-            on_progress=self._progress,
-        )
-        text = f"{written.tensors} tensors, {written.kept_f32} of them vectors in F32"
-        if written.fallbacks:
-            text += f", {written.fallbacks} in F16 because their rows do not divide by 32"
-        return text, {"tensors": written.tensors, "fallbacks": written.fallbacks}
-
-    def _quantise(self, target: Path) -> None:
+    def _quantise(self, type: ExportType, target: Path, fitted: Importance) -> None:
         from engine.export.quantise import quantise
 
         began = time.monotonic()
-        type, source = choose(self._job.kind, self._job.type), halfway(self._job.target)
-        fitted = self._importance() if type.fitted else {}
-        self._say(Stage("quantise", "running", f"quantising to {type.name}"))
+        source = self._job.halfway
+        self._say(Stage("quantise", "running", f"quantising to {type.name}", of=type.name))
         fallbacks = quantise(
             source,
             target,
             type.file_type,
             threads=torch.get_num_threads(),
             importance=fitted,
-            on_progress=lambda done, total: self._progress(done, total, "quantise"),
+            on_progress=self._progress("quantise", type.name),
         )
         before, after = source.stat().st_size, target.stat().st_size
-        source.unlink()
         text = f"{before / 1e6:,.1f} MB to {after / 1e6:,.1f} MB"
         if fitted:
             text += ", fitted to half of the held-out chats and proved on the others"
@@ -184,7 +229,7 @@ class Work:
             text += f", {fallbacks} tensors in larger types because their rows do not divide by 256"
         seconds = time.monotonic() - began
         numbers = {"fallbacks": float(fallbacks), "seconds": seconds}
-        self._decide(Stage("quantise", "pass", text, numbers))
+        self._decide(Stage("quantise", "pass", text, numbers, type.name))
 
     def _importance(self) -> Importance:
         """What matters to the trained model, by the file's names."""
@@ -198,21 +243,33 @@ class Work:
         named = ((names.get_name(name, (".weight",)), one) for name, one in found.items())
         return {name: one for name, one in named if name is not None}
 
-    def _progress(self, done: int, total: int, stage: str = "write") -> None:
-        if done < total and time.monotonic() - self._told < _PROGRESS_SECONDS:
-            return
-        self._told = time.monotonic()
-        numbers = {"done": float(done), "total": float(total)}
-        self._say(Stage(stage, "running", f"tensor {done} of {total}", numbers))
+    def _progress(self, stage: str, of: str) -> Callable[[int, int], None]:
+        """What hears tensors done and tensors in all, and tells the client now and then."""
 
-    def _file(self, digest: str) -> None:
+        def hear(done: int, total: int) -> None:
+            if done < total and time.monotonic() - self._told < _PROGRESS_SECONDS:
+                return
+            self._told = time.monotonic()
+            numbers = {"done": float(done), "total": float(total)}
+            self._say(Stage(stage, "running", f"tensor {done} of {total}", numbers, of))
+
+        return hear
+
+    def _file(self, digest: str, of: str) -> None:
         expected = self._job.expected_sha256
+        state: State
         if expected is None:
-            self._decide(Stage("file", "pass", "made elsewhere: no recorded hash to compare with"))
+            state, text = "pass", "made elsewhere: no recorded hash to compare with"
         elif expected == digest:
-            self._decide(Stage("file", "pass", "byte for byte as it was exported"))
+            state, text = "pass", "byte for byte as it was exported"
         else:
-            self._decide(Stage("file", "fail", "changed since it was exported: its hash differs"))
+            state, text = "fail", "changed since it was exported: its hash differs"
+        self._own[of].append(Stage("file", state, text, of=of))
+        self._say(self._own[of][-1])
+
+
+def _about(stage: Stage, type_name: str) -> Stage:
+    return msgspec.structs.replace(stage, of=type_name)
 
 
 def remove(path: Path) -> None:
@@ -228,13 +285,21 @@ def _end_with_client(source: BinaryIO, job: Job) -> None:
     while source.read(4096):
         pass
     if job.do == "export":
-        remove(Path(job.target))
-        remove(halfway(job.target))
+        for target in job.targets:
+            remove(Path(target.path))
+        remove(job.halfway)
     os._exit(1)
 
 
-def _refusal(error: WorkbenchError) -> Refused:
-    return Refused(type(error).__name__, error.message, error.hint)
+def _as_refusal(error: WorkbenchError | OSError, folder: Path) -> WorkbenchError:
+    """What the user can do about: ours as it is, a full disk in our words; others are raised."""
+    if isinstance(error, WorkbenchError):
+        return error
+    # numpy reports a short write without an error number: then the disk itself is asked.
+    full = shutil.disk_usage(folder).free < _FULL_BYTES
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT) and not full:
+        raise error
+    return NoSpace(f"{folder}: the disk is full.", "Make room, then export again.")
 
 
 def main() -> None:
@@ -251,15 +316,9 @@ def main() -> None:
 
     try:
         say(Work(job, say).run())
-    except WorkbenchError as error:
-        say(_refusal(error))
-    except OSError as error:
-        folder = Path(job.target).parent
-        # numpy reports a short write without an error number: then the disk itself is asked.
-        full = shutil.disk_usage(folder).free < _FULL_BYTES
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) and not full:
-            raise
-        say(_refusal(NoSpace(f"{folder}: the disk is full.", "Make room, then export again.")))
+    except (WorkbenchError, OSError) as error:
+        refusal = _as_refusal(error, Path(job.target).parent)
+        say(Refused(type(refusal).__name__, refusal.message, refusal.hint))
     # A thread may still hold standard input: everything is said, so end without waiting for it.
     out.close()
     os._exit(0)

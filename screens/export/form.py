@@ -97,7 +97,7 @@ class ExportForm(Pane):
         """What would be written, or why it cannot be."""
         shown = Content("")
         if plan is not None:
-            self._out.placeholder = short_path(plan.out)
+            self._out.placeholder = short_path(plan.files[0].out)
             shown = Content.assemble(
                 ("about ", "$foreground 60%"),
                 (words.size(plan.bytes), "bold"),

@@ -235,7 +235,7 @@ class ExportRoom(Room):
     def _make_plan(self, wish: Wish) -> None:
         try:
             with self.open_catalogue() as cat:
-                plan = planning.make(cat, wish.ref, to=wish.to, type=wish.type, out=wish.out)
+                plan = planning.make(cat, wish.ref, to=wish.to, types=[wish.type], out=wish.out)
             self.post_message(Planned(plan))
         except WorkbenchError as error:
             self.post_message(Planned(None, error))
@@ -266,8 +266,8 @@ class ExportRoom(Room):
     def _export(self, wish: Wish) -> None:
         try:
             with self.open_catalogue() as cat:
-                made = client.export(
-                    cat, wish.ref, to=wish.to, type=wish.type, out=wish.out,
+                [made] = client.export(
+                    cat, wish.ref, to=wish.to, types=[wish.type], out=wish.out,
                     on_event=self._on_stage, cancel=self._cancel,
                 )  # fmt: skip
             self.post_message(Ended(made, None))

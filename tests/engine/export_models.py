@@ -15,7 +15,7 @@ import torch
 
 import assets
 from engine.export.proof import Proof
-from engine.export.stages import Job, Source, Stage
+from engine.export.stages import Job, Source, Stage, Target
 
 STARTER = assets.path("starter")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -87,7 +87,9 @@ def source_of(base: Path, adapter: Path | None = None, **changes: Any) -> Source
 
 def prove(source: Source, target: Path, type_name: str, kind: str = "gguf") -> dict[str, Stage]:
     """The decided stages of a proof in this process, by name."""
-    job = Job("verify", kind, type_name, str(target), source, str(target.parent / "llama.log"))
+    job = Job(
+        "verify", kind, [Target(type_name, str(target))], source, str(target.parent / "llama.log")
+    )
     told: list[Stage] = []
     stages = Proof(job, told.append).run()
     assert {stage.name for stage in stages} <= {stage.name for stage in told}

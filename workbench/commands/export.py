@@ -15,7 +15,7 @@ from workbench.output import JsonOption, WorkspaceOption, emit
 
 if TYPE_CHECKING:
     from engine.export.stages import Stage
-    from store.exports import Proof
+    from store.exports import Export, Proof
 
 _MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "running": "…"}
 
@@ -27,39 +27,65 @@ RefArgument = Annotated[
 def export(
     ref: RefArgument,
     to: Annotated[str, typer.Option("--to", help="gguf, merged or adapter.")] = "gguf",
-    type: Annotated[
+    types: Annotated[
         str,
         typer.Option(
-            "--type", help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, iq4_xs, q3_k_m, q2_k …"
+            "--type",
+            help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, q2_k …; several as q4_k_m,q8_0",
         ),
     ] = "f16",
-    out: Annotated[Path | None, typer.Option("--out", help="File or folder to write.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write, or the folder for several types.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a model to one file or folder, and prove that it is the model you trained."""
-    from engine.export import client, types
+    """Write a model in one type or several, and prove that each is the model you trained."""
+    from engine.export import client
+    from engine.export import types as known
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
-    kind = types.kind(to)
     with Catalogue.open(find_workspace(workspace)) as cat:
-        record = client.export(
-            cat, ref, to=kind, type=type, out=out, force=force, on_event=_tell(json)
+        made = client.export(
+            cat,
+            ref,
+            to=known.kind(to),
+            types=[name for name in types.split(",") if name],
+            out=out,
+            force=force,
+            on_event=_tell(json),
         )
-        proof = client.proof_of(cat, record)
-    assert proof is not None
-    found = {
-        "file": record.path,
+        proofs = [client.proof_of(cat, record) for record in made]
+    told = [_made(record, proof) for record, proof in zip(made, proofs, strict=True)]
+    found = {"exports": told} | (told[0] if len(told) == 1 else {})
+    emit(found, json, "\n".join(map(_line, made)))
+    _leave(
+        *(
+            _failure(record.path, proof) if proof else str(record.provenance.get("error"))
+            for record, proof in zip(made, proofs, strict=True)
+        )
+    )
+
+
+def _made(record: Export, proof: Proof | None) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "type": record.type,
+        "file": record.path if proof else None,
         "bytes": record.bytes,
         "sha256": record.sha256,
         "status": record.status,
-        "proof": _as_dict(proof),
+        "error": record.provenance.get("error"),
+        "proof": _as_dict(proof) if proof else None,
     }
-    size = (record.bytes or 0) / 1e6
-    emit(found, json, f"{record.path}  {size:,.1f} MB  {record.status}")
-    _leave(proof)
+
+
+def _line(record: Export) -> str:
+    if record.bytes is None:
+        return f"{record.type}  {record.status}"
+    return f"{record.path}  {record.bytes / 1e6:,.1f} MB  {record.status}"
 
 
 def verify(
@@ -76,7 +102,7 @@ def verify(
     with Catalogue.open(find_workspace(workspace)) as cat:
         proof = client.verify(cat, file, against, on_event=_tell(json))
     emit({"file": proof.file, **_as_dict(proof)}, json, f"{proof.file}  {proof.verdict}")
-    _leave(proof)
+    _leave(_failure(proof.file, proof))
 
 
 def _as_dict(proof: Proof) -> dict[str, object]:
@@ -113,13 +139,18 @@ def _tell(json: bool) -> _Teller:
     return _Teller(json)
 
 
-def _leave(proof: Proof) -> None:
-    """Exit code 2 and the reason where the proof failed."""
-    if proof.verdict != "fail":
-        return
+def _failure(file: str, proof: Proof) -> str:
+    """Why a proof failed; empty where it did not."""
+    failed = [stage for stage in proof.stages if stage["state"] == "fail"]
+    reason = "; ".join(f"{stage['name']}: {stage['text']}" for stage in failed)
+    return f"{file}: not proved: {reason}" if failed else ""
+
+
+def _leave(*failures: str) -> None:
+    """Exit code 2 and the reasons where something failed."""
     from workbench.output import complain
 
-    failed = [s for s in proof.stages if s["state"] == "fail"]
-    reason = "; ".join(f"{s['name']}: {s['text']}" for s in failed)
-    complain(f"{proof.file}: not proved: {reason}", "Do not trust this file; export it again.")
-    raise typer.Exit(2)
+    for failure in filter(None, failures):
+        complain(failure, "Do not trust this file; export it again.")
+    if any(failures):
+        raise typer.Exit(2)
