@@ -12,7 +12,7 @@ import msgspec
 
 from engine.data.rows import Turn
 
-VERSION = 2
+VERSION = 3
 MAX_LINE = 16 * 1024 * 1024
 """Longest line either side reads, in bytes."""
 MAX_SEATS = 256

@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.chat.link import Launch, Link, socket_path, threads
-from engine.chat.protocol import Ask, AskRow, Done, Event, Failed
+from engine.chat.protocol import Ask, AskRow, Attach, Done, Event, Failed, Sealed, Seat
 from engine.data.rows import Turn
 from engine.llama import protocol
-from store.errors import NotFound, WorkbenchError
+from store.errors import Conflict, NotFound, WorkbenchError
 
 MODULE = "engine.llama.worker"
+ITSELF = ""
+"""The name under which the file without an adapter is asked."""
 T = TypeVar("T")
 
 
@@ -65,10 +67,24 @@ class LlamaWorker:
             protocol.Event,
         )
         try:
-            return cls(Link.open(launch, keep=False), folder)
+            worker = cls(Link.open(launch, keep=False), folder)
         except WorkbenchError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        worker.attach(ITSELF)
+        return worker
+
+    def attach(self, name: str, adapter: Path | None = None, strength: float = 1.0) -> Sealed:
+        """Seat the file itself, or an adapter on it, as `name`, which other calls then take.
+
+        Raises:
+            BadInput: llama.cpp refuses the adapter. Conflict: its seal is broken.
+        """
+        seat = Seat(name, None if adapter is None else str(adapter.resolve()), strength)
+        sealed = self._one(Attach(self._next(), (seat,)), Sealed)
+        if not sealed.ok:
+            raise Conflict(f"{adapter or name}: {sealed.detail}", "Choose another adapter.")
+        return sealed
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +121,9 @@ class LlamaWorker:
         request = protocol.EndOfGeneration(self._next(), list(ids))
         return self._one(request, protocol.Flags).flags
 
-    def logits(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def logits(
+        self, sequences: Sequence[Sequence[int]], *, model: str = ITSELF
+    ) -> NDArray[np.float32]:
         """Logits at every position of the sequences, each read from an empty cache.
 
         Returns:
@@ -113,7 +131,8 @@ class LlamaWorker:
             unlinked: memory stays bounded however long the text is.
         """
         path = self._folder / "logits.npy"
-        request = protocol.Logits(self._next(), [list(ids) for ids in sequences], str(path))
+        asked = [list(ids) for ids in sequences]
+        request = protocol.Logits(self._next(), model, asked, str(path))
         self._one(request, protocol.LogitsWritten)
         values: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
         path.unlink()
@@ -127,10 +146,11 @@ class LlamaWorker:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int = 0,
+        model: str = ITSELF,
     ) -> list[Done]:
         """Answer conversations one after the other; greedy unless told otherwise."""
         rows = tuple(
-            AskRow(column, "gguf", tuple(turns)) for column, turns in enumerate(conversations)
+            AskRow(column, model, tuple(turns)) for column, turns in enumerate(conversations)
         )
         request = Ask(self._next(), rows, max_tokens, temperature, top_p, seed)
         self._link.send(request)

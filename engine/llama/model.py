@@ -85,6 +85,7 @@ class LlamaModel:
         self._memory: Any = llama_cpp.llama_get_memory(self._context)
         self._batch: Any = llama_cpp.llama_batch_init(_BATCH, 0, 1)
         self._held: list[int] = []
+        self._worn: tuple[Any, float] = (None, 1.0)
         self.bos = int(llama_cpp.llama_vocab_bos(self._vocab))
         self.eos = int(llama_cpp.llama_vocab_eos(self._vocab))
         self.eot = int(llama_cpp.llama_vocab_eot(self._vocab))
@@ -194,6 +195,49 @@ class LlamaModel:
         """Logits after one more token, shape (vocabulary,)."""
         self._decode([token], every=False)
         return self._row(-1)
+
+    def read_adapter(self, path: Path) -> Any:
+        """A LoRA adapter to this model, for `wear`; by itself it changes nothing.
+
+        Raises:
+            BadInput: llama.cpp cannot read it, or it is to another model.
+            Unsupported: it acts only behind certain tokens (aLoRA).
+        """
+        _complaints.clear()
+        adapter = llama_cpp.llama_adapter_lora_init(self._model, bytes(path))
+        if not adapter:
+            raise BadInput(
+                f"{path}: llama.cpp cannot use this adapter: {(_complaints or ['no reason'])[0]}",
+                "Name the base that it was made for, or export it again.",
+            )
+        if llama_cpp.llama_adapter_get_alora_n_invocation_tokens(adapter):
+            self.drop_adapter(adapter)
+            raise Unsupported(
+                f"{path}: an adapter that acts only behind certain tokens (aLoRA)",
+                "Use llama-server for it.",
+            )
+        return adapter
+
+    def wear(self, adapter: Any, strength: float = 1.0) -> None:
+        """Compute with an adapter from now on; None is the file itself.
+
+        What the cache holds was computed by another model then, so a change empties it.
+        """
+        if (adapter, strength) == self._worn:
+            return
+        one = llama_cpp.llama_adapter_lora_p_ctypes * 1
+        chosen, scales = one(adapter), (ctypes.c_float * 1)(strength)
+        count = 0 if adapter is None else 1
+        if llama_cpp.llama_set_adapters_lora(self._context, chosen, count, scales) != 0:
+            raise Unsupported("llama.cpp refuses the adapter", "Read the worker's log.")
+        self._worn = (adapter, strength)
+        self.forget()
+
+    def drop_adapter(self, adapter: Any) -> None:
+        """Free an adapter."""
+        if self._worn[0] == adapter:
+            self.wear(None)
+        llama_cpp.llama_adapter_lora_free(adapter)
 
     def forget(self) -> None:
         """Empty the cache."""

@@ -42,6 +42,13 @@ class Render(Message, frozen=True, tag="render"):
     generation_prompt: bool
 
 
+class Count(Message, frozen=True, tag="count"):
+    """How long conversations are as prompts; answered by `Counts`."""
+
+    id: Id
+    conversations: list[tuple[Turn, ...]]
+
+
 class EndOfGeneration(Message, frozen=True, tag="end_of_generation"):
     """Whether llama.cpp stops at each id; answered by `Flags`."""
 
@@ -50,9 +57,14 @@ class EndOfGeneration(Message, frozen=True, tag="end_of_generation"):
 
 
 class Logits(Message, frozen=True, tag="logits"):
-    """Logits at every position of each sequence, written to `path` as float32 .npy."""
+    """Logits at every position of each sequence, written to `path` as float32 .npy.
+
+    Attributes:
+        model: who is asked, by the name of its seat.
+    """
 
     id: Id
+    model: str
     sequences: list[list[Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]]]
     path: str
 
@@ -95,6 +107,14 @@ class Texts(Message, frozen=True, tag="texts"):
     texts: list[str]
 
 
+class Counts(Message, frozen=True, tag="counts"):
+    """Answer to `Count`: tokens a conversation, and how many the worker can hold."""
+
+    id: Id
+    tokens: list[int]
+    context: int
+
+
 class Flags(Message, frozen=True, tag="flags"):
     """Answer to `EndOfGeneration`, in order."""
 
@@ -110,5 +130,5 @@ class LogitsWritten(Message, frozen=True, tag="logits_written"):
     vocabulary: int
 
 
-Request = protocol.Request | Describe | Tokenize | Render | EndOfGeneration | Logits
-Event = protocol.Event | Description | Tokens | Texts | Flags | LogitsWritten
+Request = protocol.Request | Describe | Tokenize | Render | Count | EndOfGeneration | Logits
+Event = protocol.Event | Description | Tokens | Texts | Counts | Flags | LogitsWritten

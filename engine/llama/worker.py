@@ -35,9 +35,10 @@ from engine.chat.sampling import log_probability, sampler_of
 from engine.chat.server import TEMPLATE_SECONDS, Say, Server, deadline
 from engine.data.rows import Turn
 from engine.llama import protocol
+from engine.llama.adapters import Adapters
 from engine.llama.model import LlamaModel
 from engine.render.template import ChatTemplate, TemplateRefused
-from store.errors import BadInput
+from store.errors import BadInput, Unsupported, WorkerDied
 
 CHAT_CONTEXT = 8192
 
@@ -52,6 +53,7 @@ class LlamaBackend:
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
         self._model: LlamaModel
+        self._adapters: Adapters
         self._template: ChatTemplate | None = None
 
     def open(self, say: Say) -> Ready:
@@ -66,6 +68,7 @@ class LlamaBackend:
             exact=bool(self._spec.get("exact", False)),
             gpu_layers=int(self._spec.get("gpu_layers", 0)),
         )
+        self._adapters = Adapters(self._model)
         return Ready(path.name, "llama.cpp", "GGUF")
 
     def handle(self, request: Any, say: Say, stopped: Callable[[], bool]) -> Iterator[None]:
@@ -76,11 +79,13 @@ class LlamaBackend:
                     self._answer(request, row, say, stopped)
                     yield
             case Attach(number, seats):
-                if any(seat.adapter is not None for seat in seats):
-                    raise BadInput("a GGUF file takes no adapter here", "Choose the run itself.")
-                say(
-                    *(Sealed(number, s.model, True, "the file itself, in llama.cpp") for s in seats)
-                )
+                for seat, seal in self._adapters.attach(seats):
+                    say(Sealed(number, seat.model, seal.ok, seal.detail))
+                if not self._adapters.sound:
+                    raise WorkerDied(
+                        "the model in memory is not the file any more",
+                        "Ask again: a fresh worker reads it anew.",
+                    )
             case protocol.Describe(number):
                 say(self._describe(number))
             case protocol.Tokenize(number, texts, parse, add):
@@ -92,6 +97,9 @@ class LlamaBackend:
             case protocol.Render(number, conversations, generation_prompt):
                 texts = [self._render(turns, generation_prompt) for turns in conversations]
                 say(protocol.Texts(number, texts))
+            case protocol.Count(number, conversations):
+                counts = [len(self.prompt_ids(turns)) for turns in conversations]
+                say(protocol.Counts(number, counts, self._model.context))
             case protocol.EndOfGeneration(number, ids):
                 say(protocol.Flags(number, [self._model.is_end(token) for token in ids]))
             case protocol.Logits():
@@ -141,6 +149,7 @@ class LlamaBackend:
 
     def _answer(self, ask: Ask, row: AskRow, say: Say, stopped: Callable[[], bool]) -> None:
         try:
+            self._adapters.wear(row.model)
             prompt = self.prompt_ids(row.turns)
             room = self._model.context - len(prompt)
             if room < 1 or not prompt:
@@ -149,7 +158,7 @@ class LlamaBackend:
                     f"{self._model.context:,}",
                     "Shorten the conversation.",
                 )
-        except BadInput as error:
+        except (BadInput, Unsupported) as error:
             say(Failed(ask.id, error.message, error.hint, row.column))
             return
         say(Started(ask.id, row.column, prompt, self._model.context))
@@ -176,6 +185,7 @@ class LlamaBackend:
             ask.path, mode="w+", dtype=np.float32, shape=(positions, vocabulary)
         )
         at = 0
+        self._adapters.wear(ask.model)
         for ids in ask.sequences:
             for block in self._model.all_logits(ids):
                 out[at : at + len(block)] = block
