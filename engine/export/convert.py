@@ -7,8 +7,9 @@ whether the file is right (`proof`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.export import families
+from engine.export import families, graph
 from engine.export.families import Family
-from engine.export.merge import EMBEDDING, Merged, Planned
+from engine.export.merge import EMBEDDING, HEAD, Merged, Planned
+from engine.export.ropes import Value
+from engine.export.shape import Config, heads, layers
 from engine.export.vocabulary import Vocabulary, read_vocabulary
 from store.errors import BadInput, Unsupported
 
@@ -37,19 +40,33 @@ _F16_MAX = 65504.0
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What `write_gguf` did: tensors, those kept in F32, those that fell back to F16."""
+    """What `write_gguf` did: tensors, those kept in F32, those that fell back to F16.
+
+    Attributes:
+        remarks: what a person should know of the file before using it; mostly nothing.
+    """
 
     tensors: int
     kept_f32: int
     fallbacks: int
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
+    """One tensor of the file: of the model, or the `given` factors of its rotary positions."""
+
     planned: Planned | None
     name: str
     shape: tuple[int, ...]
     kind: gguf.GGMLQuantizationType
+    given: tuple[float, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Size in the file, without padding."""
+        size, bytes_each = gguf.GGML_QUANT_SIZES[self.kind]
+        return prod(self.shape) // int(size) * int(bytes_each)
 
 
 def write_gguf(
@@ -71,23 +88,32 @@ def write_gguf(
         OSError: the disk is full or breaks.
     """
     family = families.family_of(merged.config)
-    planned = merged.plan()
+    planned = _with_head(merged, family)
     rows = next((p.shape[0] for p in planned if p.name == EMBEDDING), 0)
     vocabulary = read_vocabulary(folder, rows)
     file_type, kind = _FILE_TYPES[type_name]
     targets = _targets(merged, family, planned, kind)
     writer = gguf.GGUFWriter(None, family.arch)
     _add_general(writer, notes, int(file_type))
-    for key, value_type, value in families.keys(merged.config, rows):
+    for key, value_type, value in graph.keys(merged.config, rows):
         _add(writer, f"{family.arch}.{key}", value_type, value)
     _add_vocabulary(writer, vocabulary)
-    _add_tensors(writer, targets)
+    for item in targets:
+        shape = list(item.shape)
+        writer.add_tensor_info(
+            item.name, shape, np.dtype(np.float32), item.bytes, raw_dtype=item.kind
+        )
     try:
         writer.write_header_to_file(target)
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+        assert writer.fout is not None
+        out = writer.fout[0]
+        writer.write_padding(out, out.tell())
         for done, item in enumerate(targets):
-            writer.write_tensor_data(_pack(_values(merged, family, item), item))
+            for weight in _values(merged, family, item):
+                _pack(weight, item).tofile(out)
+            writer.write_padding(out, item.bytes)
             on_progress(done + 1, len(targets))
         merged.finish()
         writer.flush()
@@ -97,14 +123,34 @@ def write_gguf(
         os.fsync(handle.fileno())
     matrices = [item for item in targets if len(item.shape) > 1]
     fallbacks = sum(item.kind != kind for item in matrices)
-    return Written(len(targets), len(targets) - len(matrices), fallbacks)
+    remarks = tuple(graph.remarks(merged.config))
+    return Written(len(targets), len(targets) - len(matrices), fallbacks, remarks)
 
 
 def gguf_names(config: dict[str, Any]) -> gguf.TensorNameMap:
     """What llama.cpp calls the weights of a model with this config.json."""
     family = families.family_of(config)
     arch = next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == family.arch)
-    return gguf.get_tensor_name_map(arch, families.layers(config))
+    return gguf.get_tensor_name_map(arch, layers(config))
+
+
+def _with_head(merged: Merged, family: Family) -> list[Planned]:
+    """The model's tensors, with the output head as llama.cpp's graph wants it.
+
+    Raises:
+        Unsupported: the graph takes the embedding as the head, and the model has another.
+    """
+    planned = merged.plan()
+    own = any(item.name == HEAD for item in planned)
+    if own and family.head == "tied":
+        raise Unsupported(
+            f"{HEAD} differs from the embedding: llama.cpp's '{family.arch}' has one for both.",
+            "Train without lm_head and embed_tokens, or use --to merged.",
+        )
+    if not own and family.head == "own":
+        embedding = next(item for item in planned if item.name == EMBEDDING)
+        planned.append(replace(embedding, name=HEAD))
+    return planned
 
 
 def _targets(
@@ -112,27 +158,37 @@ def _targets(
 ) -> list[_Target]:
     """Every tensor of the file with its llama.cpp name and type, all of the graph's among them."""
     names = gguf_names(merged.config)
-    targets = []
-    if families.rope(merged.config).kind == "llama3":
-        shape = (families.head_dim(merged.config) // 2,)
-        targets.append(_Target(None, "rope_freqs.weight", shape, _Kind.F32))
+    targets = [
+        _Target(None, name, (len(factors),), _Kind.F32, tuple(factors))
+        for name, factors in graph.rope_tensors(merged.config).items()
+    ]
     for item in planned:
         name = names.get_name(item.name, try_suffixes=(".weight", ".bias"))
-        if name is None:
+        module, _, part = item.name.rpartition(".")
+        if name is None or (part == "bias" and module.rpartition(".")[2] not in family.biases):
             raise Unsupported(
                 f"tensor {item.name}: llama.cpp's '{family.arch}' has no place for it.",
                 "Use --to merged: a folder for transformers.",
             )
         targets.append(_Target(item, name, item.shape, _kind(item.shape, kind)))
-    found = {item.name for item in targets}
-    blocks = {int(n.split(".")[1]) for n in found if n.startswith("blk.")}
-    wanted = range(families.layers(merged.config))
-    if len(found) != len(targets) or blocks != set(wanted) or "output_norm.weight" not in found:
-        raise BadInput(
-            f"the weights hold blocks {sorted(blocks)[:3]}… of {len(wanted)}, or miss a norm.",
-            "Copy or download the model folder again.",
-        )
+    _check_whole([item.name for item in targets], layers(merged.config), family)
     return targets
+
+
+def _check_whole(names: list[str], count: int, family: Family) -> None:
+    """Refuse a model of which a part is missing or twice there: every block has the same."""
+    parts = [n.removeprefix("blk.").partition(".") for n in names if n.startswith("blk.")]
+    blocks = {number: {p for n, _, p in parts if n == number} for number, _, _ in parts}
+    first = blocks.get("0", set())
+    odd = next((i for i in range(count) if blocks.get(str(i)) != first), None)
+    normed = "output_norm.weight" in names or family.arch == "olmo"  # its norms have no weights
+    if odd is None and first and len(blocks) == count and len({*names}) == len(names) and normed:
+        return
+    missing = f"block {odd} of {count}" if odd is not None else f"one of {count} blocks or a norm"
+    raise BadInput(
+        f"the weights are not whole: {missing} is not as block 0 is.",
+        "Copy or download the model folder again.",
+    )
 
 
 def _kind(shape: tuple[int, ...], kind: gguf.GGMLQuantizationType) -> gguf.GGMLQuantizationType:
@@ -141,44 +197,61 @@ def _kind(shape: tuple[int, ...], kind: gguf.GGMLQuantizationType) -> gguf.GGMLQ
     return _Kind.F16 if kind == _Kind.Q8_0 and shape[-1] % 32 else kind
 
 
-def _values(merged: Merged, family: Family, item: _Target) -> torch.Tensor:
+def _values(merged: Merged, family: Family, item: _Target) -> Iterator[torch.Tensor]:
+    """A tensor as llama.cpp wants it: whole, or a large one in pieces of some rows each."""
     if item.planned is None:
-        return torch.tensor(families.llama3_factors(merged.config), dtype=torch.float32)
-    return reordered(merged.tensor(item.planned), item.planned.name, merged.config, family)
+        yield torch.tensor(item.given, dtype=torch.float32)
+        return
+    if is_rotary(item.planned.name, family):
+        weight = merged.tensor(item.planned)
+        yield reordered(weight, item.planned.name, merged.config, family)
+        return
+    shift = family.shift if item.planned.name.endswith("norm.weight") else 0.0
+    for piece in merged.pieces(item.planned):
+        yield piece + shift if shift else piece
 
 
-def reordered(
-    weight: torch.Tensor, name: str, config: families.Config, family: Family
-) -> torch.Tensor:
-    """The weight `name`, or B of an adapter to it, with its rows in llama.cpp's order."""
-    if name.split(".")[-2] not in family.permuted:
+def is_rotary(name: str, family: Family) -> bool:
+    """Whether llama.cpp has the rows of the weight (or bias) `name` in another order."""
+    return family.permuted and name.split(".")[-2] in ("q_proj", "k_proj")
+
+
+def reordered(weight: torch.Tensor, name: str, config: Config, family: Family) -> torch.Tensor:
+    """The weight or bias `name`, or B of an adapter to it, with its rows in llama.cpp's order."""
+    if not is_rotary(name, family):
         return weight
-    query, key_value = families.heads(config)
+    query, key_value = heads(config)
     return rotary_rows(weight, query if ".q_proj." in name else key_value)
 
 
-def rotary_rows(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Rows of a query or key projection ([heads·d, in], or its bias) from Hugging Face's order.
+def rotary_rows(weight: torch.Tensor, count: int) -> torch.Tensor:
+    """Rows of a projection to `count` heads ([count·d, in], or its bias) from Hugging Face's order.
 
     There the two halves of a head rotate together; in llama.cpp's `llama` graph neighbours do.
     """
-    halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
+    halves = weight.reshape(count, 2, weight.shape[0] // count // 2, *weight.shape[1:])
     return halves.swapaxes(1, 2).reshape(weight.shape)
 
 
 def _pack(weight: torch.Tensor, item: _Target) -> NDArray[np.generic]:
     """A float32 tensor as the bytes of its type."""
-    if not bool(torch.isfinite(weight).all()):
+    low, high = map(float, weight.aminmax())
+    if not isfinite(low) or not isfinite(high):
         raise BadInput(
             f"tensor {item.name}: holds NaN or infinite values.",
             "Choose an earlier checkpoint: the training diverged before this one.",
         )
-    if item.kind == _Kind.F16 and float(weight.abs().max()) > _F16_MAX:
+    if item.kind == _Kind.F16 and max(-low, high) > _F16_MAX:
         raise Unsupported(
             f"tensor {item.name}: holds values over {_F16_MAX:.0f}, which F16 cannot.",
             "Use --type bf16.",
         )
-    packed: NDArray[np.generic] = gguf.quants.quantize(weight.contiguous().numpy(), item.kind)
+    weight = weight.contiguous()
+    if item.kind == _Kind.F16:
+        return weight.to(torch.float16).numpy()
+    if item.kind == _Kind.BF16:
+        return weight.to(torch.bfloat16).view(torch.int16).numpy()
+    packed: NDArray[np.generic] = gguf.quants.quantize(weight.numpy(), item.kind)
     return packed
 
 
@@ -190,23 +263,16 @@ def _add_general(writer: gguf.GGUFWriter, notes: dict[str, str], file_type: int)
         writer.add_string(key, value)
 
 
-def _add(writer: gguf.GGUFWriter, key: str, value_type: str, value: int | float | str) -> None:
-    match value_type:
-        case "u32":
-            writer.add_uint32(key, int(value))
-        case "f32":
-            writer.add_float32(key, float(value))
+def _add(writer: gguf.GGUFWriter, key: str, value_type: str, value: Value) -> None:
+    match value_type, value:
+        case "u32", int():
+            writer.add_uint32(key, value)
+        case "f32", int() | float():
+            writer.add_float32(key, value)
+        case "bools", list():
+            writer.add_array(key, value)
         case _:
             writer.add_string(key, str(value))
-
-
-def _add_tensors(writer: gguf.GGUFWriter, targets: list[_Target]) -> None:
-    """The list of tensors, which a GGUF file has before the first of them."""
-    for item in targets:
-        size, bytes_each = gguf.GGML_QUANT_SIZES[item.kind]
-        count = int(np.prod(item.shape)) // size * bytes_each
-        shape = list(item.shape)
-        writer.add_tensor_info(item.name, shape, np.dtype(np.float32), count, raw_dtype=item.kind)
 
 
 def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:

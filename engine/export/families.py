@@ -1,51 +1,246 @@
 """Which architectures can become a GGUF file, and what each needs on the way.
 
-Knows config.json as Hugging Face writes it (versions 4 and 5) and llama.cpp's keys for it. Does
-not know tensors. A new dense family is a new row of `FAMILIES`.
+Knows what llama.cpp's graphs compute. Does not know its keys (`graph`) or tensors (`convert`). A
+new dense family is a new row of `FAMILIES`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from store.errors import BadInput, Unsupported
-
-Config = Mapping[str, Any]
-Key = tuple[str, str, int | float | str]
-"""A GGUF key without the architecture's prefix, its type (`u32`, `f32`, `str`) and its value."""
+from engine.export import ropes
+from engine.export.ropes import FACTORS, PLAIN, YARN, Rope
+from engine.export.shape import Config, head_dim, heads, layers, whole
+from store.errors import Unsupported
 
 _MERGED = "Use --to merged: a folder for transformers, which other converters read."
+_QKV = ("q_proj", "k_proj", "v_proj")
+_EVERY = (*_QKV, "o_proj", "gate_proj", "up_proj", "down_proj")
+_NORMS = ("input_layernorm", "post_attention_layernorm", "norm")
+_RMS = ("rms_norm_eps", "attention.layer_norm_rms_epsilon")
+_GELU = ("gelu_pytorch_tanh", "gelu_new")
+_SOFTCAPS = (
+    ("attn_logit_softcapping", "attn_logit_softcapping"),
+    ("final_logit_softcapping", "final_logit_softcapping"),
+)
+Check = Callable[[Config], str | None]
+"""What of a config llama.cpp's graph does not compute, in words, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One row of the table.
+    """One row of the table: a class of transformers, and what llama.cpp's graph for it is like.
 
     Attributes:
-        architecture: the class name in config.json.
-        arch: llama.cpp's name of the same graph.
-        permuted: last names of the layers whose rows llama.cpp wants in its own rotary order.
-        windowed: whether llama.cpp's graph applies a sliding window.
+        architecture: the class name in config.json. arch: llama.cpp's name of the same graph.
+        permuted: whether query and key rows go into llama.cpp's own rotary order.
+        activation: names of what the graph computes between the two halves of an MLP.
+        biases: last names of the layers whose biases the graph adds.
+        ropes: scalings of rotary positions that the graph has.
+        theta, share: rotary settings where config.json says nothing (see `ropes.Rope`).
+        nested: whether sliding layers have rotary settings of their own.
+        period: layers without a window, every so many; 0 for a graph without windows.
+        window_last: whether the windowed layers are those from `max_window_layers` on.
+        head: `any`, `tied` (the embedding, always) or `own` (stored, always).
+        shift: what transformers adds to every norm's weight while it computes.
+        square: whether the graph takes a head's width from hidden size and heads.
+        epsilon: key in config.json (or a number) and key of the norms' epsilon.
+        scalars: other numbers carried over, by their keys there and here.
+        needed: whether those must be there.
+        checks: what else must hold.
     """
 
     architecture: str
     arch: str
-    permuted: tuple[str, ...] = ()
-    windowed: bool = False
+    permuted: bool = False
+    activation: tuple[str, ...] = ("silu", "swish")
+    biases: tuple[str, ...] = _QKV
+    ropes: frozenset[str] = YARN
+    theta: float = 10000.0
+    share: float = 1.0
+    nested: bool = False
+    period: int = 0
+    window_last: bool = False
+    head: str = "any"
+    shift: float = 0.0
+    square: bool = False
+    epsilon: tuple[str | float, str] = _RMS
+    scalars: tuple[tuple[str, str], ...] = ()
+    needed: bool = True
+    checks: tuple[Check, ...] = ()
 
 
-_ROTARY = ("q_proj", "k_proj")
+def _neutral(key: str, *values: Any) -> Check:
+    """A setting that the graph does not have, and the values under which that is no loss."""
 
-FAMILIES: dict[str, Family] = {
-    family.architecture: family
-    for family in (
-        Family("LlamaForCausalLM", "llama", _ROTARY),
-        Family("MistralForCausalLM", "llama", _ROTARY),
-    )
-}
+    def check(config: Config) -> str | None:
+        value = config.get(key)
+        return None if value in (None, False, *values) else f"{key} {value}"
+
+    return check
+
+
+def _attention_scale(large: int) -> Check:
+    """Gemma's scale: told by the graph from the number of layers, `large` or another."""
+
+    def check(config: Config) -> str | None:
+        query = heads(config)[0]
+        width = config["hidden_size"] // query if layers(config) == large else head_dim(config)
+        value = config.get("query_pre_attn_scalar")
+        return None if value == width else f"query_pre_attn_scalar {value} (it takes {width})"
+
+    return check
+
+
+def _no_rope_layers(config: Config) -> str | None:
+    """SmolLM3 leaves every fourth layer without positions."""
+    count, step = layers(config), config.get("no_rope_layer_interval", 4)
+    usual = [int((i + 1) % 4 != 0) for i in range(count)]
+    found = config.get("no_rope_layers") or [int((i + 1) % step != 0) for i in range(count)]
+    return None if found[:count] == usual else f"no_rope_layers {found[:8]}"
+
+
+def _exaone_window(config: Config) -> str | None:
+    """EXAONE 4's graph has windows, and layers without positions, in the 64-layer model only."""
+    window = config.get("sliding_window")
+    return f"sliding_window {window}" if window and layers(config) != 64 else None
+
+
+def _local_rope(config: Config) -> str | None:
+    """OLMo 3's graph turns all layers by one base."""
+    full, sliding = ropes.ropes(config, nested=True, theta=500000.0, share=1.0)
+    return None if full.theta == sliding.theta else f"rope_theta {sliding.theta} in sliding layers"
+
+
+_TWO_WAYS = _neutral("use_bidirectional_attention")
+
+_ROWS = (
+    Family("LlamaForCausalLM", "llama", True, biases=_EVERY, ropes=FACTORS),
+    Family("MistralForCausalLM", "llama", True, biases=_EVERY, ropes=FACTORS),
+    Family("SmolLM3ForCausalLM", "smollm3", True, theta=2e6, checks=(_no_rope_layers,)),
+    Family("Qwen2ForCausalLM", "qwen2", window_last=True, square=True),
+    Family("Qwen3ForCausalLM", "qwen3", window_last=True),
+    Family(
+        "GemmaForCausalLM",
+        "gemma",
+        activation=(*_GELU, "gelu"),  # transformers too takes the old name for the new one
+        head="tied",
+        shift=1.0,
+        checks=(_TWO_WAYS,),
+    ),
+    Family(
+        "Gemma2ForCausalLM",
+        "gemma2",
+        activation=_GELU,
+        ropes=PLAIN,
+        period=2,
+        head="tied",
+        shift=1.0,
+        scalars=_SOFTCAPS,
+        checks=(_TWO_WAYS, _attention_scale(46)),
+    ),
+    Family(
+        "Gemma3ForCausalLM",
+        "gemma3",
+        activation=_GELU,
+        ropes=PLAIN,
+        theta=1e6,
+        nested=True,
+        period=6,
+        shift=1.0,
+        scalars=_SOFTCAPS[1:],
+        needed=False,
+        checks=(_TWO_WAYS, _attention_scale(62), _neutral("attn_logit_softcapping")),
+    ),
+    Family("Phi3ForCausalLM", "phi3", biases=(), ropes=FACTORS - YARN | PLAIN, square=True),
+    Family(
+        "GraniteForCausalLM",
+        "granite",
+        True,
+        biases=_EVERY,
+        ropes=FACTORS,
+        scalars=(
+            ("attention_multiplier", "attention.scale"),
+            ("embedding_multiplier", "embedding_scale"),
+            ("residual_multiplier", "residual_scale"),
+            ("logits_scaling", "logit_scale"),
+        ),
+    ),
+    Family("Olmo2ForCausalLM", "olmo2", head="own", square=True),
+    Family(
+        "Olmo3ForCausalLM",
+        "olmo2",
+        theta=5e5,
+        nested=True,
+        period=4,
+        head="own",
+        square=True,
+        checks=(_local_rope,),
+    ),
+    Family(
+        "CohereForCausalLM",
+        "command-r",
+        biases=_QKV,
+        theta=5e5,
+        head="tied",
+        square=True,
+        epsilon=("layer_norm_eps", "attention.layer_norm_epsilon"),
+        scalars=(("logit_scale", "logit_scale"),),
+        checks=(_neutral("use_qk_norm"),),
+    ),
+    Family(
+        "Cohere2ForCausalLM",
+        "cohere2",
+        period=4,
+        head="tied",
+        square=True,
+        epsilon=("layer_norm_eps", "attention.layer_norm_epsilon"),
+        scalars=(("logit_scale", "logit_scale"),),
+    ),
+    Family(
+        "Exaone4ForCausalLM",
+        "exaone4",
+        ropes=FACTORS - {"longrope"},
+        period=4,
+        square=True,
+        checks=(_exaone_window,),
+    ),
+    Family("SeedOssForCausalLM", "seed_oss"),
+    Family("Glm4ForCausalLM", "glm4", share=0.5),
+    Family("Ernie4_5ForCausalLM", "ernie4_5", biases=(*_QKV, "o_proj"), theta=5e5),
+    Family("ArceeForCausalLM", "arcee", True, activation=("relu2",), ropes=YARN | {"llama3"}),
+    Family(
+        "Starcoder2ForCausalLM",
+        "starcoder2",
+        activation=_GELU,
+        biases=(*_QKV, "o_proj", "c_fc", "c_proj", *_NORMS),
+        square=True,
+        epsilon=("norm_epsilon", "attention.layer_norm_epsilon"),
+    ),
+    Family(
+        "NemotronForCausalLM",
+        "nemotron",
+        activation=("relu2",),
+        biases=(*_EVERY, *_NORMS),
+        share=0.5,
+        shift=1.0,
+        square=True,
+        epsilon=("norm_eps", "attention.layer_norm_epsilon"),
+    ),
+    Family(
+        "OlmoForCausalLM",
+        "olmo",
+        True,
+        biases=_QKV,
+        square=True,
+        epsilon=(1e-5, "attention.layer_norm_epsilon"),
+        scalars=(("clip_qkv", "attention.clamp_kqv"),),
+        needed=False,
+    ),
+)
+FAMILIES: dict[str, Family] = {family.architecture: family for family in _ROWS}
 
 
 def architecture(config: Config) -> str:
@@ -64,140 +259,31 @@ def family_of(config: Config) -> Family:
     name = architecture(config)
     family = FAMILIES.get(name)
     if family is None:
-        raise Unsupported(
-            f"architecture {name}: the GGUF converter knows {', '.join(FAMILIES)}.", _MERGED
-        )
-    _check_window(config, family)
-    _check_plain(config, family)
-    rope(config)
+        short = ", ".join(known.removesuffix("ForCausalLM") for known in FAMILIES)
+        text = f"architecture {name}: the GGUF converter knows {short}."
+        if "text_config" in config:
+            text = f"architecture {name}: more than text; the GGUF converter knows text models."
+        raise Unsupported(text, _MERGED)
+    if odd := _beyond(config, family):
+        raise Unsupported(f"{name} with {odd}: llama.cpp's '{family.arch}' has not.", _MERGED)
+    full, sliding = ropes_of(config, family)
+    ropes.check(full, family.ropes, f"'{family.arch}'")
+    if family.nested:
+        ropes.check(sliding, frozenset({"default"}), f"'{family.arch}' in sliding layers")
     return family
 
 
-def _check_window(config: Config, family: Family) -> None:
-    window = config.get("sliding_window")
-    if window and not family.windowed and int(window) < _whole(config, "max_position_embeddings"):
-        raise Unsupported(
-            f"{family.architecture} with sliding_window {window}: llama.cpp ignores the window for "
-            f"'{family.arch}' and would answer differently.",
-            _MERGED,
-        )
+def _beyond(config: Config, family: Family) -> str | None:
+    """What of a config the graph does not compute, in words, or None."""
+    said = config.get("hidden_activation") or config.get("hidden_act") or family.activation[0]
+    if said not in family.activation:
+        return f"activation {said} (it computes {family.activation[0]})"
+    width = whole(config, "hidden_size") // heads(config)[0]
+    if family.square and head_dim(config) != width:
+        return f"head_dim {head_dim(config)} (it takes {width})"
+    return next((odd for check in family.checks if (odd := check(config))), None)
 
 
-def _check_plain(config: Config, family: Family) -> None:
-    """Settings that change the computation and that llama.cpp's graph does not have."""
-    activation = str(config.get("hidden_act", "silu"))
-    if activation not in ("silu", "swish"):
-        raise Unsupported(
-            f"{family.architecture} with hidden_act {activation}: llama.cpp computes silu.", _MERGED
-        )
-    if float(config.get("partial_rotary_factor") or 1.0) != 1.0:
-        raise Unsupported(
-            f"{family.architecture} with partial_rotary_factor: not known to the converter.",
-            _MERGED,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Rope:
-    """Rotary positions: `kind` is `default`, `linear` or `llama3`."""
-
-    kind: str
-    theta: float
-    settings: Mapping[str, Any]
-
-
-def rope(config: Config) -> Rope:
-    """Rotary settings from `rope_parameters` (version 5) or `rope_theta` + `rope_scaling` (4).
-
-    Raises:
-        Unsupported: a scaling that llama.cpp would ignore here.
-    """
-    settings = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    theta = settings.get("rope_theta") or config.get("rope_theta") or 10000.0
-    kind = str(settings.get("rope_type") or settings.get("type") or "default")
-    if kind not in ("default", "linear", "llama3"):
-        raise Unsupported(
-            f"rope type {kind}: the GGUF converter knows default, linear and llama3.", _MERGED
-        )
-    if float(settings.get("partial_rotary_factor") or 1.0) != 1.0:
-        raise Unsupported("partial_rotary_factor: not known to the GGUF converter.", _MERGED)
-    return Rope(kind, float(theta), settings)
-
-
-def llama3_factors(config: Config) -> list[float]:
-    """Divisors of the rotary frequencies, head_dim / 2 of them (Llama 3.1's long-context rule)."""
-    found = rope(config)
-    factor, low, high, original = (
-        float(found.settings[name])
-        for name in (
-            "factor",
-            "low_freq_factor",
-            "high_freq_factor",
-            "original_max_position_embeddings",
-        )
-    )
-    factors = []
-    dim = head_dim(config)
-    for i in range(0, dim, 2):
-        wavelength = 2 * math.pi * found.theta ** (i / dim)
-        if wavelength < original / high:
-            factors.append(1.0)
-        elif wavelength > original / low:
-            factors.append(factor)
-        else:
-            smooth = (original / wavelength - low) / (high - low)
-            factors.append(1 / ((1 - smooth) / factor + smooth))
-    return factors
-
-
-def heads(config: Config) -> tuple[int, int]:
-    """Query heads and key/value heads."""
-    query = _whole(config, "num_attention_heads")
-    return query, int(config.get("num_key_value_heads") or query)
-
-
-def head_dim(config: Config) -> int:
-    """Width of one attention head."""
-    explicit = config.get("head_dim")
-    return int(explicit) if explicit else _whole(config, "hidden_size") // heads(config)[0]
-
-
-def layers(config: Config) -> int:
-    """Number of blocks."""
-    return _whole(config, "num_hidden_layers")
-
-
-def keys(config: Config, rows: int) -> list[Key]:
-    """llama.cpp's settings of the graph; `rows` is the number of embedding rows."""
-    query, key_value = heads(config)
-    found = rope(config)
-    listed: list[Key] = [
-        ("block_count", "u32", layers(config)),
-        ("context_length", "u32", _whole(config, "max_position_embeddings")),
-        ("embedding_length", "u32", _whole(config, "hidden_size")),
-        ("feed_forward_length", "u32", _whole(config, "intermediate_size")),
-        ("attention.head_count", "u32", query),
-        ("attention.head_count_kv", "u32", key_value),
-        ("attention.layer_norm_rms_epsilon", "f32", float(config.get("rms_norm_eps", 1e-6))),
-        ("attention.key_length", "u32", head_dim(config)),
-        ("attention.value_length", "u32", head_dim(config)),
-        ("rope.dimension_count", "u32", head_dim(config)),
-        ("rope.freq_base", "f32", found.theta),
-        ("vocab_size", "u32", rows),
-    ]
-    if found.kind == "linear":
-        listed += [
-            ("rope.scaling.type", "str", "linear"),
-            ("rope.scaling.factor", "f32", float(found.settings["factor"])),
-        ]
-    return listed
-
-
-def _whole(config: Config, key: str) -> int:
-    value = config.get(key)
-    if not isinstance(value, int) or value <= 0:
-        raise BadInput(
-            f"config.json: key {key}: expected a positive whole number, found {value!r}.",
-            "Restore config.json as the model's author published it.",
-        )
-    return value
+def ropes_of(config: Config, family: Family) -> tuple[Rope, Rope]:
+    """Rotary positions of full and of sliding layers, with the family's defaults."""
+    return ropes.ropes(config, nested=family.nested, theta=family.theta, share=family.share)

@@ -7,7 +7,9 @@ repacks those in place on a CPU, and merging into them gives garbage without an 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ HEAD = "lm_head.weight"
 BLOCKSIZE = 64
 """Weights that share one NF4 scale; what transformers asks of bitsandbytes."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_PIECE = 1 << 24
+"""Values read at a time of a tensor whose rows stand for themselves."""
 _IGNORED = (".rotary_emb.inv_freq",)
 
 
@@ -71,11 +75,20 @@ class Weights:
 
     def read(self, name: str) -> torch.Tensor:
         """One tensor as it is stored."""
+        tensor: torch.Tensor = self._file(name).get_tensor(name)
+        return tensor
+
+    def rows(self, name: str, count: int) -> Iterator[torch.Tensor]:
+        """One tensor as it is stored, `count` rows at a time."""
+        stored = self._file(name).get_slice(name)
+        for start in range(0, self.entries[name].shape[0], count):
+            yield stored[start : start + count]
+
+    def _file(self, name: str) -> Any:
         file = self.entries[name].file
         if file not in self._open:
             self._open = {file: safe_open(file, framework="pt")}
-        tensor: torch.Tensor = self._open[file].get_tensor(name)
-        return tensor
+        return self._open[file]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,21 @@ class Merged:
         if self._adapter is not None and planned.name.endswith(".weight"):
             weight = self._adapter.apply(module, weight)
         return weight.cpu()
+
+    def pieces(self, planned: Planned) -> Iterator[torch.Tensor]:
+        """`tensor` in pieces of some rows, where every row is its own: an embedding, a head.
+
+        What the NF4 round trip or the adapter looks at as a whole comes in one piece.
+        """
+        module = planned.name.removesuffix(".weight")
+        changed = self._adapter.modules if self._adapter else frozenset()
+        rows = _PIECE // prod(planned.shape[1:])
+        whole = len(planned.shape) < 2 or planned.shape[0] <= rows
+        if whole or module in changed or module in self._quantised:
+            yield self.tensor(planned)
+            return
+        for piece in self._weights.rows(planned.source, rows):
+            yield piece.to(self._dtype).float()
 
     def finish(self) -> None:
         """Check that no part of the adapter was left out.
