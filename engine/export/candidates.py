@@ -10,13 +10,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from engine.data.rows import Turn
 from engine.export.reference import Reference
-from engine.export.stages import Job, Source
+from engine.export.stages import Job, Source, Target
+from engine.export.yardstick import Yardstick
 from engine.llama.client import LlamaWorker
 from engine.render.renderer import Renderer
 
@@ -47,8 +49,8 @@ class Candidate(Protocol):
 class GgufCandidate:
     """A GGUF file in llama.cpp, in a process of its own."""
 
-    def __init__(self, file: Path, log: Path, stack: ExitStack) -> None:
-        self._llama = stack.enter_context(LlamaWorker.open(file, log))
+    def __init__(self, file: Path, log: Path, length: int, stack: ExitStack) -> None:
+        self._llama = stack.enter_context(LlamaWorker.open(file, log, n_ctx=length))
         found = self._llama.describe()
         self.bos: int | None = found.bos
         self.eos: int | None = found.eos
@@ -105,31 +107,26 @@ class FolderCandidate:
 class AdapterCandidate(FolderCandidate):
     """A PEFT folder on the base it was trained on; tokenizer and template are the base's."""
 
-    def __init__(self, job: Job) -> None:
-        base, source = Path(job.source.base), job.source
-        self._model = Reference(
-            Source(
-                ref="adapter",
-                base=source.base,
-                base_ref=source.base_ref,
-                adapter=job.target,
-                quantization=source.quantization,
-                double_quant=source.double_quant,
-                dtype=source.dtype,
-            )
-        )
+    def __init__(self, source: Source, folder: Path) -> None:
+        base = Path(source.base)
+        self._model = Reference(msgspec.structs.replace(source, adapter=str(folder)))
         self._renderer = Renderer.load(base)
         self._tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
         self.bos, self.eos = self._renderer.bos_id, self._renderer.eos_id
 
 
-def open_candidate(job: Job, stack: ExitStack) -> Candidate:
-    """The export a job names; `stack` closes what it holds.
+def open_candidate(job: Job, target: Target, yardstick: Yardstick, stack: ExitStack) -> Candidate:
+    """The export a target names; `stack` closes what it holds.
 
     Raises:
         WorkbenchError: it cannot be opened, in the words of who tried.
     """
-    target = Path(job.target)
-    if job.kind == "gguf":
-        return GgufCandidate(target, Path(job.log), stack)
-    return FolderCandidate(target) if job.kind == "merged" else AdapterCandidate(job)
+    path = Path(target.path)
+    match job.kind:
+        case "gguf":
+            return GgufCandidate(path, Path(job.log), yardstick.length, stack)
+        case "ollama":
+            return GgufCandidate(path / "model.gguf", Path(job.log), yardstick.length, stack)
+        case "merged":
+            return FolderCandidate(path)
+    return AdapterCandidate(job.source, path)

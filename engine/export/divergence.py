@@ -29,7 +29,7 @@ class Divergence:
 
     _kl: list[Floats] = field(default_factory=list)
     _same: list[NDArray[np.bool_]] = field(default_factory=list)
-    _losses: list[tuple[float, float]] = field(default_factory=list)
+    _losses: list[Floats] = field(default_factory=list)
 
     def add(
         self,
@@ -45,17 +45,22 @@ class Divergence:
             ids, mask: the n ids that were read, and 1 where the loss counts.
         """
         width = min(reference.shape[1], other.shape[1])
+        following = np.array([*ids[1:], 0])
+        counts = (np.array([*mask[1:], 0]) != 0) & (following < width)
         for start in range(0, len(ids), _ROWS):
-            stop = min(start + _ROWS, len(ids))
-            p = log_softmax(reference[start:stop, :width])
-            q = log_softmax(other[start:stop, :width])
+            rows = slice(start, min(start + _ROWS, len(ids)))
+            p = log_softmax(reference[rows, :width])
+            q = log_softmax(other[rows, :width])
             self._kl.append((np.exp(p) * (p - q)).sum(axis=-1))
             self._same.append(p.argmax(axis=-1) == q.argmax(axis=-1))
-            for row in range(stop - start):
-                following = start + row + 1
-                if following < len(ids) and mask[following]:
-                    target = ids[following]
-                    self._losses.append((-float(p[row, target]), -float(q[row, target])))
+            wanted = np.nonzero(counts[rows])[0]
+            at = (wanted, following[rows][wanted])
+            self._losses.append(-np.stack([p[at], q[at]], axis=-1))
+
+    @property
+    def losses(self) -> Floats:
+        """Nats of each trained token with the reference and the other: [tokens, 2]."""
+        return np.concatenate(self._losses) if self._losses else np.empty((0, 2))
 
     def numbers(self) -> dict[str, float]:
         """Summary: KL in nats, `top1` from 0 to 1, mean losses in nats a trained token."""
@@ -70,7 +75,9 @@ class Divergence:
             "top1": float(same.mean()),
             "positions": float(len(same)),
         }
-        if self._losses:
-            trained, exported = np.array(self._losses).mean(axis=0)
+        losses = self.losses
+        if len(losses):
+            trained, exported = losses.mean(axis=0)
             found |= {"loss_trained": float(trained), "loss_export": float(exported)}
+            found["trained_tokens"] = float(len(losses))
         return found

@@ -1,8 +1,7 @@
-"""(heavy) Is the export the model that was trained? Five questions, each with its own verdict.
+"""(heavy) Is the export the model that was trained? Eight questions, each with its own verdict.
 
-Knows the stages and their limits. Does not know how the export was made. Stages: the same ids for
-the same text, the same text for the same turns, the same stops, the same next-token distributions,
-the same greedy answers. Everything is fixed, so the same file gives the same proof.
+Knows the stages and their rules; the limits are in `limits`. Does not know how the export was made.
+Everything is fixed, so the same file gives the same proof.
 """
 
 from __future__ import annotations
@@ -13,106 +12,107 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer, normalizers
-
-from engine.data.rows import Turn
+from engine.export import limits
 from engine.export.candidates import Candidate, open_candidate
 from engine.export.divergence import Divergence
-from engine.export.plan import context_of
-from engine.export.reference import Reference
-from engine.export.samples import MAX_LENGTH, Sample, held_out, kept_for_the_proof, torture
-from engine.export.stages import Job, Stage, State
-from engine.export.types import ExportType, choose, of_gguf
-from engine.models.folder import read_json
-from engine.render.renderer import Renderer
-from store.errors import Unsupported, WorkbenchError, WorkerDied
+from engine.export.kept import Logits
+from engine.export.samples import Sample
+from engine.export.stages import Job, Stage, State, Target
+from engine.export.types import Limits, choose, of_gguf
+from engine.export.yardstick import Greedy, Yardstick, question
+from store.errors import WorkbenchError, WorkerDied
 
 Say = Callable[[Stage], None]
-
-MAX_POSITIONS = 4096
-GREEDY_PROMPTS = 4
-GREEDY_TOKENS = 48
-TIE_NATS = 0.02
-"""Two choices this close are a tie: rounding weights to 16 bits moves logits about as much."""
 _SHOWN = 60
+_BEYOND = 8
+"""Tokens a file may go on where the trained model has ended, to see that it does not end."""
+_ALIKE = 512
+"""Positions on which a file that failed is held against what it may be instead."""
 
 
-class Proof:
-    """One comparison in progress: the trained model on one side, the export of `job` on the other.
+def prove(
+    job: Job, target: Target, yardstick: Yardstick, say: Say, sixteen: Path | None = None
+) -> list[Stage]:
+    """Ask everything of one file or folder; what cannot be opened fails its `load` stage.
 
     Args:
         say: called with every stage, while it runs and when it is decided.
+        sixteen: the F16 file that a quantised one was made of, where it is still there.
     """
+    proof = _Proof(job, target, yardstick, say, sixteen)
+    proof.run()
+    return proof.stages
 
-    def __init__(self, job: Job, say: Say) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Fork:
+    """The first differing token, from 1, and by how much (nats) the trained model preferred its."""
+
+    token: int
+    gap: float
+
+
+class _Proof:
+    """One comparison in progress: the yardstick on one side, one target on the other."""
+
+    def __init__(
+        self, job: Job, target: Target, yardstick: Yardstick, say: Say, sixteen: Path | None
+    ) -> None:
         self._job = job
-        self._say = say
-        self._base = Path(job.source.base)
-        self._renderer = Renderer.load(self._base)
-        self._tokenizer = Tokenizer.from_file(str(self._base / "tokenizer.json"))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        chats = Path(job.source.chats) if job.source.chats else None
-        self._samples = held_out(self._renderer, chats)
-        self._type = choose(job.kind, job.type) if job.type else of_gguf(None)
-        if self._type.fitted:
-            self._samples = kept_for_the_proof(self._samples)
+        self._target = target
+        self._yard = yardstick
+        self._tell = say
+        self._sixteen = sixteen
+        self._type = choose(job.kind, target.type) if target.type else of_gguf(None)
         self.stages: list[Stage] = []
 
-    def run(self) -> list[Stage]:
-        """Ask everything; a file that cannot be opened fails its `load` stage."""
+    def run(self) -> None:
         with ExitStack() as stack:
-            self._say(Stage("load", "running", "opening the export"))
+            self._say("load", "opening the export")
             try:
-                candidate = open_candidate(self._job, stack)
+                candidate = open_candidate(self._job, self._target, self._yard, stack)
             except WorkbenchError as error:
                 self._decide("load", "fail", error.message)
-                return self.stages
-            if not self._job.type:
+                return
+            if not self._target.type:
                 self._type = of_gguf(candidate.file_type)
             self._decide("load", "pass", f"the export opens; limits of {self._type.name}")
             self._questions(candidate)
-        return self.stages
 
     def _questions(self, candidate: Candidate) -> None:
         """Every stage in order; an export that dies of a question has failed it."""
-        stages: list[tuple[str, Callable[[], None]]] = [
-            ("tokens", lambda: self._tokens(candidate)),
-            ("template", lambda: self._template(candidate)),
-            ("stops", lambda: self._stops(candidate)),
-            ("logits", lambda: self._against_reference(candidate)),
+        stages: list[tuple[str, Callable[[Candidate], None]]] = [
+            ("tokens", self._tokens),
+            ("template", self._template),
+            ("stops", self._stops),
+            ("convert", self._convert),
+            ("end", self._distributions),
+            ("greedy", self._greedy),
         ]
         for name, ask in stages:
             try:
-                ask()
-            except WorkerDied as error:
-                self._decide(name, "fail", error.message)
-                return
+                ask(candidate)
+            except WorkbenchError as error:
+                self._decide(name, "fail", f"{error.message.rstrip('.')}. {error.hint}".strip())
+                if isinstance(error, WorkerDied):
+                    return
 
-    def _against_reference(self, candidate: Candidate) -> None:
-        self._say(Stage("logits", "running", "loading the trained model in 32 bit"))
-        try:
-            reference = Reference(self._job.source)
-        except Unsupported as error:
-            self._decide("logits", "fail", f"{error.message} {error.hint}")
-            return
-        self._logits(candidate, reference)
-        self._greedy(candidate, reference)
+    def _say(self, name: str, text: str, **numbers: float) -> None:
+        self._tell(Stage(name, "running", text, numbers, self._target.type))
 
     def _decide(self, name: str, state: State, text: str, **numbers: float) -> None:
-        self.stages.append(Stage(name, state, text, numbers))
-        self._say(self.stages[-1])
+        if state == "fail" and name in limits.WAY_OUT:
+            text = f"{text.rstrip('.')}. {limits.WAY_OUT[name]}"
+        # JSON has no word for what is no number.
+        kept = {key: value for key, value in numbers.items() if math.isfinite(value)}
+        self.stages.append(Stage(name, state, text, kept, self._target.type))
+        self._tell(self.stages[-1])
 
     def _tokens(self, candidate: Candidate) -> None:
-        added = read_json(self._base / "tokenizer.json").get("added_tokens", [])
-        texts = [sample.text for sample in self._samples]
-        texts += torture([str(item["content"]) for item in added])
-        cut = self._tokenizer.normalizer
-        if isinstance(cut, normalizers.NFC):  # llama.cpp leaves NFC to its caller
-            texts = [cut.normalize_str(text) for text in texts]
-        expected = [self._encode(text, framed=False) for text in texts]
+        yard = self._yard
+        texts = yard.texts
+        expected = [yard.encode(text, framed=False) for text in texts]
         found = candidate.encode(texts, framed=False)
-        framed = [self._encode(text, framed=True) for text in texts[:3]]
         wrong = [t for t, a, b in zip(texts, expected, found, strict=True) if a != b]
         numbers = {"texts": float(len(texts)), "different": float(len(wrong))}
         if wrong:
@@ -120,22 +120,21 @@ class Proof:
                 f"{len(wrong)} of {len(texts)} texts give other ids; first: {wrong[0]!r:.{_SHOWN}}"
             )
             return self._decide("tokens", "fail", text, **numbers)
+        framed = [yard.encode(text, framed=True) for text in texts[:3]]
         if framed != candidate.encode(texts[:3], framed=True):
             text = "plain text is framed with other begin or end tokens than in training"
             return self._decide("tokens", "fail", text, **numbers)
         return self._decide("tokens", "pass", f"{len(texts)} texts give the same ids", **numbers)
 
-    def _encode(self, text: str, *, framed: bool) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=framed).ids)
-
     def _template(self, candidate: Candidate) -> None:
-        if self._renderer.template_source is None:
+        renderer = self._yard.renderer
+        if renderer.template_source is None:
             return
-        chats = [sample.turns for sample in self._samples if sample.turns]
+        chats = [sample.turns for sample in self._yard.samples if sample.turns]
         wrong, shown = 0, ""
         for turns in chats:
-            for prompt, part in ((False, turns), (True, _question(turns))):
-                expected = self._renderer.render(part, generation_prompt=prompt, spans=False).text
+            for prompt, part in ((False, turns), (True, question(turns))):
+                expected = renderer.render(part, generation_prompt=prompt, spans=False).text
                 try:
                     found = candidate.render(part, generation_prompt=prompt)
                 except WorkerDied:
@@ -154,12 +153,13 @@ class Proof:
 
     def _stops(self, candidate: Candidate) -> None:
         """Every stop ends generation, nothing inside an answer does, and one BOS stays one."""
-        stops = list(self._renderer.stop_ids)
+        renderer, samples = self._yard.renderer, self._yard.samples
+        stops = list(renderer.stop_ids)
         flags = dict(zip(stops, candidate.stops(stops), strict=True))
         deaf = [token for token, flag in flags.items() if not flag]
-        inside = sorted({token for s in self._samples for token in _inside(s)} - set(stops))
+        inside = sorted({token for s in samples for token in _inside(s)} - set(stops))
         early = [t for t, f in zip(inside, candidate.stops(inside), strict=True) if f]
-        bos, problems = self._renderer.bos_id, []
+        bos, problems = renderer.bos_id, []
         if deaf:
             problems.append(f"generation would run past {self._name(deaf[0])}")
         if early:
@@ -168,108 +168,146 @@ class Proof:
             problems.append(f"its end token is id {candidate.eos}, none of the trained stops")
         if bos is not None and candidate.bos != bos:
             problems.append(f"its begin token is id {candidate.bos}, trained was {bos}")
-        counts = [s.ids.count(bos) for s in self._samples] if bos is not None else []
-        doubled = any(count > 1 for count in counts)
+        counts = [s.ids.count(bos) for s in samples] if bos is not None else []
         numbers = {"stops": float(len(stops)), "bos": float(max(counts, default=0))}
         if problems:
             return self._decide("stops", "fail", "; ".join(problems), **numbers)
+        if any(count > 1 for count in counts):
+            text = "a chat holds more than one begin token"
+            return self._decide("stops", "warn", text, **numbers)
         names = " ".join(self._name(token) for token in stops)
-        if doubled:
-            return self._decide(
-                "stops", "warn", "a chat holds more than one begin token", **numbers
-            )
         return self._decide("stops", "pass", f"generation ends at {names}", **numbers)
 
     def _name(self, token: int) -> str:
-        return f"{self._tokenizer.id_to_token(token)!r} ({token})"
+        return f"{self._yard.tokenizer.id_to_token(token)!r} ({token})"
 
-    def _logits(self, candidate: Candidate, reference: Reference) -> None:
-        found, share = Divergence(), Divergence()
-        limit = self._length()
-        total = min(MAX_POSITIONS, sum(min(len(s.ids), limit) for s in self._samples))
-        done = 0
-        for sample in self._samples:
-            ids, mask = sample.ids[:limit], sample.mask[:limit]
-            if done >= total or not ids:
-                break
-            trained = reference.logits(ids)
-            found.add(trained, candidate.logits(ids), ids, mask)
-            if reference.has_adapter:
-                share.add(trained, reference.logits(ids, base=True), ids, mask)
-            done += len(ids)
-            running = {"done": float(done), "total": float(max(done, total))}
-            text = f"comparing distributions: {done:,} of {max(done, total):,} positions"
-            self._say(Stage("logits", "running", text, running))
-        numbers = found.numbers()
-        if reference.has_adapter:
-            tuned = share.numbers()["kl_mean"]
-            numbers["kl_base"] = tuned
-            numbers["share_lost"] = numbers["kl_mean"] / tuned if tuned > 0 else 0.0
-        state = judge(numbers, self._type)
-        self._decide("logits", state, describe(numbers), **numbers)
-
-    def _length(self) -> int:
-        return min(MAX_LENGTH, context_of(self._base) or MAX_LENGTH)
-
-    def _greedy(self, candidate: Candidate, reference: Reference) -> None:
-        """Greedy answers side by side: told, and a warning only for types that lose nothing."""
-        prompts = [_question(s.turns) for s in self._samples if s.turns]
-        prompts = [turns for turns in prompts if turns][:GREEDY_PROMPTS]
-        if not prompts:
+    def _convert(self, _: Candidate) -> None:
+        """The F16 file that a quantised one was made of; another's own is asked with its end."""
+        if self._sixteen is None or self._type.bits >= limits.SIXTEEN:
             return
-        forks: list[_Fork] = []
-        for number, turns in enumerate(prompts):
-            self._say(Stage("greedy", "running", f"answer {number + 1} of {len(prompts)}"))
-            fork = self._fork(candidate, reference, turns)
-            forks += [fork] if fork is not None else []
-        same = len(prompts) - len(forks)
-        text = f"{same} of {len(prompts)} greedy answers are the same token by token"
-        first = min((fork.token for fork in forks), default=0)
-        gap = max((fork.gap for fork in forks), default=0.0)
-        if forks:
-            text += (
-                f"; the first difference is at token {first}, "
-                f"between choices at most {gap:.2g} nats apart"
-            )
-        exact = self._type.name in ("f32", "f16")
-        numbers: dict[str, float] = {"prompts": len(prompts), "same": same, "first": first}
-        if math.isfinite(gap):  # JSON has no word for the others.
-            numbers["gap"] = gap
-        tied = gap <= TIE_NATS
-        self._decide("greedy", "pass" if tied or not exact else "warn", text, **numbers)
+        found = self._yard.converted(self._sixteen, self._positions("convert")).numbers()
+        state = limits.judge(found, choose("gguf", "f16").limits)
+        self._decide("convert", state, f"the F16 file: {describe(found)}", **found)
 
-    def _fork(
-        self, candidate: Candidate, reference: Reference, turns: tuple[Turn, ...]
-    ) -> _Fork | None:
+    def _positions(self, name: str) -> Callable[[int, int], None]:
+        def tell(done: int, total: int) -> None:
+            text = f"comparing distributions: {done:,} of {total:,} positions"
+            self._say(name, text, done=float(done), total=float(total))
+
+        return tell
+
+    def _distributions(self, candidate: Candidate) -> None:
+        """What the file says at every position, against where it comes from and as chatted."""
+        yard, name = self._yard, self._first()
+        self._say(name, "loading the trained model in 32 bit")
+        samples = yard.chosen(fitted=self._type.fitted)
+        origin = yard.written
+        if name == "quant" and self._sixteen is not None:
+            origin = yard.sixteen(self._sixteen)
+
+        def said(sample: int) -> Logits:
+            return candidate.logits(yard.ids(sample))
+
+        against = [yard.trained] if origin is yard.trained else [yard.trained, origin]
+        results = yard.compare(samples, said, against, self._positions(name))
+        if name != "end":
+            found = results[-1].numbers()
+            self._decide(name, limits.judge(found, self._type.limits), describe(found), **found)
+        self._end(results[0], samples, said)
+
+    def _first(self) -> str:
+        """The stage that asks the file for its distributions first."""
+        if self._job.kind in ("adapter", "adapter-gguf"):
+            return "end"  # nothing was merged
+        return "convert" if self._type.bits >= limits.SIXTEEN else "quant"
+
+    def _end(
+        self,
+        found: Divergence,
+        samples: Sequence[int],
+        said: Callable[[int], Logits],
+    ) -> None:
+        """The file against the model as chatted, and how much of the fine-tune is lost."""
+        numbers = found.numbers()
+        worth = self._yard.worth(samples)
+        if worth is not None:
+            numbers["kl_base"] = worth
+            numbers["share_lost"] = numbers["kl_mean"] / worth if worth > 0 else 0.0
+        allowed = limits.end(self._type, self._job.merge)
+        state = limits.judge(numbers, allowed)
+        text = describe(numbers)
+        if state == "fail":
+            text += self._instead(samples, said, allowed)
+        self._decide("end", state, text, **numbers)
+
+    def _instead(
+        self, samples: Sequence[int], said: Callable[[int], Logits], allowed: Limits
+    ) -> str:
+        """What a file that failed is, if it is something known."""
+        yard, few, positions = self._yard, [], 0
+        for sample in samples:
+            few.append(sample)
+            positions += len(yard.ids(sample))
+            if positions >= _ALIKE:
+                break
+        known: list[tuple[str, Callable[[int], Logits]]] = []
+        if self._job.source.adapter is not None:
+            known.append(("it answers as the base does without the adapter", yard.bare))
+        if yard.original is not yard.written:
+            known.append(("it is the adapter on the base's own weights", yard.original))
+        for words, other in known:
+            [found] = yard.compare(few, said, [other], lambda *_: None)
+            if limits.judge(found.numbers(), allowed) != "fail":
+                return f" · {words}"
+        return ""
+
+    def _greedy(self, candidate: Candidate) -> None:
+        """Greedy answers side by side: told, and a warning only for types that lose nothing."""
+
+        def tell(number: int, total: int) -> None:
+            self._say("greedy", f"answer {number + 1} of {total}")
+
+        asked = self._yard.greedy(tell)
+        if not asked:
+            return
+        forks: dict[int, _Fork] = {}
+        numbers: dict[str, float] = {"prompts": len(asked), "first": 0}
+        ended = 0
+        for number, one in enumerate(asked, 1):
+            tell(number - 1, len(asked))
+            found = candidate.greedy(one.turns, len(one.answer) + (_BEYOND if one.ended else 0))
+            ended += bool(found) and candidate.stops(found[-1:])[0]
+            fork = self._fork(one, found)
+            if fork is not None:
+                forks[number] = fork
+            numbers[f"first_{number}"] = fork.token if fork is not None else 0
+        same = len(asked) - len(forks)
+        due = sum(one.ended for one in asked)
+        numbers |= {"same": same, "ended_trained": due, "ended_export": ended}
+        text = f"{same} of {len(asked)} greedy answers are the same token by token"
+        gap = max((fork.gap for fork in forks.values()), default=0.0)
+        if forks:
+            numbers["first"] = min(fork.token for fork in forks.values())
+            where = ", ".join(str(fork.token) for fork in forks.values())
+            text += f"; first differing tokens: {where}, choices at most {gap:.2g} nats apart"
+            numbers["gap"] = gap
+        text += f"; {ended} end by themselves, {due} of the trained model's"
+        exact = self._type.bits >= limits.SIXTEEN
+        tied = gap <= limits.TIE_NATS
+        state: State = "pass" if tied or not exact else "warn"
+        if due and 2 * ended < due:
+            state = "warn"
+        self._decide("greedy", state, text, **numbers)
+
+    def _fork(self, one: Greedy, found: Sequence[int]) -> _Fork | None:
         """Where two greedy answers part, or None where they are the same."""
-        ids = self._renderer.render(turns, generation_prompt=True, spans=False).ids
-        length = min(GREEDY_TOKENS, self._length() - len(ids))
-        if length < 1:
-            return None
-        expected = reference.greedy(ids, self._renderer.stop_ids, length)
-        found = candidate.greedy(turns, length)
+        expected = one.answer
         pairs = list(zip(expected, found, strict=False))
         at = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
         if at is None:
             return None if len(expected) == len(found) else _Fork(len(pairs) + 1, math.inf)
-        logits = reference.logits([*ids, *expected[:at]])[-1]
+        logits = self._yard.model.logits([*one.prompt, *expected[:at]])[-1]
         return _Fork(at + 1, float(logits[expected[at]] - logits[found[at]]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Fork:
-    """The first differing token, from 1, and by how much (nats) the trained model preferred its."""
-
-    token: int
-    gap: float
-
-
-def judge(numbers: dict[str, float], limits: ExportType) -> State:
-    """The verdict on measured divergences; anything that is not a number fails."""
-    kl, top1 = numbers["kl_mean"], numbers["top1"]
-    if not math.isfinite(kl) or kl > limits.kl_fail or top1 < limits.top1_fail:
-        return "fail"
-    return "warn" if kl > limits.kl_warn or top1 < limits.top1_warn else "pass"
 
 
 def describe(numbers: dict[str, float]) -> str:
@@ -284,12 +322,6 @@ def describe(numbers: dict[str, float]) -> str:
     if "share_lost" in numbers:
         parts.append(f"{numbers['share_lost']:.2%} of the fine-tune lost")
     return " · ".join(parts)
-
-
-def _question(turns: Sequence[Turn]) -> tuple[Turn, ...]:
-    """The conversation up to its last question."""
-    asked = [i for i, turn in enumerate(turns) if turn.role == "user"]
-    return tuple(turns[: asked[-1] + 1]) if asked else ()
 
 
 def _inside(sample: Sample) -> list[int]:

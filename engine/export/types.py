@@ -8,9 +8,19 @@ conversion measures 1e-8 to 4e-5, Q8_0 1e-4 to 1.4e-3 on public models of 7 to 8
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from store.errors import BadInput
 from store.exports import Kind
+
+
+class Limits(NamedTuple):
+    """Mean KL (nats) above which a proof warns or fails, top-1 agreement below which it does."""
+
+    kl_warn: float
+    kl_fail: float
+    top1_warn: float
+    top1_fail: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,11 @@ class ExportType:
     top1_fail: float
     usual: float | None = None
     fitted: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """How far it may stray."""
+        return Limits(self.kl_warn, self.kl_fail, self.top1_warn, self.top1_fail)
 
     @property
     def quantised(self) -> bool:

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 import assets
-from engine.export.proof import Proof
+from engine.export import proof
 from engine.export.stages import Job, Source, Stage, Target
+from engine.export.yardstick import Yardstick
 
 STARTER = assets.path("starter")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -91,7 +92,8 @@ def prove(source: Source, target: Path, type_name: str, kind: str = "gguf") -> d
         "verify", kind, [Target(type_name, str(target))], source, str(target.parent / "llama.log")
     )
     told: list[Stage] = []
-    stages = Proof(job, told.append).run()
+    with Yardstick(job) as yardstick:
+        stages = proof.prove(job, job.targets[0], yardstick, told.append)
     assert {stage.name for stage in stages} <= {stage.name for stage in told}
     return {stage.name: stage for stage in stages}
 

@@ -106,11 +106,11 @@ def test_run_to_gguf_with_proof_and_records(cat: Catalogue, base: Path, tmp_path
     proof = client.proof_of(cat, record)
     assert proof is not None and proof.verdict == "pass"
     stages = {stage["name"]: stage for stage in proof.stages}
-    names = ["base", "write", "load", "tokens", "template", "stops", "logits", "greedy"]
+    names = ["base", "write", "load", "tokens", "template", "stops", "convert", "end", "greedy"]
     assert list(stages) == names
     assert stages["base"]["text"] == "as recorded by the run"
     assert stages["template"]["numbers"]["conversations"] == 2
-    numbers = stages["logits"]["numbers"]
+    numbers = stages["end"]["numbers"]
     assert numbers["kl_mean"] < 1e-4 < numbers["kl_base"] and numbers["share_lost"] < 0.01
     assert numbers["loss_trained"] == pytest.approx(numbers["loss_export"], abs=0.01)
     assert any(stage.name == "write" and stage.state == "running" for stage in told)
@@ -148,7 +148,7 @@ def test_a_type_that_needs_to_know_what_matters(cat: Catalogue, tmp_path: Path) 
     assert stages["quantise"]["numbers"]["fallbacks"] == 0
     assert gguf.GGUFReader(record.path).fields["general.file_type"].contents() == 19
     # Without knowing it llama.cpp refuses; here it was told, and the answers are still the model's.
-    assert stages["logits"]["numbers"]["top1"] > 0.5
+    assert stages["end"]["numbers"]["top1"] > 0.5
 
 
 def test_merged_and_adapter_folders(cat: Catalogue, base: Path, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_flipped_bytes_fail(cat: Catalogue, base: Path, exported: Path, tmp_path
         handle.seek(int(tensor.data_offset) + 4000)
         handle.write(b"\x00" * 4000)
     failed = {s["name"] for s in _failed(client.verify(cat, file, str(base)))}
-    assert failed == {"file", "logits"}
+    assert failed == {"file", "convert", "end"}
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_wrong_metadata_fails(
     rewrite(exported, tmp_path / "m.gguf", key, value)
     stages = prove(source_of(base), tmp_path / "m.gguf", "f32")
     assert stages[stage].state == "fail"
-    assert stages["logits"].state == "pass"
+    assert stages["end"].state == "pass"
 
 
 def rewrite(source: Path, target: Path, key: str, value: int | str) -> None:
@@ -275,7 +275,7 @@ def test_failed_proof_never_gets_the_final_name(cat: Catalogue, base: Path, tmp_
 
 def test_killed_worker_leaves_nothing(cat: Catalogue, base: Path, tmp_path: Path) -> None:
     def kill(stage: Stage) -> None:
-        if stage.name == "logits":
+        if stage.name == "end":
             for child in psutil.Process().children():
                 child.kill()
 

@@ -29,7 +29,7 @@ def test_export_then_verify(tmp_path: Path) -> None:
     assert found["file"] == str(out) and found["bytes"] == out.stat().st_size
     assert len(found["sha256"]) == 64
     assert found["proof"]["verdict"] == "pass"
-    assert {"tokens", "template", "stops", "logits"} <= {
+    assert {"tokens", "template", "stops", "end"} <= {
         s["name"] for s in found["proof"]["stages"]
     }
 

@@ -57,8 +57,8 @@ def test_f32_file_equals_transformers(shape: str, tmp_path: Path) -> None:
     stages = prove(source_of(base), tmp_path / "model.gguf", "f32")
 
     assert {name: stage.state for name, stage in stages.items()} == dict.fromkeys(stages, "pass")
-    assert stages["logits"].numbers["kl_mean"] < 1e-5
-    assert stages["logits"].numbers["top1"] > 0.999
+    assert stages["end"].numbers["kl_mean"] < 1e-5
+    assert stages["end"].numbers["top1"] > 0.999
     assert stages["greedy"].numbers["same"] == stages["greedy"].numbers["prompts"] == 4
 
 
@@ -69,7 +69,7 @@ def test_narrow_types_with_an_adapter(type_name: str, limit: float, tmp_path: Pa
     source = source_of(base, adapter)
     convert(source, tmp_path / "model.gguf", type_name)
 
-    found = prove(source, tmp_path / "model.gguf", type_name)["logits"].numbers
+    found = prove(source, tmp_path / "model.gguf", type_name)["end"].numbers
 
     assert found["kl_mean"] < limit
     assert found["kl_base"] > 20 * found["kl_mean"]
@@ -94,7 +94,7 @@ def test_a_lost_permutation_fails_the_proof(
 
     stages = prove(source_of(base), tmp_path / "model.gguf", "f32")
 
-    assert stages["logits"].state == "fail"
+    assert stages["end"].state == "fail"
     assert stages["tokens"].state == "pass"
 
 

@@ -245,8 +245,8 @@ def test_clean_adapter_folder(base: Path, tmp_path: Path) -> None:
         assert str(tmp_path) not in (tmp_path / "clean" / name).read_text()
     assert "# a\\|b" in (tmp_path / "clean" / "README.md").read_text()
     stages = prove(source, tmp_path / "clean", "f32", kind="adapter")
-    assert stages["logits"].state == "pass"
-    assert stages["logits"].numbers["kl_max"] == 0
+    assert stages["end"].state == "pass"
+    assert stages["end"].numbers["kl_max"] == 0
     with pytest.raises(Unsupported, match="no adapter"):
         write_adapter(source_of(base), tmp_path / "none")
 
@@ -260,6 +260,6 @@ def test_merged_folder_in_bf16_passes_its_proof(base: Path, tmp_path: Path) -> N
     stages = prove(source, tmp_path / "merged", "f16", kind="merged")
 
     assert {name: stage.state for name, stage in stages.items()} == dict.fromkeys(stages, "pass")
-    assert stages["logits"].numbers["kl_mean"] > 0
+    assert stages["end"].numbers["kl_mean"] > 0
     dtypes = {entry.dtype for entry in contents(tmp_path / "merged").values()}
     assert dtypes == {"F16"}

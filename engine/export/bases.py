@@ -1,0 +1,59 @@
+"""(heavy) The adapter on the weights that training held, or on the base's own: which to export.
+
+Knows both models' distributions and losses. Writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+
+from engine.export.stages import Stage
+from engine.export.yardstick import Yardstick
+
+NAME = "merge"
+_SURE = 2.0
+"""Standard errors from which a difference of losses is no chance."""
+
+
+def compare_bases(yardstick: Yardstick, say: Callable[[Stage], None]) -> Stage | None:
+    """Measure the faithful merge against the one on the base's own weights.
+
+    Returns:
+        A stage for a reader's choice, which never fails: KL and top-1 of the original merge from
+        the model as chatted, both held-out losses, and one sentence on which to take. None where
+        training held the base's own weights, so that there is nothing to choose.
+    Raises:
+        Unsupported: one of the two does not fit into memory.
+    """
+    if yardstick.original is yardstick.trained:
+        return None
+    samples = yardstick.chosen(fitted=False)
+
+    def tell(done: int, total: int) -> None:
+        numbers = {"done": float(done), "total": float(total)}
+        say(Stage(NAME, "running", f"both bases: {done:,} of {total:,} positions", numbers))
+
+    tell(0, 1)
+    [found] = yardstick.compare(samples, yardstick.original, [yardstick.trained], tell)
+    measured = found.numbers()
+    numbers = {key: measured[key] for key in ("kl_mean", "top1", "positions")}
+    worth = yardstick.worth(samples)
+    if worth:
+        numbers["share_lost"] = measured["kl_mean"] / worth
+    text = f"the original weights move it by KL {measured['kl_mean']:.2g}"
+    advice = "take faithful: it is the model you chatted with"
+    if "loss_export" in measured:
+        faithful, original = measured["loss_trained"], measured["loss_export"]
+        numbers |= {"loss_faithful": faithful, "loss_original": original}
+        text += f", held-out loss {faithful:.4f} faithful, {original:.4f} original"
+        gain = found.losses[:, 0] - found.losses[:, 1]
+        error = float(gain.std()) / sqrt(len(gain))
+        if float(gain.mean()) > _SURE * error:
+            advice = (
+                "original answers held-out rows better beyond chance, but is not what you "
+                "chatted with: take it only if you check it again"
+            )
+    stage = Stage(NAME, "pass", f"{text}; {advice}", numbers)
+    say(stage)
+    return stage
