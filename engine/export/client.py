@@ -5,20 +5,30 @@ Knows the worker process, its messages, the final names and the records. Does no
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from engine.export import plan as planning
 from engine.export.child import run
-from engine.export.plan import PROVENANCE, File, Plan
+from engine.export.files import (
+    PROOF,
+    PROVENANCE,
+    partial_of,
+    parts,
+    provenance,
+    remove_export,
+    remove_partial,
+    settle,
+    unproved_name,
+    write_beside,
+)
+from engine.export.plan import File, Plan
 from engine.export.stages import Job, Merge, Outcome, Stage, Target, as_dict
+from engine.jobs.process import alive, this_process
 from engine.models import refs
 from engine.models.folder import read_json
 from store import exports
@@ -39,6 +49,7 @@ def export(
     out: Path | None = None,
     force: bool = False,
     merge: Merge = "faithful",
+    shard: int | None = None,
     on_event: OnEvent | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Export]:
@@ -50,6 +61,8 @@ def export(
         force: replace an earlier export of that name.
         merge: `faithful` puts the adapter on the weights as training held them, `original` on
             the base's own.
+        shard: bytes of weights in one file at most, further parts take the rest. None divides
+            only a merged folder, by 5 GB.
         on_event: called with every stage as it runs and when it is decided.
         cancel: set it from another thread to stop; nothing stays behind.
     Returns:
@@ -59,33 +72,36 @@ def export(
     Raises:
         WorkbenchError: none can be done; nothing is left under any name.
     """
-    plan = planning.make(cat, ref, to=to, types=types, out=out, force=force, merge=merge)
-    cat.workspace.create()
-    records = [_begin(cat, plan, file) for file in plan.files]
-    name = f"export-{records[0].id}"
-    job = Job(
-        do="export",
-        kind=plan.kind,
-        targets=[Target(file.type, str(file.partial)) for file in plan.files],
-        source=plan.source,
-        log=str(cat.workspace.logs / f"{name}-llama.log"),
-        merge=plan.merge,
+    listed(cat)
+    plan = planning.make(
+        cat, ref, to=to, types=types, out=out, force=force, merge=merge, shard=shard
     )
-    plan.files[0].out.parent.mkdir(exist_ok=True)
+    cat.workspace.create()
+    _refuse_same_names(cat, plan)
+    records = [_begin(cat, plan, file) for file in plan.files]
+    job = _job(cat, plan, records[0].id)
+    folder = plan.files[0].out.parent
+    made_folder = not folder.exists()
+    folder.mkdir(exist_ok=True)
     _clear(job)
     done: list[Export] = []
     try:
-        finished = run(job, cat.workspace.logs / f"{name}.log", on_event, cancel)
+        log = cat.workspace.logs / f"export-{records[0].id}.log"
+        finished = run(job, log, on_event, cancel)
         for file, record, outcome in zip(plan.files, records, finished.files, strict=True):
             done.append(_settle(cat, file, record, outcome, finished.facts, force))
-    finally:
+    except BaseException as error:
         _clear(job)
+        if made_folder and not any(folder.iterdir()):
+            folder.rmdir()
         for record in records[len(done) :]:
-            exports.update(cat, record.id, status="failed", finished=time.time())
+            _fail(cat, record, str(error) or type(error).__name__)
+        raise
     return done
 
 
 def _begin(cat: Catalogue, plan: Plan, file: File) -> Export:
+    """Note an export that begins, and the process that will end it."""
     return exports.create(
         cat,
         ref=plan.source.ref,
@@ -94,6 +110,51 @@ def _begin(cat: Catalogue, plan: Plan, file: File) -> Export:
         path=str(file.out),
         run_id=plan.run_id,
         step=plan.step,
+        provenance=asdict(this_process()),
+    )
+
+
+def _job(cat: Catalogue, plan: Plan, number: int) -> Job:
+    return Job(
+        do="export",
+        kind=plan.kind,
+        targets=[Target(file.type, str(file.partial)) for file in plan.files],
+        source=plan.source,
+        log=str(cat.workspace.logs / f"export-{number}-llama.log"),
+        merge=plan.merge,
+        shard=plan.shard,
+    )
+
+
+def _refuse_same_names(cat: Catalogue, plan: Plan) -> None:
+    names = {str(file.out) for file in plan.files}
+    busy = next((e for e in exports.all(cat) if e.status == "running" and e.path in names), None)
+    if busy is not None:
+        raise Conflict(
+            f"{busy.path}: export {busy.id} is writing it.", "Wait for it, or choose another --out."
+        )
+
+
+def listed(cat: Catalogue) -> list[Export]:
+    """Every export, newest first; those whose process ended without a word are `failed`.
+
+    What such a process left under a temporary name is taken away.
+    """
+    found = exports.all(cat)
+    gone = [e for e in found if e.status == "running" and not _alive(e)]
+    for record in gone:
+        remove_partial(partial_of(Path(record.path)))
+        _fail(cat, record, "its process ended before it was written and proved")
+    return exports.all(cat) if gone else found
+
+
+def _alive(record: Export) -> bool:
+    return alive(record.provenance.get("pid"), record.provenance.get("started"))
+
+
+def _fail(cat: Catalogue, record: Export, why: str) -> Export:
+    return exports.update(
+        cat, record.id, status="failed", finished=time.time(), provenance={"error": why}
     )
 
 
@@ -136,18 +197,19 @@ def _settle(
     """Give a written export the name that its proof allows, and record both."""
     if not outcome.path:
         why = next(stage.text for stage in outcome.stages if stage.state == "fail")
-        return exports.update(
-            cat, record.id, status="failed", finished=time.time(), provenance={"error": why}
-        )
-    final = _rename(file, outcome, force)
-    provenance = {
+        return _fail(cat, record, why)
+    name = file.out if outcome.verdict != "fail" else unproved_name(file.out)
+    replace = force or name != file.out
+    final = settle(file.partial, Path(outcome.path), name, force=replace)
+    told = {
         **facts,
         "kind": record.kind,
         "type": record.type,
         "sha256": outcome.sha256,
         "created": record.created,
     }
-    _write_sidecars(final, provenance, outcome, facts)
+    write_beside(final, PROVENANCE, told)
+    write_beside(final, PROOF, _proof(final, outcome, facts))
     _add_proof(cat, final, record.ref, outcome, record.id)
     return exports.update(
         cat,
@@ -157,7 +219,7 @@ def _settle(
         sha256=outcome.sha256,
         status="unproved" if outcome.verdict == "fail" else "proved",
         finished=time.time(),
-        provenance=provenance,
+        provenance=told,
     )
 
 
@@ -167,19 +229,17 @@ def delete(cat: Catalogue, export_id: int) -> Export:
     Raises:
         NotFound: no such export. Conflict: it is being written, or something else lies there now.
     """
+    listed(cat)
     record = exports.get(cat, export_id)
     path = Path(record.path)
     if record.status == "running":
         raise Conflict(f"export {export_id} is being written.", "Cancel it, or wait for its end.")
     if record.status != "failed" and path.exists():
-        home = path / PROVENANCE if path.is_dir() else _sidecar(path, PROVENANCE)
-        if not home.is_file() or read_json(home).get("sha256") != record.sha256:
+        if provenance(path).get("sha256") != record.sha256:
             raise Conflict(
                 f"{path}: is not what export {export_id} wrote.", "Delete it yourself if you like."
             )
-        remove(path)
-        for name in (PROVENANCE, "proof.json"):
-            remove(_sidecar(path, name))
+        remove_export(path)
     exports.delete(cat, export_id)
     return record
 
@@ -193,55 +253,12 @@ def proof_of(cat: Catalogue, record: Export) -> Proof | None:
 def _clear(job: Job) -> None:
     """Take away what is under a temporary name."""
     for target in job.targets:
-        remove(Path(target.path))
-    remove(job.halfway)
+        remove_partial(Path(target.path))
 
 
-def remove(path: Path) -> None:
-    """Delete a file or folder that may not be there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def unproved_name(path: Path) -> Path:
-    """`model.gguf` to `model.unproved.gguf`, `folder` to `folder.unproved`."""
-    return path.with_name(f"{path.name.removesuffix('.gguf')}.unproved{_ending(path)}")
-
-
-def _ending(path: Path) -> str:
-    return ".gguf" if path.name.endswith(".gguf") else ""
-
-
-def _rename(file: File, outcome: Outcome, force: bool) -> Path:
-    final = file.out if outcome.verdict != "fail" else unproved_name(file.out)
-    if final.exists():
-        if final == file.out and not force:
-            raise Conflict(f"{final}: appeared meanwhile.", "Choose another --out.")
-        if final.is_dir() and not (final / PROVENANCE).is_file():
-            raise Conflict(f"{final}: is a folder of something else.", "Choose another --out.")
-    if file.partial.is_dir():
-        remove(final)
-    os.replace(file.partial, final)
-    folder = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return final
-
-
-def _sidecar(path: Path, name: str) -> Path:
-    return path.with_name(f"{path.name}.{name}")
-
-
-def _write_sidecars(
-    path: Path, provenance: Mapping[str, Any], outcome: Outcome, facts: Facts
-) -> None:
-    """Provenance inside a folder or beside a file, and the proof beside either."""
-    home = path / PROVENANCE if path.is_dir() else _sidecar(path, PROVENANCE)
-    proof = {
+def _proof(path: Path, outcome: Outcome, facts: Facts) -> dict[str, Any]:
+    """What is written beside an export."""
+    return {
         "file": path.name,
         "sha256": outcome.sha256,
         "against": facts.get("ref"),
@@ -249,18 +266,12 @@ def _write_sidecars(
         "stages": [as_dict(stage) for stage in outcome.stages],
         "facts": facts,
     }
-    for target, value in ((home, provenance), (_sidecar(path, "proof.json"), proof)):
-        partial = target.with_name(f".{target.name}.partial")
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-        os.replace(partial, target)
 
 
 def _provenance(cat: Catalogue, path: Path) -> dict[str, Any]:
     """What was recorded of an export: with it, else in the catalogue; empty for a foreign one."""
-    home = path / PROVENANCE if path.is_dir() else _sidecar(path, PROVENANCE)
-    if home.is_file():
-        return read_json(home)
-    return next((e.provenance for e in exports.all(cat) if e.path == str(path)), {})
+    recorded = (e.provenance for e in exports.all(cat) if e.path == str(path))
+    return provenance(path) or next(recorded, {})
 
 
 def _kind_of(path: Path) -> tuple[Kind, str]:
@@ -268,6 +279,7 @@ def _kind_of(path: Path) -> tuple[Kind, str]:
     if path.is_file():
         if path.suffix != ".gguf":
             raise BadInput(f"{path}: expected a .gguf file or a model folder.", "Name an export.")
+        parts(path)
         return "gguf", ""
     if (path / "adapter_config.json").is_file():
         return "adapter", "f32"

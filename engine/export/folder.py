@@ -19,7 +19,7 @@ import torch
 from engine.export.card import model_card, public_name
 from engine.export.lora import CONFIG, WEIGHTS, Adapter
 from engine.export.merge import HEAD, Merged, Planned
-from engine.export.safefile import SINGLE
+from engine.export.safefile import INDEX, SINGLE
 from engine.export.stages import Source
 from engine.models.folder import read_json
 from store.errors import BadInput, Unsupported
@@ -31,6 +31,8 @@ _DTYPES = {
     "f16": ("F16", torch.float16),
     "bf16": ("BF16", torch.bfloat16),
 }
+SHARD_BYTES = 5_000_000_000
+"""Weights in one file, as Hugging Face divides them."""
 ADDED = "added_tokens.json"
 _TOKENIZER = (
     "tokenizer.json",
@@ -53,23 +55,40 @@ _RUN_ONLY = ("quantization_config", "_name_or_path", "torch_dtype")
 
 
 def write_merged(
-    merged: Merged, source: Source, type_name: str, target: Path, on_progress: Progress
+    merged: Merged,
+    source: Source,
+    type_name: str,
+    target: Path,
+    on_progress: Progress,
+    limit: int = SHARD_BYTES,
 ) -> None:
     """Write a folder that transformers loads: weights in `type_name`, config, tokenizer, card.
 
+    Args:
+        limit: bytes of weights in one file at most; where one does not do, an index lists the
+            parts as Hugging Face names them.
     Raises:
         Unsupported: a value does not fit the type. OSError: the disk is full or breaks.
     """
     target.mkdir()
     planned = merged.plan()
-    with (target / SINGLE).open("wb") as handle:
-        handle.write(_header(planned, type_name))
-        for done, item in enumerate(planned):
-            handle.write(_bytes(merged.tensor(item), item, type_name))
-            on_progress(done + 1, len(planned))
-        merged.finish()
-        handle.flush()
-        os.fsync(handle.fileno())
+    files = _named(planned, type_name, limit)
+    done = 0
+    for name, part in files.items():
+        with (target / name).open("wb") as handle:
+            handle.write(_header(part, type_name))
+            for item in part:
+                handle.write(_bytes(merged.tensor(item), item, type_name))
+                done += 1
+                on_progress(done, len(planned))
+            handle.flush()
+            os.fsync(handle.fileno())
+    merged.finish()
+    if len(files) > 1:
+        total = sum(_size(item, type_name) for item in planned)
+        where = {item.name: name for name, part in files.items() for item in part}
+        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))}
+        _write_json(target / INDEX, index)
     config = {k: v for k, v in merged.config.items() if k not in _RUN_ONLY}
     config["dtype"] = str(_DTYPES[type_name][1]).removeprefix("torch.")
     if any(item.name == HEAD for item in planned):
@@ -115,13 +134,33 @@ def _no_path(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
+def _size(item: Planned, type_name: str) -> int:
+    return prod(item.shape) * _DTYPES[type_name][1].itemsize
+
+
+def _named(planned: list[Planned], type_name: str, limit: int) -> dict[str, list[Planned]]:
+    """The tensors of every file by its name, in order, each within the limit where it can be."""
+    groups: list[list[Planned]] = [[]]
+    size = 0
+    for item in planned:
+        if groups[-1] and size + _size(item, type_name) > limit:
+            groups.append([])
+            size = 0
+        groups[-1].append(item)
+        size += _size(item, type_name)
+    if len(groups) == 1:
+        return {SINGLE: planned}
+    count = len(groups)
+    return {f"model-{n:05d}-of-{count:05d}.safetensors": g for n, g in enumerate(groups, 1)}
+
+
 def _header(planned: list[Planned], type_name: str) -> bytes:
     """The head of a safetensors file whose tensors follow in this order."""
-    name, dtype = _DTYPES[type_name]
+    name, _ = _DTYPES[type_name]
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for item in planned:
-        end = offset + prod(item.shape) * dtype.itemsize
+        end = offset + _size(item, type_name)
         entry = {"dtype": name, "shape": list(item.shape), "data_offsets": [offset, end]}
         header[item.name] = entry
         offset = end

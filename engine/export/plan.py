@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.export import families
+from engine.export import families, graph
 from engine.export import types as known
+from engine.export.files import PROVENANCE, partial_of, taken
 from engine.export.safefile import contents
 from engine.export.stages import Merge, Source
 from engine.export.types import ExportType
@@ -25,9 +26,9 @@ from store.errors import BadInput, Conflict, NoSpace, Unsupported
 from store.exports import Kind
 from store.runs import Run
 
+_FILES = ("gguf", "adapter-gguf")
 _MARGIN = 32 * 1024 * 1024
 _CARD_KEYS = ("max_steps", "num_train_epochs", "learning_rate", "r", "lora_alpha", "lora_dropout")
-PROVENANCE = "workbench.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class Plan:
     Attributes:
         source: the trained model as files.
         files: what is written, one for each type.
-        merge: which weights the adapter is put on.
+        merge: which weights the adapter is put on; `faithful` where the two are the same.
+        shard: bytes of weights in one file at most; None does not divide.
         run_id, step: where it comes from, if from a run.
     """
 
@@ -60,6 +62,7 @@ class Plan:
     kind: Kind
     files: tuple[File, ...]
     merge: Merge
+    shard: int | None
     run_id: int | None
     step: int | None
 
@@ -78,6 +81,7 @@ def make(
     out: Path | None,
     force: bool = False,
     merge: Merge = "faithful",
+    shard: int | None = None,
 ) -> Plan:
     """Check everything that can be checked without weights, and choose the names.
 
@@ -108,11 +112,14 @@ def make(
     files = []
     for final, type in zip(_finals(cat, model, to, chosen, out), chosen, strict=True):
         _check_free_name(final, to, force)
-        partial = final.with_name(f".{final.name}.partial")
-        files.append(File(type.name, final, partial, size_of(source, to, type.bits)))
+        files.append(File(type.name, final, partial_of(final), size_of(source, to, type.bits)))
+    if source.quantization is None or source.adapter is None:
+        merge = "faithful"  # the weights were held as they are: there is no other choice
     between = size_of(source, to, 16) if any(type.quantised for type in chosen) else 0
+    if to == "gguf" and shard is not None:  # while it is divided, a file is there twice
+        between = max(between, *(file.bytes for file in files))
     _check_space(files[0].out.parent, sum(file.bytes for file in files) + between)
-    return Plan(source, to, tuple(files), merge, model.run_id, model.step)
+    return Plan(source, to, tuple(files), merge, shard, model.run_id, model.step)
 
 
 def source_of(cat: Catalogue, model: Model) -> Source:
@@ -168,7 +175,7 @@ def _finals(
     cat: Catalogue, model: Model, to: Kind, chosen: Sequence[ExportType], out: Path | None
 ) -> list[Path]:
     """The exports' names: as asked, in the folder asked for, or free ones in the workspace."""
-    ending = ".gguf" if to == "gguf" else ""
+    ending = ".gguf" if to in _FILES else ""
     slug = re.sub(r"[^A-Za-z0-9]+", "-", model.label).strip("-").lower() or "model"
     names = [f"{slug}-{to if to == 'adapter' else type.name}" for type in chosen]
     if out is None:
@@ -188,7 +195,7 @@ def _finals(
 
 def _free(folder: Path, name: str, ending: str) -> Path:
     number, path = 1, folder / f"{name}{ending}"
-    while path.exists():
+    while taken(path) or taken(partial_of(path)):
         number += 1
         path = folder / f"{name}-{number}{ending}"
     return path
@@ -196,20 +203,20 @@ def _free(folder: Path, name: str, ending: str) -> Path:
 
 def _check_free_name(path: Path, to: str, force: bool) -> None:
     """Refuse to write over anything unless told to, and over a foreign folder even then."""
-    if not path.exists() and not path.is_symlink():
-        return
-    if not force:
-        raise Conflict(f"{path}: exists already.", "Choose another --out, or add --force.")
-    if (path.is_dir() and not (path / PROVENANCE).is_file()) or (to != "gguf" and path.is_file()):
-        raise Conflict(
-            f"{path}: exists and is not an export of this kind.", "Choose another --out."
-        )
+    for found in taken(path):
+        if not force:
+            raise Conflict(f"{found}: exists already.", "Choose another --out, or add --force.")
+        folder = to not in _FILES
+        if found.is_dir() != folder or (folder and not (found / PROVENANCE).is_file()):
+            raise Conflict(
+                f"{found}: exists and is not an export of this kind.", "Choose another --out."
+            )
 
 
 def context_of(base: Path) -> int | None:
-    """Tokens that a base can hold; None where its config does not say."""
-    context = read_json(base / "config.json").get("max_position_embeddings")
-    return context if isinstance(context, int) else None
+    """Tokens that a base can hold, in llama.cpp too; None where its config does not say."""
+    config = read_json(base / "config.json")
+    return graph.context(config) if isinstance(config.get("max_position_embeddings"), int) else None
 
 
 def size_of(source: Source, to: str, bits: float) -> int:

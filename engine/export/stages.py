@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from engine.export.files import halfway_of
+
 State = Literal["running", "pass", "warn", "fail"]
 Verdict = Literal["pass", "warn", "fail"]
 Merge = Literal["faithful", "original"]
@@ -87,6 +89,8 @@ class Job(msgspec.Struct, frozen=True):
         log: where llama.cpp's own log goes.
         merge: `faithful` puts the adapter on the weights that training saw, `original` on the
             base's own.
+        shard: bytes of weights in one file at most, the others follow in further parts; None
+            does not divide.
         expected_sha256: for `verify`: the hash the file's provenance names, or None.
     """
 
@@ -96,6 +100,7 @@ class Job(msgspec.Struct, frozen=True):
     source: Source
     log: str
     merge: Merge = "faithful"
+    shard: int | None = None
     expected_sha256: str | None = None
 
     @property
@@ -109,17 +114,26 @@ class Job(msgspec.Struct, frozen=True):
         return self.targets[0].type
 
     @property
+    def written(self) -> Source:
+        """The model that is written: as trained, or with the adapter on the base's own weights.
+
+        Where training held the base as it is, the two are the same.
+        """
+        if self.merge == "faithful" or not self.source.quantization or not self.source.adapter:
+            return self.source
+        return msgspec.structs.replace(self.source, quantization=None, dtype="float32")
+
+    @property
     def halfway(self) -> Path:
         """Where the model lies in 16 bits while the quantiser makes targets of it."""
-        path = Path(self.target)
-        return path.with_name(f"{path.name}.16")
+        return halfway_of(Path(self.target))
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """What became of one target.
 
     Attributes:
-        path: as in its `Target`; empty when it could not be written.
+        path: as in its `Target`, or the first of its parts; empty when it could not be written.
         stages: those of all files, then its own.
     """
 

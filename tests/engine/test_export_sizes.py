@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from engine.export import client
 from engine.export.sizes import best, sizes
 from engine.export.types import TYPES
+from engine.jobs.process import this_process
 from store import exports
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict
@@ -41,7 +43,14 @@ def test_every_type_from_the_largest_down_and_what_fits(cat: Catalogue) -> None:
 
 def test_only_what_was_exported_is_deleted(cat: Catalogue, tmp_path: Path) -> None:
     file = tmp_path / "m.gguf"
-    record = exports.create(cat, ref="starter", kind="gguf", type="f16", path=str(file))
+    record = exports.create(
+        cat,
+        ref="starter",
+        kind="gguf",
+        type="f16",
+        path=str(file),
+        provenance=asdict(this_process()),
+    )
     with pytest.raises(Conflict, match="being written"):
         client.delete(cat, record.id)
     exports.update(cat, record.id, status="proved", sha256="abc")
