@@ -1,0 +1,291 @@
+"""An export for Ollama: a Modelfile whose template is checked, and what lies beside it.
+
+Knows Modelfiles (Ollama's parser/parser.go) and what Ollama adds by itself: the begin token, its
+own sampling, the system text. Does not run Ollama, and says so in what it writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.data.rows import Turn, parse_row
+from engine.export import card, probing
+from engine.export.gotemplate import GoFailed, GoTemplate, printable
+from engine.export.plan import context_of
+from engine.export.samples import Sample
+from engine.export.sampling import sampling_of
+from engine.export.stages import Source, Stage
+from engine.render.folder import read_tokenizer
+from engine.render.renderer import Renderer
+from store.errors import BadInput
+from store.visible import visible
+
+MODELFILE = "Modelfile"
+MODEL = "model.gguf"
+PLAIN = "{{ .Prompt }}"
+"""What goes in is what comes out: for a model without a chat template."""
+MOST_CONTEXT = 8192
+"""Ollama keeps room for all of `num_ctx`; who needs more raises it."""
+
+_PARAMETERS = {"repetition_penalty": "repeat_penalty"}
+_SHAPES = (("user",), ("system", "user"), ("user", "assistant", "user"))
+_HOSTILE = (
+    " \n\tspaces around\u00a0\u3000\r\n ",
+    '"""quotes""" "and" \\backslashes\\ \\u0041',
+    "{{ .Content }} {{ end }} {% raw %} {# #} }}{{",
+    "<|im_end|></s><end_of_turn><|eot_id|>[/INST]",
+    "e\u0301 👩‍👩‍👧‍👦 \u200b\u202e\ufeff 中文 \x00\x1b[2J",
+    "line\n\nline\r\n  line\n",
+)
+_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template for Ollama and what is known of it.
+
+    Attributes:
+        source: Go; None where nothing could be learned of the trained template.
+        conversations, different: of the held-out ones, and those whose prompts come out
+            differently.
+        first: the first of them, as Ollama would have it.
+        cautions: what else a user must know, one sentence each.
+    """
+
+    source: str | None
+    conversations: int
+    different: int
+    first: str
+    cautions: tuple[str, ...]
+
+    @property
+    def verified(self) -> bool:
+        """Whether every held-out conversation comes out as it was trained."""
+        compared = self.conversations > 0 and not self.different
+        return self.source == PLAIN or (self.source is not None and compared)
+
+    def words(self) -> str:
+        """What was found, as one line."""
+        if self.source == PLAIN:
+            return "the model has no chat template: text goes in as it is"
+        if self.source is None:
+            return "unverified: no template for Ollama could be made of the trained one"
+        if not self.conversations:
+            return "unverified: there was no conversation to compare"
+        if self.different:
+            return (
+                f"unverified: {self.different} of {self.conversations} conversations differ; "
+                f"first: {visible(self.first):.{_SHOWN}}"
+            )
+        return f"verified: {self.conversations} conversations are rendered byte for byte"
+
+
+def template_for(renderer: Renderer, samples: Sequence[Sample]) -> Template:
+    """Learn a template for Ollama and compare it on conversations and on hostile texts."""
+    if renderer.template_source is None:
+        return Template(PLAIN, 0, 0, "", ())
+    bos = _begin(renderer)
+    learned = probing.learn(lambda messages: _trained(renderer, _turns(messages), bos))
+    source = probing.written(learned) if learned else None
+    chats = [sample.turns for sample in samples if sample.turns]
+    wrong, first = 0, ""
+    for turns in chats:
+        found = _difference(renderer, source, turns, bos) if source is not None else ""
+        wrong += found is not None
+        first = first or found or ""
+    cautions = [*_around(renderer)]
+    if wrong:
+        cautions.append("Without TEMPLATE newer versions of Ollama take the trained one.")
+    if source is not None and (broken := _hostile(renderer, source, bos)):
+        cautions.append(f"Some texts come out differently, such as {broken!r:.{_SHOWN}}.")
+    if "strftime_now" in (renderer.template_source or ""):
+        cautions.append("The trained template writes today's date; here it is that of the export.")
+    return Template(source, len(chats), wrong, first, tuple(cautions))
+
+
+def _turns(messages: Sequence[probing.Message]) -> list[Turn]:
+    return [Turn(role, text) for role, text in messages]
+
+
+def _trained(renderer: Renderer, turns: Sequence[Turn], bos: str) -> str | None:
+    """The prompt of the trained template, without the begin token that Ollama puts there."""
+    try:
+        text = renderer.render(turns, generation_prompt=True, spans=False).text
+    except BadInput:
+        return None
+    return text.removeprefix(bos)
+
+
+def _difference(renderer: Renderer, source: str, turns: Sequence[Turn], bos: str) -> str | None:
+    """What Ollama makes of the first prompt that comes out differently; None where none does."""
+    template = GoTemplate(source)
+    for end, turn in enumerate(turns, 1):
+        if turn.role == "assistant" or (end < len(turns) and turns[end].role != "assistant"):
+            continue
+        asked = turns[:end]
+        expected = _trained(renderer, asked, bos)
+        try:
+            found = template.render([(one.role, one.text) for one in asked])
+        except GoFailed as error:
+            if expected is not None:
+                return str(error)
+        else:
+            if found != expected:
+                return found
+    return None
+
+
+def _hostile(renderer: Renderer, source: str, bos: str) -> str | None:
+    """The first hostile text that comes out differently in a usual order of roles."""
+    for text in _HOSTILE:
+        for roles in _SHAPES:
+            turns = _turns([(role, text) for role in roles])
+            if _difference(renderer, source, turns, bos) is not None:
+                return text
+    return None
+
+
+def _begin(renderer: Renderer) -> str:
+    """The text of the begin token where plain text gets one: Ollama adds it by itself."""
+    ids = _framed(renderer)
+    added = bool(ids) and ids[0] == renderer.bos_id
+    return renderer.special_tokens.get("bos_token", "") if added else ""
+
+
+def _framed(renderer: Renderer) -> list[int]:
+    assert renderer.folder is not None
+    return list(read_tokenizer(renderer.folder).encode("a", add_special_tokens=True).ids)
+
+
+def _around(renderer: Renderer) -> Iterator[str]:
+    """Where Ollama frames a prompt with tokens that training did not have."""
+    bos, ids = _begin(renderer), _framed(renderer)
+    asked = _trained(renderer, [Turn("user", "a")], "")
+    if bos and asked is not None and not asked.startswith(bos):
+        yield f"Ollama puts {bos} before every prompt; the trained template does not."
+    if len(ids) > 1 and ids[-1] == renderer.eos_id:
+        yield "Ollama puts an end token after every prompt; the trained template does not."
+
+
+def system_of(chats: Path | None) -> str | None:
+    """The system text that every conversation of the training began with; None without one."""
+    found: set[str] = set()
+    for path in [chats, chats.with_name("train.jsonl")] if chats else []:
+        if not path.is_file():
+            continue
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                row = parse_row(number, line.rstrip(b"\r\n"))
+                first = row.turns[0] if row.turns else None
+                found.add(first.text if first and first.role == "system" else "")
+                if len(found) > 1 or "" in found:
+                    return None
+    return found.pop() if found else None
+
+
+def modelfile(
+    source: Source,
+    renderer: Renderer,
+    template: Template,
+    *,
+    base: str = f"./{MODEL}",
+    adapter: str | None = None,
+) -> str:
+    """The text of a Modelfile.
+
+    Args:
+        base: what it is made from, as Ollama shall find it.
+        adapter: a GGUF adapter on it.
+    """
+    lines = [
+        f"# {visible(title(source))}, exported by Workbench.",
+        "# Prompts were compared with those of the trained chat template; Ollama was not run.",
+        f"# {template.words()}",
+        *(f"# {visible(caution)}" for caution in template.cautions),
+        f"FROM {base}",
+    ]
+    lines += [f"ADAPTER {adapter}"] if adapter else []
+    if template.source is not None:
+        lines += ["", f'TEMPLATE """{template.source}"""']
+    lines += ["", *_parameters(renderer, Path(source.base))]
+    if system := system_of(Path(source.chats) if source.chats else None):
+        lines += ["", _line("SYSTEM", system)]
+    return "\n".join([*lines, ""])
+
+
+def _parameters(renderer: Renderer, base: Path) -> Iterator[str]:
+    """Stops, context and sampling as in Workbench; Ollama would have its own."""
+    stops = [renderer.decode([stop], special=True) for stop in renderer.stop_ids]
+    for stop in dict.fromkeys(stops):
+        yield _line("PARAMETER stop", stop)
+    yield f"PARAMETER num_ctx {min(context_of(base) or MOST_CONTEXT, MOST_CONTEXT)}"
+    for name, value in sampling_of(base).items():
+        yield f"PARAMETER {_PARAMETERS.get(name, name)} {value:g}"
+
+
+def _line(command: str, text: str) -> str:
+    """A command with a text, or a comment where a Modelfile would change the text."""
+    if '"""' in text or not all(c in "\n\t\r" or printable(c) for c in text):
+        return f"# {command}: a Modelfile cannot hold this text as it is: {visible(text)}"
+    return f'{command} """{text}"""'
+
+
+def title(source: Source) -> str:
+    """What the model is called."""
+    return str(source.record.get("name") or card.public_name(source.base_ref))
+
+
+def model_name(source: Source) -> str:
+    """A name that `ollama create` takes."""
+    return re.sub(r"[^a-z0-9]+", "-", title(source).lower()).strip("-")[:40].rstrip("-") or "model"
+
+
+def write_ollama(
+    folder: Path, source: Source, renderer: Renderer, samples: Sequence[Sample]
+) -> Stage:
+    """Write Modelfile, chat_template.jinja and README.md beside `model.gguf`.
+
+    Args:
+        renderer: that of the trained model's folder.
+        samples: held-out conversations.
+    Returns:
+        The stage `modelfile`: `warn` where the template is unverified or something is to be known.
+    """
+    template = template_for(renderer, samples)
+    text = modelfile(source, renderer, template)
+    _write(folder / MODELFILE, text)
+    if renderer.template_source is not None:
+        _write(folder / "chat_template.jinja", renderer.template_source)
+    _write(folder / "README.md", _readme(source, template))
+    sure = template.verified and not template.cautions
+    words = ". ".join([template.words(), *(c.rstrip(".") for c in template.cautions)])
+    numbers = {
+        "conversations": float(template.conversations),
+        "different": float(template.different),
+    }
+    return Stage("modelfile", "pass" if sure else "warn", words, numbers)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_bytes(text.encode())
+
+
+def _readme(source: Source, template: Template) -> str:
+    name = model_name(source)
+    told = "\n".join(f"- {line}" for line in [template.words(), *template.cautions])
+    return f"""# {visible(title(source))}
+
+    ollama create {name} -f {MODELFILE}
+    ollama run {name}
+
+`{MODEL}` holds the chat template that the model was trained with, and so does
+`chat_template.jinja`. `TEMPLATE` in the {MODELFILE} says the same in Ollama's language; newer
+versions of Ollama may use the one in `{MODEL}` instead.
+
+{told}
+
+Ollama itself was not run: its template was evaluated and compared.
+"""
