@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
@@ -32,6 +32,7 @@ from screens.theme import SIDES, WORKBENCH, ParsedOnce, quiet
 from screens.widgets.topline import TopLine, short_path
 from store.errors import WorkbenchError
 from store.workspace import Workspace
+from workbench.sweeping import Sweeper
 from workbench.workspace import find_workspace
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ AGAIN_WITHIN = 2.0
 """Seconds within which the second ctrl+c leaves."""
 PAINTED = 0.5
 """Seconds after which the first room is painted, and what is not needed for it may be read."""
+SWEEP_EVERY = 5.0
+"""Seconds after which the garbage collector may look through everything, if nobody types."""
 THREADS = 24
 """Most worker threads: a stream a column, an index, a search and a few reads at once."""
 
@@ -108,6 +111,7 @@ class WorkbenchApp(Shell):
         super().__init__()
         self.stylesheet = ParsedOnce(variables=self.get_css_variables())
         self._asked_to_leave = -AGAIN_WITHIN
+        self._sweeper = Sweeper()
         self._alive: tuple[int, ...] | None = None  # ids of the runs at the newest beat
         self._next_beat: Timer | None = None
         self.farewell: list[str] = []
@@ -155,6 +159,13 @@ class WorkbenchApp(Shell):
         self.call_after_refresh(self.look_at_runs)
         self.set_timer(PAINTED, self._look_at_machine)
         self._stays()
+        if not self.is_headless:
+            self.set_interval(SWEEP_EVERY, self._sweeper.sweep)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self._sweeper.touch()
+        await super().on_event(event)
 
     def _leave_with_terminal(self) -> None:
         """Wait for the terminal to go: not every way of losing it sends a signal."""
@@ -165,16 +176,9 @@ class WorkbenchApp(Shell):
                 self.call_from_thread(self.exit)
 
     def _stays(self) -> None:
-        """What a new room is made of will stay: once painted, the garbage collector leaves it out.
-
-        To look through all of it takes 70 ms, in the middle of a key. A test's application goes.
-        """
+        """What a new room is made of will stay, once painted; a test's application goes."""
         if not self.is_headless:
-            self.set_timer(PAINTED, self._leave_out)
-
-    def _leave_out(self) -> None:
-        gc.freeze()
-        gc.enable()
+            self.set_timer(PAINTED, self._sweeper.leave_out)
 
     @work(thread=True, group="machine", exit_on_error=False)
     def _look_at_machine(self) -> None:

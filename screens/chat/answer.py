@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from textual.content import Content, Span
 from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
@@ -61,6 +62,9 @@ class Likelihoods:
 
 class Answer(Widget):
     """A text that grows, then stands, with lines below it; one widget, however long it is."""
+
+    virtual_size = Reactive(Size(0, 0), repaint=False)
+    """As in `Transcript`: the outcome of a layout is no reason for another."""
 
     def __init__(self) -> None:
         super().__init__(classes="answer")

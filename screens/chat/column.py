@@ -244,7 +244,7 @@ class Column(Pane):
         if self._still:
             return
         if not only_near_end or transcript.max_scroll_y - transcript.scroll_offset.y <= NEAR:
-            transcript.call_after_refresh(transcript.scroll_end, animate=False)
+            transcript.follow()
 
     def finish(self, done: Done) -> None:
         """The answer is complete: show it as it was said, with its numbers."""

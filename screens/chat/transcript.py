@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import Reactive
+from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -21,6 +24,8 @@ from screens.safe import LIMIT, line, text
 from screens.widgets.markdown import rendered
 
 if TYPE_CHECKING:
+    from textual.layout import DockArrangeResult
+
     from store.chats import Turn as Recorded
 
 SHOWN = 20
@@ -41,11 +46,36 @@ class Transcript(VerticalScroll, can_focus=True, inherit_bindings=False):
         Binding("pagedown", "page_down", show=False),
     ]
 
+    virtual_size = Reactive(Size(0, 0), repaint=False)
+    """Not a reason for another layout, as it is in Textual: it is the outcome of one."""
+
     def __init__(self) -> None:
         super().__init__()
         self._left_out = 0
+        self._follows = False
         self.shown = SHOWN
         """Rounds that are kept, with some more."""
+
+    def follow(self) -> None:
+        """Have the end in view once what is new has its place.
+
+        The view moves in the layout that makes the place: to scroll afterwards is a second layout,
+        in which Textual paints the whole screen. (Its `anchor` goes past the top of short ones.)
+        """
+        self._follows = True
+        self.call_after_refresh(self._arrived)
+
+    def _arrived(self) -> None:
+        self._follows = False
+
+    def arrange(self, size: Size, optimal: bool = False) -> DockArrangeResult:
+        found = super().arrange(size, optimal)
+        if self._follows and not optimal:
+            end = max(0, found.total_region.bottom - size.height)
+            self.set_reactive(Transcript.scroll_y, end)
+            self.set_reactive(Transcript.scroll_target_y, end)
+            self.vertical_scrollbar.set_reactive(ScrollBar.position, end)
+        return found
 
     def leave_out(self, count: int) -> list[Widget]:
         """What stands for so many earlier rounds."""
