@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
@@ -24,15 +24,17 @@ import torch
 
 from engine.export.card import public_name
 from engine.export.convert import gguf_names, write_gguf
-from engine.export.folder import write_adapter, write_merged
+from engine.export.files import parts_folder, remove, remove_partial, stem_of
+from engine.export.folder import SHARD_BYTES, write_adapter, write_merged
 from engine.export.hashes import export_bytes, export_sha256
 from engine.export.importance import Importance, importance
 from engine.export.lora import WEIGHTS
 from engine.export.merge import Merged
 from engine.export.plan import context_of
-from engine.export.proof import Proof
+from engine.export.proof import prove
 from engine.export.reference import Reference
 from engine.export.samples import MAX_LENGTH, held_out, read_for_importance
+from engine.export.splits import split
 from engine.export.stages import (
     Finished,
     Job,
@@ -45,10 +47,11 @@ from engine.export.stages import (
     worst,
 )
 from engine.export.types import ExportType, choose
+from engine.export.yardstick import Yardstick
 from engine.models.folder import file_sha256, read_json, weights_sha256
 from engine.render.renderer import Renderer
 from engine.train import checkpoints
-from store.errors import Conflict, NoSpace, WorkbenchError
+from store.errors import Conflict, NoSpace, Unsupported, WorkbenchError
 
 _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama-cpp-python")
 _PROGRESS_SECONDS = 0.1
@@ -69,6 +72,7 @@ class Work:
         self._shared: list[Stage] = []
         self._own: dict[str, list[Stage]] = {target.type: [] for target in job.targets}
         self._refused: dict[str, WorkbenchError] = {}
+        self._parts: dict[str, Target] = {}
         self._told = 0.0
 
     def run(self) -> Finished:
@@ -83,21 +87,27 @@ class Work:
             self._write(facts)
         if len(self._refused) == len(job.targets):
             raise next(iter(self._refused.values()))
-        outcomes = [self._outcome(target) for target in job.targets]
+        try:
+            with Yardstick(job) as yardstick:
+                outcomes = [self._outcome(target, yardstick) for target in job.targets]
+        finally:
+            if job.do == "export":
+                remove(job.halfway)
         return Finished(outcomes, facts | {name: version(name) for name in _PACKAGES})
 
-    def _outcome(self, target: Target) -> Outcome:
+    def _outcome(self, target: Target, yardstick: Yardstick) -> Outcome:
         """Prove one target that was written."""
         own = self._own[target.type]
         if target.type in self._refused:
             return Outcome(target.type, "", 0, "", "fail", self._shared + own)
+        target = self._parts.get(target.type, target)
         path = Path(target.path)
         digest = export_sha256(path)
         if self._job.do == "verify":
             self._file(digest, target.type)
-        job = msgspec.structs.replace(self._job, targets=[target])
-        own += Proof(job, lambda stage: self._say(_about(stage, target.type))).run()
-        stages = [*self._shared, *(_about(stage, target.type) for stage in own)]
+        sixteen = self._job.halfway if self._job.halfway.is_file() else None
+        own += prove(self._job, target, yardstick, self._say, sixteen)
+        stages = [*self._shared, *own]
         size = export_bytes(path)
         return Outcome(target.type, target.path, size, digest, worst(stages), stages)
 
@@ -154,45 +164,55 @@ class Work:
             write_adapter(job.source, Path(job.target))
             self._decide(Stage("write", "pass", "the adapter is copied, its card written"))
             return
-        merged = Merged(job.source)
+        merged = Merged(job.written)
         types = {target.type: choose(job.kind, target.type) for target in job.targets}
         for target in job.targets:
             if not types[target.type].quantised:
                 with self._refusable(target):
                     self._write_one(merged, target.type, Path(target.path), facts, target.type)
+                    self._divide(target)
         quantised = [target for target in job.targets if types[target.type].quantised]
         if not quantised:
             return
-        try:
-            self._write_one(merged, "f16", job.halfway, facts, "")
+        with self._refusable(*quantised):
+            self._sixteen(merged, facts)
             fitted = self._importance() if any(types[t.type].fitted for t in quantised) else {}
             for target in quantised:
                 type = types[target.type]
                 with self._refusable(target):
                     self._quantise(type, Path(target.path), fitted if type.fitted else {})
-        finally:
-            remove(job.halfway)
+                    self._divide(target)
+
+    def _sixteen(self, merged: Merged, facts: Facts) -> None:
+        """What the quantiser reads: F16, or BF16 where weights go beyond what F16 holds."""
+        try:
+            self._write_one(merged, "f16", self._job.halfway, facts, "")
+        except Unsupported as error:
+            self._write_one(merged, "bf16", self._job.halfway, facts, "", f"{error.message} ")
 
     @contextmanager
-    def _refusable(self, target: Target) -> Iterator[None]:
-        """What one type is refused for does not stop the others."""
+    def _refusable(self, *targets: Target) -> Iterator[None]:
+        """What some types are refused for does not stop the others."""
         try:
             yield
         except (WorkbenchError, OSError) as error:
-            refusal = _as_refusal(error, Path(target.path).parent)
-            self._refused[target.type] = refusal
-            self._decide(
-                Stage("write", "fail", f"{refusal.message} {refusal.hint}", of=target.type)
-            )
-            remove(Path(target.path))
+            refusal = _as_refusal(error, Path(self._job.target).parent)
+            text = f"{refusal.message} {refusal.hint}"
+            for target in targets:
+                self._refused[target.type] = refusal
+                self._decide(Stage("write", "fail", text, of=target.type))
+                remove(Path(target.path))
+                remove(parts_folder(Path(target.path)))
 
-    def _write_one(self, merged: Merged, type_name: str, path: Path, facts: Facts, of: str) -> None:
-        """Write the merged model in a type that we write ourselves."""
+    def _write_one(
+        self, merged: Merged, type_name: str, path: Path, facts: Facts, of: str, why: str = ""
+    ) -> None:
+        """Write the merged model in a type that we write ourselves; `why` begins what is said."""
         job = self._job
         began = time.monotonic()
         progress = self._progress("write", of)
         if job.kind == "merged":
-            write_merged(merged, job.source, type_name, path, progress)
+            write_merged(merged, job.source, type_name, path, progress, job.shard or SHARD_BYTES)
             text, numbers = f"{len(merged.plan())} tensors", {"tensors": len(merged.plan())}
         else:
             notes = {f"workbench.{k}": str(v) for k, v in facts.items() if v is not None}
@@ -203,9 +223,10 @@ class Work:
             text = f"{written.tensors} tensors, {written.kept_f32} of them vectors in F32"
             if written.fallbacks:
                 text += f", {written.fallbacks} in F16 because their rows do not divide by 32"
+            text += "".join(f"; {remark}" for remark in written.remarks)
             numbers = {"tensors": written.tensors, "fallbacks": written.fallbacks}
         seconds = time.monotonic() - began
-        self._decide(Stage("write", "pass", text, {**numbers, "seconds": seconds}, of))
+        self._decide(Stage("write", "pass", why + text, {**numbers, "seconds": seconds}, of))
 
     def _quantise(self, type: ExportType, target: Path, fitted: Importance) -> None:
         from engine.export.quantise import quantise
@@ -230,6 +251,18 @@ class Work:
         seconds = time.monotonic() - began
         numbers = {"fallbacks": float(fallbacks), "seconds": seconds}
         self._decide(Stage("quantise", "pass", text, numbers, type.name))
+
+    def _divide(self, target: Target) -> None:
+        """Make parts of a file that is larger than was asked for."""
+        whole, limit = Path(target.path), self._job.shard
+        if limit is None or self._job.kind != "gguf" or whole.stat().st_size <= limit:
+            return
+        self._say(Stage("split", "running", "dividing the file", of=target.type))
+        written = split(whole, parts_folder(whole), stem_of(whole), limit)
+        whole.unlink()
+        self._parts[target.type] = Target(target.type, str(written[0]))
+        text = f"{len(written)} parts of at most {limit / 1e6:,.0f} MB"
+        self._decide(Stage("split", "pass", text, {"parts": float(len(written))}, target.type))
 
     def _importance(self) -> Importance:
         """What matters to the trained model, by the file's names."""
@@ -268,26 +301,14 @@ class Work:
         self._say(self._own[of][-1])
 
 
-def _about(stage: Stage, type_name: str) -> Stage:
-    return msgspec.structs.replace(stage, of=type_name)
-
-
-def remove(path: Path) -> None:
-    """Delete a file or folder that may not be there."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _end_with_client(source: BinaryIO, job: Job) -> None:
     """Wait for the end of standard input, then leave without leaving anything."""
     while source.read(4096):
         pass
     if job.do == "export":
         for target in job.targets:
-            remove(Path(target.path))
-        remove(job.halfway)
+            with suppress(OSError):  # it may be writing still
+                remove_partial(Path(target.path))
     os._exit(1)
 
 
