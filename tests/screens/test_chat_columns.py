@@ -198,3 +198,32 @@ def test_what_streams_in_is_what_is_rendered_whole(size: int) -> None:
 
 def test_what_changed_is_told_by_its_place() -> None:
     assert changed_words("a b c", ["a x y", "c d"]) == [[(2, 5)], [(2, 3)]]
+
+
+async def test_the_view_follows_what_is_written_until_the_reader_goes_away(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+    async with app.run_test(size=NARROW) as pilot:
+        room = await columns_of(pilot, app, ("starter",))
+        column = room.columns[0]
+        column.begin("Tell me everything.")
+        view = column.transcript
+        assert view.scroll_offset.y == 0  # short: nothing stands above the top
+        for number in range(60):
+            column.feed(f"line {number}\n\n")
+            await pilot.pause()
+        assert "line 59" in dump(app)
+        assert view.scroll_offset.y == view.max_scroll_y > 0
+        view.scroll_home(animate=False)
+        await pilot.pause()
+        column.feed("line 60\n\nline 61\n\n")
+        await pilot.pause()
+        assert view.scroll_offset.y == 0
+        assert "line 0" in dump(app)
+        view.scroll_end(animate=False)
+        await pilot.pause()
+        column.feed("line 62\n\n")
+        await pilot.pause()
+        assert view.scroll_offset.y == view.max_scroll_y
+        assert "line 62" in dump(app)
