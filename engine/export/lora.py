@@ -121,6 +121,28 @@ class Adapter:
         """Modules that nobody asked for: a merge that leaves any is not the trained model."""
         return sorted(self._parts.keys() - self.consumed)
 
+    def apply_rows(self, module: str, piece: torch.Tensor, first: int, total: int) -> torch.Tensor:
+        """`apply` to a piece of a weight of `total` rows of which only some are trained, if any.
+
+        Args:
+            piece: rows from `first` on.
+        """
+        part = self._parts.get(module)
+        if part is None:
+            return piece
+        assert part.rows is not None
+        self.consumed.add(module)
+        if part.rows.shape[1] != piece.shape[1] or max(part.numbers) >= total:
+            raise BadInput(
+                f"adapter: module {module}: rows up to {max(part.numbers)}, the base has "
+                f"{(total, piece.shape[1])}.",
+                "Use the base that the adapter was trained on, its added tokens included.",
+            )
+        numbers = torch.tensor(part.numbers) - first
+        here = (numbers >= 0) & (numbers < piece.shape[0])
+        rows = part.rows[here].to(piece.device)
+        return piece.index_copy(0, numbers[here].to(piece.device), rows)
+
     def apply(self, module: str, weight: torch.Tensor) -> torch.Tensor:
         """The trained weight of `module` from its base `weight` ([out, in], float32)."""
         part = self._parts.get(module)
@@ -130,7 +152,7 @@ class Adapter:
         if part.replacement is not None:
             return _same_shape(part.replacement, weight, module)
         if part.rows is not None:
-            return _with_rows(part, weight, module)
+            return self.apply_rows(module, weight, 0, weight.shape[0])
         assert part.up is not None and part.down is not None
         if part.base is not None:
             weight = _same_shape(part.base, weight, module)
@@ -224,18 +246,6 @@ def _number_rows(parts: dict[str, Part], config: Mapping[str, Any], path: Path) 
                 "Restore the adapter folder as training wrote it.",
             )
         part.numbers = tuple(map(int, numbers))
-
-
-def _with_rows(part: Part, weight: torch.Tensor, module: str) -> torch.Tensor:
-    assert part.rows is not None
-    numbers = torch.tensor(part.numbers, device=weight.device)
-    if part.rows.shape[1] != weight.shape[1] or max(part.numbers) >= weight.shape[0]:
-        raise BadInput(
-            f"adapter: module {module}: rows up to {max(part.numbers)}, the base has "
-            f"{tuple(weight.shape)}.",
-            "Use the base that the adapter was trained on, its added tokens included.",
-        )
-    return weight.index_copy(0, numbers, part.rows.to(weight.device))
 
 
 def _check_part(module: str, part: Part, config: Mapping[str, Any], path: Path) -> None:

@@ -152,14 +152,17 @@ class Merged:
         What the NF4 round trip or the adapter looks at as a whole comes in one piece.
         """
         module = planned.name.removesuffix(".weight")
-        changed = self._adapter.modules if self._adapter else frozenset()
-        rows = _PIECE // prod(planned.shape[1:])
-        whole = len(planned.shape) < 2 or planned.shape[0] <= rows
-        if whole or module in changed or module in self._quantised:
+        rewritten = self._adapter.rewritten if self._adapter else frozenset()
+        total, *rest = planned.shape
+        count = _PIECE // prod(rest)
+        if not rest or total <= count or module in rewritten or module in self._quantised:
             yield self.tensor(planned)
             return
-        for piece in self._weights.rows(planned.source, rows):
-            yield piece.to(self._dtype).float()
+        for number, piece in enumerate(self._weights.rows(planned.source, count)):
+            values = piece.to(self._dtype).float()
+            if self._adapter is not None:
+                values = self._adapter.apply_rows(module, values, number * count, total)
+            yield values
 
     def finish(self) -> None:
         """Check that no part of the adapter was left out.
