@@ -63,7 +63,10 @@ class Divergence:
         return np.concatenate(self._losses) if self._losses else np.empty((0, 2))
 
     def numbers(self) -> dict[str, float]:
-        """Summary: KL in nats, `top1` from 0 to 1, mean losses in nats a trained token."""
+        """Summary: KL in nats, `top1` from 0 to 1, mean losses in nats a trained token.
+
+        `loss_error` is the standard error of the difference of the losses.
+        """
         kl = np.concatenate(self._kl) if self._kl else np.array([np.nan])
         kl = np.maximum(kl, 0.0)
         same = np.concatenate(self._same) if self._same else np.array([False])
@@ -80,4 +83,5 @@ class Divergence:
             trained, exported = losses.mean(axis=0)
             found |= {"loss_trained": float(trained), "loss_export": float(exported)}
             found["trained_tokens"] = float(len(losses))
+            found["loss_error"] = float((losses[:, 1] - losses[:, 0]).std() / len(losses) ** 0.5)
         return found

@@ -1,0 +1,85 @@
+"""Which of several proved types to take, and why."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.export import advice
+from engine.export.types import TYPES
+from store import exports
+from store.catalogue import Catalogue
+
+MB = 1_000_000
+
+
+def _export(
+    cat: Catalogue, type: str, size: int, kl: float, verdict: exports.Verdict = "pass",
+    *, loss: float = 2.0, merge: str = "faithful", share: float = 0.0,
+) -> None:  # fmt: skip
+    made = exports.create(cat, ref="run:1@4", kind="gguf", type=type, path=f"/x/{type}.gguf")
+    status = "unproved" if verdict == "fail" else "proved"
+    provenance = {"merge": merge}
+    exports.update(cat, made.id, bytes=size * MB, status=status, provenance=provenance)
+    numbers = {
+        "kl_mean": kl, "top1": 0.97, "loss_trained": 2.0, "loss_export": loss,
+        "loss_error": 0.001, "share_lost": share,
+    }  # fmt: skip
+    stages = [{"name": "end", "state": verdict, "text": "", "numbers": numbers}]
+    exports.add_proof(
+        cat, file=made.path, sha256="0", against="run:1@4", verdict=verdict, stages=stages,
+        export_id=made.id,
+    )  # fmt: skip
+
+
+def test_the_smallest_that_cannot_be_told_apart_is_taken(cat: Catalogue) -> None:
+    assert advice.measured(cat, "run:1@4") == []
+    assert advice.recommend([]).row is None
+    _export(cat, "q8_0", 850, 3e-4, loss=2.0005)
+    _export(cat, "q6_k", 660, 2e-3, loss=1.999, share=0.01)
+    _export(cat, "q4_k_m", 490, 0.03, loss=2.01, share=0.04)
+    _export(cat, "q2_k", 320, 0.5, "warn", loss=2.4, share=0.6)
+    rows = advice.measured(cat, "run:1@4", beside=100 * MB)
+    assert [row.type for row in rows] == ["q8_0", "q6_k", "q4_k_m", "q2_k"]
+    assert [row.alike for row in rows] == [True, True, False, False]
+
+    found = advice.recommend(rows)
+    assert found.row is rows[1]
+    assert "loss -0.0010 ± 0.0010" in found.sentence
+    assert found.sentence.endswith("Nor can q8_0: their order says nothing.")
+    found = advice.recommend(rows, 600 * MB)
+    assert found.row is rows[2]
+    assert "q6_k cannot be told from the trained model, in 660.0 MB." in found.sentence
+    found = advice.recommend(rows, 420 * MB)
+    assert found.row is rows[3]
+    assert "loses least, and not little" in found.sentence
+    found = advice.recommend(rows, 419 * MB)
+    assert found.row is None
+    assert "q2_k takes 420.0 MB to run" in found.sentence
+
+
+def test_what_failed_is_never_taken(cat: Catalogue) -> None:
+    _export(cat, "q8_0", 850, 0.9, "fail")
+    assert advice.recommend(advice.measured(cat, "run:1@4")).row is None
+    _export(cat, "q8_0", 850, 1e-4)  # The newest one counts.
+    assert advice.recommend(advice.measured(cat, "run:1@4")).row is not None
+
+
+def test_faithful_against_original(cat: Catalogue) -> None:
+    _export(cat, "q8_0", 850, 3e-4)
+    assert advice.which_merge(advice.measured(cat, "run:1@4")) == ""
+    _export(cat, "q8_0", 850, 2e-2, merge="original", loss=1.99)
+    said = advice.which_merge(advice.measured(cat, "run:1@4"))
+    assert said.startswith("q8_0 on the weights of the training is nearer")
+
+
+def test_what_to_expect(cat: Catalogue) -> None:
+    """Published figures, those between them, and both scaled by what this model measured."""
+    usual = [advice.expected(type) for type in TYPES["gguf"].values()]
+    assert all(kl > 0 for kl in usual[3:])
+    assert usual[4] < advice.expected(TYPES["gguf"]["q5_k_s"]) < 0.0313
+    assert advice.expected(TYPES["gguf"]["iq2_xxs"]) == max(usual)
+    _export(cat, "q4_k_m", 490, 0.0626)
+    rows = advice.measured(cat, "run:1@4")
+    assert advice.expected(TYPES["gguf"]["q6_k"], rows) == pytest.approx(0.011)
+    assert advice.quality(0.0) == "nothing to notice"
+    assert advice.quality(9.0) == "much"
