@@ -24,6 +24,8 @@ LITTLE_KL = 0.05
 LITTLE_SHARE = 0.05
 """Up to here a file loses little: about Q4_K_M of Llama-3-8B; a twentieth of the fine-tune."""
 _SIGMAS = 2.0
+_EXACT = 1e-3
+"""Usual losses up to here say nothing of what a model is sensitive to."""
 _FILES = ("gguf", "ollama")
 
 
@@ -205,18 +207,21 @@ def which_merge(rows: Sequence[Row]) -> str:
     return ""
 
 
+def scale(rows: Sequence[Row]) -> float | None:
+    """How much more than usual this model loses, by its measured types; None without any."""
+    types = TYPES["gguf"]
+    usual = [(row.kl, _usual(types[row.type])) for row in rows if row.type in types]
+    factors = [kl / known for kl, known in usual if known > _EXACT and kl > 0]
+    return median(factors) if factors else None
+
+
 def expected(type: ExportType, rows: Sequence[Row] = ()) -> float:
     """Mean KL (nats) to be expected of a type.
 
     Published figures, between which those of types without any are laid by their bits; scaled by
     what other types of this model measured.
     """
-    factors = []
-    for row in rows:
-        known = TYPES["gguf"].get(row.type)
-        if known is not None and row.kl > 0 and (usual := _usual(known)) > ALIKE_KL / 10:
-            factors.append(row.kl / usual)
-    return _usual(type) * (median(factors) if factors else 1.0)
+    return _usual(type) * (scale(rows) or 1.0)
 
 
 def _usual(type: ExportType) -> float:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from store.errors import NotFound
 from workbench.output import JsonOption, WorkspaceOption, emit
 
 if TYPE_CHECKING:
+    from engine.export.advice import Advice, Row
     from engine.export.sizes import Size
+    from store.catalogue import Catalogue
     from store.exports import Export
 
 
@@ -29,13 +33,17 @@ def sizes(
     json: JsonOption = False,
 ) -> None:
     """How large a model is in every GGUF type, what running it takes, and what is usually lost."""
+    from engine.export import advice
     from engine.export import sizes as engine
+    from engine.models import refs
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
     room = engine.memory_of(memory) if memory else None
     with Catalogue.open(find_workspace(workspace)) as cat:
         found = engine.sizes(cat, ref, context=context)
+        rows = advice.measured(cat, refs.whole(refs.resolve(cat, ref)).ref)
+    expected = {size.type.name: advice.expected(size.type, rows) for size in found}
     taken = engine.best(found, room) if room is not None else None
     told = {
         "model": ref,
@@ -49,25 +57,33 @@ def sizes(
                 "memory": size.memory,
                 "fits": None if room is None else size.memory <= room,
                 "usual_kl": size.type.usual,
+                "expected_kl": expected[size.type.name],
             }
             for size in found
         ],
     }
-    emit(told, json, _table(found, room, taken))
+    emit(told, json, _table(found, expected, room, taken, measured=advice.scale(rows) is not None))
 
 
-def _table(found: list[Size], room: int | None, taken: Size | None) -> Iterator[str]:
-    yield f"type        file      to run   usual KL   ({found[0].context:,} tokens held)"
+def _table(
+    found: list[Size], expected: dict[str, float], room: int | None, taken: Size | None,
+    *, measured: bool,
+) -> Iterator[str]:  # fmt: skip
+    from engine.export.advice import quality
+
+    held = f"({found[0].context:,} tokens held)"
+    yield f"type        file      to run   expected loss of quality {held}"
     for size in found:
-        usual = size.type.usual
-        lost = "?" if usual is None else f"{usual:.2g}"
+        kl = expected[size.type.name]
         sign = "" if room is None else "  ✓ fits" if size.memory <= room else "  ✗ too large"
         star = "  ★" if size is taken else ""
         yield (
-            f"{size.type.name:<7}{_size(size.bytes):>9}{_size(size.memory):>12}{lost:>11}{sign}{star}"
+            f"{size.type.name:<7}{_size(size.bytes):>9}{_size(size.memory):>12}   "
+            f"KL {kl:<7.2g} {quality(kl):<18}{sign}{star}"
         )
     yield ""
-    yield "Sizes are estimates. Usual KL is Llama-3-8B's; the proof says what yours loses."
+    source = "other exports of this model" if measured else "Llama-3-8B"
+    yield f"Sizes are estimates; KL is judged by {source}. The proof says what yours loses."
     if room is not None and taken is None:
         yield f"None of these runs in {_size(room)}: hold fewer tokens, or take a smaller model."
 
@@ -75,6 +91,14 @@ def _table(found: list[Size], room: int | None, taken: Size | None) -> Iterator[
 def exports(
     remove: Annotated[
         int | None, typer.Option("--delete", metavar="ID", help="Delete an export and its files.")
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", metavar="REF", help="Every type of a model, measured."),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", metavar="SIZE", help="With --compare: what must hold it."),
     ] = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
@@ -90,8 +114,56 @@ def exports(
             gone = client.delete(cat, remove)
             emit({"deleted": remove, "file": gone.path}, json, f"{gone.path} is deleted")
             return
+        if compare is not None:
+            _compare(cat, compare, memory, json)
+            return
         found = stored.all(cat)
     emit({"exports": [_plain(export) for export in found]}, json, _listed(found))
+
+
+def _compare(cat: Catalogue, ref: str, memory: str | None, json: bool) -> None:
+    """Every measured type of a model side by side, and which one to take."""
+    from engine.export import advice
+    from engine.export import sizes as engine
+    from engine.models import refs
+
+    room = engine.memory_of(memory) if memory else None
+    model = refs.whole(refs.resolve(cat, ref))
+    any_size = engine.sizes(cat, model.ref)[0]
+    rows = advice.measured(cat, model.ref, any_size.memory - any_size.bytes)
+    if not rows:
+        hint = f"workbench export {ref} --type q8_0,q4_k_m"
+        raise NotFound(f"{model.ref}: no export of it was measured.", f"Make some: {hint}")
+    found = advice.recommend(rows, room)
+    merge = advice.which_merge(rows)
+    told = {
+        "model": model.ref,
+        "memory": room,
+        "types": [{**asdict(row), "alike": row.alike} for row in rows],
+        "best": found.row.type if found.row else None,
+        "advice": found.sentence,
+        "merge": merge or None,
+    }
+    emit(told, json, _compared(rows, found, merge))
+
+
+def _compared(rows: list[Row], found: Advice, merge: str) -> Iterator[str]:
+    yield "  type          file      to run        KL   top-1    lost     loss   proof"
+    for row in rows:
+        lost = "–" if row.share_lost is None else f"{row.share_lost:.1%}"
+        loss = "–" if row.loss is None else f"{row.loss:.4f}"
+        name = f"{row.type}{'°' if row.original else ''}"
+        yield (
+            f"{'★' if row is found.row else ' '} {name:<8}{_size(row.bytes):>10}"
+            f"{_size(row.memory):>12}{row.kl:>10.2g}{row.top1:>8.1%}{lost:>8}{loss:>9}   "
+            f"{row.verdict}"
+        )
+    if any(row.original for row in rows):
+        yield "  ° on the base's own weights"
+    yield ""
+    yield found.sentence
+    if merge:
+        yield merge
 
 
 def _plain(export: Export) -> dict[str, Any]:
