@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 import torch
@@ -323,8 +323,16 @@ def _as_refusal(error: WorkbenchError | OSError, folder: Path) -> WorkbenchError
     return NoSpace(f"{folder}: the disk is full.", "Make room, then export again.")
 
 
+def _end_badly(*what: Any) -> None:
+    """A fault of ours: the log gets it. A thread may hold standard input, so nobody waits."""
+    sys.__excepthook__(*what)
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def main() -> None:
     """Read one job, do it, and answer."""
+    sys.excepthook = _end_badly
     # Libraries print: what they say goes to the log, only messages go to the client.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
