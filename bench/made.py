@@ -26,7 +26,7 @@ _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 def chats(path: Path, rows: int, median: int = 7, spread: float = 1.0, most: int = 60) -> Path:
     """Short chats: answers of a log-normal number of words, a third of them in two turns."""
     dice = random.Random(7)
-    words = _words()
+    words = WORDS
     lines = []
     for _ in range(rows):
         messages = []
@@ -64,3 +64,7 @@ def _words() -> list[str]:
     lines = assets.path("datasets", "teacher.jsonl").read_text().splitlines()
     text = " ".join(m["content"] for line in lines for m in json.loads(line)["messages"])
     return sorted({word.strip(".,?!").lower() for word in text.split()} - {""})
+
+
+WORDS = _words()
+"""Words of the shipped datasets, in order."""
