@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import safe_open
 
 from engine.export.lora import Adapter
 from engine.export.safefile import Entry, contents
@@ -27,6 +25,18 @@ HEAD = "lm_head.weight"
 BLOCKSIZE = 64
 """Weights that share one NF4 scale; what transformers asks of bitsandbytes."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_STORED = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 _PIECE = 1 << 24
 """Values read at a time of a tensor whose rows stand for themselves."""
 _IGNORED = (".rotary_emb.inv_freq",)
@@ -71,24 +81,42 @@ class Weights:
 
     def __init__(self, folder: Path) -> None:
         self.entries: dict[str, Entry] = contents(folder)
-        self._open: dict[Path, Any] = {}
 
     def read(self, name: str) -> torch.Tensor:
-        """One tensor as it is stored."""
-        tensor: torch.Tensor = self._file(name).get_tensor(name)
-        return tensor
+        """One tensor as it is stored.
+
+        Raises:
+            Unsupported: it is stored in a type that a merge cannot calculate with.
+        """
+        return self._read(self.entries[name], 0, self.entries[name].shape)
 
     def rows(self, name: str, count: int) -> Iterator[torch.Tensor]:
         """One tensor as it is stored, `count` rows at a time."""
-        stored = self._file(name).get_slice(name)
-        for start in range(0, self.entries[name].shape[0], count):
-            yield stored[start : start + count]
+        entry = self.entries[name]
+        total, *rest = entry.shape
+        for first in range(0, total, count):
+            yield self._read(entry, first, (min(count, total - first), *rest))
 
-    def _file(self, name: str) -> Any:
-        file = self.entries[name].file
-        if file not in self._open:
-            self._open = {file: safe_open(file, framework="pt")}
-        return self._open[file]
+    def _read(self, entry: Entry, first: int, shape: tuple[int, ...]) -> torch.Tensor:
+        """Values from row `first` on: read, not mapped, so that memory holds no more than them."""
+        dtype = _STORED.get(entry.dtype)
+        if dtype is None:
+            raise Unsupported(
+                f"{entry.file}: tensor {entry.name}: stored as {entry.dtype}.",
+                "Use the full-precision weights of this model as the base.",
+            )
+        raw = bytearray(prod(shape) * dtype.itemsize)
+        with entry.file.open("rb", buffering=0) as file:
+            file.seek(entry.start + first * prod(shape[1:]) * dtype.itemsize)
+            done, view = 0, memoryview(raw)
+            while part := file.readinto(view[done:]):
+                done += part
+        if done < len(raw):
+            raise BadInput(
+                f"{entry.file}: tensor {entry.name}: the file ends inside it.",
+                "Copy or download the file again.",
+            )
+        return torch.frombuffer(raw, dtype=dtype).reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)

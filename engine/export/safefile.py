@@ -21,12 +21,13 @@ SINGLE = "model.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stored tensor: its name, type as the format names it, shape and file."""
+    """One stored tensor: its name, type as the format names it, shape, file and place in it."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     file: Path
+    start: int
 
     @property
     def size(self) -> int:
@@ -51,10 +52,11 @@ def read_header(file: Path) -> dict[str, Entry]:
         for name, value in header.items():
             if name == "__metadata__":
                 continue
-            entry = Entry(name, str(value["dtype"]), tuple(map(int, value["shape"])), file)
             begin, end = map(int, value["data_offsets"])
+            shape = tuple(map(int, value["shape"]))
+            entry = Entry(name, str(value["dtype"]), shape, file, 8 + length + begin)
             expected = entry.size * _WIDTH.get(entry.dtype, 0)
-            if end > total or (expected and end - begin != expected):
+            if begin < 0 or end > total or (expected and end - begin != expected):
                 raise ValueError(f"tensor {name} lies outside the file or has a wrong size")
             entries[name] = entry
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
