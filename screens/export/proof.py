@@ -1,4 +1,4 @@
-"""Exports as lines, and a proof as one reads it: stage by stage, while it runs and afterwards.
+"""A proof as one reads it: stage by stage, what each compares, its limits, and the file's facts.
 
 Knows how a stage is worded. Does not know how anything is proved.
 """
@@ -6,38 +6,39 @@ Knows how a stage is worded. Does not know how anything is proved.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
 
-import msgspec
 from textual.content import Content
 
-from engine.export import client
+from engine.export import limits
 from engine.export.stages import Stage
+from engine.export.types import TYPES, ExportType
+from screens.export.ledger import Record, stages_of
 from screens.safe import text, visible
 from screens.widgets import words
-from screens.widgets.linelist import Cells, LineList
 from screens.widgets.topline import short_path
-from store import exports
-from store.catalogue import Catalogue
 from store.errors import WorkbenchError
-from store.exports import Export, Proof
 
-STAGES: dict[str, str] = {
-    "base": "base unchanged",
-    "write": "write",
-    "quantise": "quantise",
-    "file": "file unchanged",
-    "load": "load",
-    "tokens": "token ids",
-    "template": "chat template",
-    "stops": "stop tokens",
-    "logits": "logits",
-    "greedy": "greedy answers",
+STAGES: dict[str, tuple[str, str]] = {
+    "base": ("base unchanged", "the base and its template are those that the run recorded"),
+    "write": ("write", "the merged weights, tensor by tensor"),
+    "quantise": ("quantise", "llama.cpp's quantiser, in a process of its own"),
+    "file": ("file unchanged", "the file's hash is the one that was recorded"),
+    "load": ("load", "the file opens"),
+    "tokens": ("token ids", "the same text gives the same ids: your chats, and hostile strings"),
+    "template": ("chat template", "the file's template says what training saw"),
+    "stops": ("stop tokens", "every token that ends a turn ends it in the file too"),
+    "convert": ("conversion", "the 16- or 32-bit file against the merged weights in 32 bit"),
+    "quant": ("quantisation", "the quantised file against the 16-bit one"),
+    "end": ("end to end", "the file against the model as you chatted with it"),
+    "logits": ("end to end", "the file against the model as you chatted with it"),
+    "greedy": ("greedy answers", "word for word, until the first that differs"),
+    "suite": ("check suites", "the run's own checks, on the file and on the trained model"),
 }
-"""What each stage compares, in words."""
+"""What a stage is called, and what it compares."""
+_LABEL = 16
+_QUIET = "$foreground 60%"
 
 SAID = {
     "pass": "proved: it answers like the model that was trained",
@@ -46,84 +47,150 @@ SAID = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """An export with its newest proof, and whether its file is still there."""
-
-    export: Export
-    proof: Proof | None
-    present: bool
+def stage_name(stage: Stage) -> str:
+    """Its name for a person."""
+    return STAGES[stage.name][0] if stage.name in STAGES else visible(stage.name)
 
 
-def read_records(cat: Catalogue) -> list[Record]:
-    """Every export, newest first."""
-    return [
-        Record(export, client.proof_of(cat, export), Path(export.path).exists())
-        for export in exports.all(cat)
-    ]
+def stage_lines(
+    stages: Iterable[Stage], width: int, *, told: bool = False, record: Record | None = None
+) -> list[Content]:
+    """One line a stage, a second one with a bar while it runs.
 
-
-def stages_of(proof: Proof) -> list[Stage]:
-    """The kept stages as the engine's own records."""
-    return msgspec.convert(proof.stages, list[Stage], strict=False)
-
-
-def stage_lines(stages: Iterable[Stage], width: int) -> list[Content]:
-    """One line a stage, a second one with a bar while it runs."""
-    label = max(map(len, STAGES.values())) + 2
+    Args:
+        told: also what each compares.
+        record: of what; its limits stand beside what they judge where `told`.
+    """
     lines = []
     for stage in stages:
-        name = STAGES.get(stage.name, visible(stage.name)).ljust(label)
+        name = stage_name(stage).ljust(_LABEL)
         running = stage.state == "running"
         sign, colour = ("▸", "$accent") if running else words.STATES[stage.state]
-        tone = "$foreground 60%" if running else "" if stage.state == "pass" else colour
-        first, *rest = textwrap.wrap(visible(stage.text), max(width - label - 3, 20)) or [""]
+        tone = _QUIET if running else "" if stage.state == "pass" else colour
+        first, *rest = _wrapped(visible(stage.text), width)
         lines.append(
             Content.assemble(
                 (f"{sign} ", f"{colour} bold"), (name, "bold" if running else ""), (first, tone)
             )
         )
-        lines += [Content.styled(" " * (label + 2) + more, tone) for more in rest]
+        lines += [_hanging(more, tone) for more in rest]
         total = stage.numbers.get("total", 0)
         if running and total:
             share = stage.numbers.get("done", 0) / total
-            length = max(width - label - 3, 8)
-            lines.append(Content(" " * (label + 2)) + words.bar(share, length))
+            length = max(width - _LABEL - 3, 8)
+            lines.append(Content(" " * (_LABEL + 2)) + words.bar(share, length))
+        if told and stage.name in STAGES:
+            more = STAGES[stage.name][1] + _limit_words(stage, record)
+            lines += [_hanging(part, _QUIET) for part in _wrapped(more, width)]
     return lines
 
 
-def proof_words(record: Record, width: int) -> Content:
-    """A finished export: verdict, stages, file."""
-    export, proof = record.export, record.proof
-    lines: list[Content] = []
+def _wrapped(words_: str, width: int) -> list[str]:
+    return textwrap.wrap(words_, max(width - _LABEL - 3, 20)) or [""]
+
+
+def _hanging(words_: str, tone: str) -> Content:
+    return Content.styled(" " * (_LABEL + 2) + words_, tone)
+
+
+def _limit_words(stage: Stage, record: Record | None) -> str:
+    """What decides the verdict on what was measured, where the type's table does."""
+    type = _type_of(record) if record is not None else None
+    if record is None or type is None or "kl_mean" not in stage.numbers:
+        return ""
+    found = type.limits
+    if stage.name == "convert" and type.quantised:
+        found = TYPES["gguf"]["f16"].limits
+    elif stage.name == "end":
+        found = limits.end(type, "original" if record.original else "faithful")
+    return (
+        f"; warns over KL {found.kl_warn:g} or under {found.top1_warn:.0%} top-1, fails over "
+        f"{found.kl_fail:g} or under {found.top1_fail:.0%}"
+    )
+
+
+def proof_words(record: Record, width: int, *, told: bool = False) -> Content:
+    """A finished export: verdict and what to do, stages, file.
+
+    Args:
+        told: also what each stage compares, and its limits with their source.
+    """
+    proof = record.proof
+    lines: list[Content] = [_verdict(record)]
     if proof is not None:
-        lines += stage_lines(stages_of(proof), width)
-        lines += [Content(""), words.state(proof.verdict, SAID[proof.verdict])]
-    elif export.status == "failed":
-        lines.append(words.state("failed", "nothing was written; export it again"))
-    else:
-        lines.append(words.state(export.status))
+        stages = {stage.name: stage for stage in stages_of(proof)}.values()
+        lines.append(Content(""))
+        lines += stage_lines(stages, width, told=told, record=record)
+        if told:
+            lines += ["", *_sources(width)]  # type: ignore[list-item]
     lines += ["", *_facts(record)]  # type: ignore[list-item]
     return Content("\n").join(lines)
 
 
+def _verdict(record: Record) -> Content:
+    export, proof = record.export, record.proof
+    if proof is not None:
+        return words.state(proof.verdict, SAID[proof.verdict] if export else _foreign(record))
+    if record.status == "failed":
+        why = str(export.provenance.get("error") or "") if export else ""
+        said = words.state("failed", "nothing was written")
+        return said + (Content(": ") + text(why, limit=600) if why else Content(""))
+    return words.state(record.status)
+
+
+def _foreign(record: Record) -> str:
+    assert record.proof is not None
+    good = {"pass": "answers like", "warn": "answers like, with something to look at,"}
+    return f"{good.get(record.proof.verdict, 'does not answer like')} {visible(record.ref)}"
+
+
+def _type_of(record: Record) -> ExportType | None:
+    if record.export is None:
+        return None
+    kind = "gguf" if record.kind == "ollama" else record.kind
+    return TYPES.get(kind, {}).get(record.export.type)
+
+
+def _sources(width: int) -> list[Content]:
+    said = (
+        "Limits: about two and five times what Llama-3-8B loses in llama.cpp's own tables "
+        "(tools/perplexity), guesses where nothing is published; the reference is the trained "
+        "model in 32-bit arithmetic, on chats that were held out of training."
+    )
+    return [Content.styled(part, _QUIET) for part in textwrap.wrap(said, max(width - 1, 20))]
+
+
 def _facts(record: Record) -> list[Content]:
     export, proof = record.export, record.proof
-    path = Path(export.path)
+    path = record.path
     facts = [("file", path.name), ("in", short_path(path.parent))]
-    if not record.present and export.status in ("proved", "unproved"):
-        facts.append(("", "this file is not there any more"))
-    if export.bytes is not None:
-        facts.append(("size", f"{words.size(export.bytes)}  ({export.bytes:,} bytes)"))
-    if export.sha256:
-        facts.append(("sha256", f"{export.sha256[:16]}…"))
-    facts.append(("model", export.ref))
+    if not record.present and record.status in ("proved", "unproved"):
+        facts.append(("", "it is not there any more"))
+    if record.bytes is not None:
+        facts.append(("size", f"{words.size(record.bytes)}  ({record.bytes:,} bytes)"))
+    facts.append(("model", record.ref))
+    if export is not None:
+        if "merge" in export.provenance:
+            facts.append(("weights", str(export.provenance["merge"])))
+        if export.sha256:
+            facts.append(("sha256", f"{export.sha256[:16]}…"))
+    elif proof is not None:
+        facts.append(("sha256", f"{proof.sha256[:16]}…"))
     if proof is not None:
         facts.append(("proved", words.age(words.now() - proof.created)))
+    beside = proof_file(record)
+    if beside is not None:
+        facts.append(("proof", beside.name))
     return [
-        Content.styled(name.ljust(9), "$foreground 60%") + text(value, limit=2000)
+        Content.styled(name.ljust(9), _QUIET) + text(visible(value), limit=2000)
         for name, value in facts
     ]
+
+
+def proof_file(record: Record) -> Path | None:
+    """The JSON with the whole proof, beside the export; None where there is none."""
+    found = record.path.with_name(f"{record.path.name}.proof.json")
+    return found if record.export is not None and found.is_file() else None
 
 
 def error_words(error: WorkbenchError) -> Content:
@@ -131,45 +198,6 @@ def error_words(error: WorkbenchError) -> Content:
     return Content("\n").join(
         [
             Content.assemble(("✗ ", "$text-error bold")) + text(error.message, limit=2000),
-            text(error.hint, "$foreground 60%", limit=2000),
+            text(error.hint, _QUIET, limit=2000),
         ]
     )
-
-
-class ExportList(LineList):
-    """Past exports: name, type, size, verdict, age."""
-
-    RIGHT: ClassVar[int] = 9 + 6 + 10 + 12 + 12
-
-    def __init__(self) -> None:
-        super().__init__(widget_id="export-list")
-        self.records: Sequence[Record] = ()
-
-    def show(self, records: Sequence[Record]) -> None:
-        """Take over new records."""
-        self.records = records
-        self.count = len(records)
-        self.forget()
-
-    @property
-    def current(self) -> Record | None:
-        """The export under the cursor."""
-        return self.records[self.cursor] if self.cursor < len(self.records) else None
-
-    def cells(self, index: int, width: int) -> Cells:
-        export = self.records[index].export
-        name = visible(Path(export.path).name)
-        kind = export.kind.ljust(9) if width >= 72 else ""
-        room = max(width - self.RIGHT + 7 - len(kind), 10)
-        name = name if len(name) <= room else name[: room - 1] + "…"
-        sign = words.STATES[export.status][0]
-        tone = {"✓": "good", "✗": "bad", "▶": "accent"}.get(sign, "warn")
-        size = words.size(export.bytes) if export.bytes is not None else "–"
-        return [
-            (f" {name.ljust(room)} ", "plain" if self.records[index].present else "muted"),
-            (kind, "muted"),
-            (export.type.ljust(6), "muted"),
-            (size.rjust(9) + " ", "plain"),
-            (f"{sign} {export.status}".ljust(12), tone),
-            (words.age(words.now() - (export.finished or export.created)).rjust(12), "muted"),
-        ]

@@ -1,13 +1,10 @@
-"""The Export room: choose a model and a form, watch it being written and proved, read the proof.
+"""The Export room: choose types, watch them being written and proved, read and use what there is.
 
-Knows what is on screen and which job of this window runs. Does not convert or compare anything:
-the engine's client does, in a process of its own.
+Knows what is on screen: the form, or the list with the proof of one. What runs is `working`'s.
 """
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on, work
@@ -19,337 +16,348 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
-from engine.export import client
-from engine.export import plan as planning
-from engine.export.plan import Plan
-from engine.export.stages import Stage
-from engine.models import refs
+from engine.export import advice
 from screens.actions import bindings, room_actions
-from screens.base import ChatWith, ExportRef, Room, Visit
-from screens.export.form import ExportForm, Wish, type_items
-from screens.export.proof import (
-    ExportList,
-    Record,
-    error_words,
-    proof_words,
-    read_records,
-    stage_lines,
-)
+from screens.base import ExportRef, Visit
+from screens.export.compare import compare_words
+from screens.export.form import AboutPane, ExportForm
+from screens.export.ledger import ExportList, Record, read_records
+from screens.export.looking import Outlook, Wish, look, models
+from screens.export.proof import error_words, proof_words
+from screens.export.using import Using
 from screens.safe import line
 from screens.widgets import words
 from screens.widgets.field import Pick
 from screens.widgets.linelist import LineList
 from screens.widgets.modals import PickModal
-from screens.widgets.pane import EmptyState, Pane
+from screens.widgets.pane import EmptyState, Pane, focus_within
 from store.errors import WorkbenchError
 from store.exports import Export
 
-PLAN_AFTER = 0.3
-"""Seconds after the last change of the form until its plan is made."""
+LOOK_AFTER = 0.3
+"""Seconds after the last change of the form until what it says is looked at."""
 
 
-class Planned(Message):
-    """A worker looked at what would be written; `error` is why it cannot."""
+class Looked(Message):
+    """A worker looked at what there is to choose from; `error` is why there is nothing."""
 
-    def __init__(self, plan: Plan | None, error: WorkbenchError | None = None) -> None:
+    def __init__(
+        self, wish: Wish, outlook: Outlook | None, error: WorkbenchError | None = None
+    ) -> None:
         super().__init__()
-        self.plan = plan
+        self.wish = wish
+        self.outlook = outlook
         self.error = error
 
 
-class Progressed(Message):
-    """A stage began, moved on or was decided."""
-
-    def __init__(self, stage: Stage) -> None:
-        super().__init__()
-        self.stage = stage
-
-
-class Ended(Message):
-    """The job of this window is over."""
-
-    def __init__(self, export: Export | None, error: WorkbenchError | None) -> None:
-        super().__init__()
-        self.export = export
-        self.error = error
-
-
-class ExportRoom(Room):
-    """From a trained model to one proved file."""
+class ExportRoom(Using):
+    """From a trained model to files that are proved to answer like it."""
 
     ROOM = "export"
-    TITLE_WORDS = "Write a trained model to one file, and read the proof that it answers the same."
+    TITLE_WORDS = (
+        "Write a trained model as files, and read the proof that each answers the same. ★ is "
+        "recommended; ° was merged into the base's own 16-bit weights."
+    )
     CSS_PATH = "styles.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(room_actions("export"))]
 
     def __init__(self) -> None:
         super().__init__()
-        self.plan: Plan | None = None
-        self.job = ""
-        """What is being written or proved by this window, in words; empty when nothing is."""
-        self.stages: dict[str, Stage] = {}
-        self.error: WorkbenchError | None = None
-        self._cancel = threading.Event()
-        self._plan_timer: Timer | None = None
+        self._look_timer: Timer | None = None
+        self._starting = False
+        self._following = False
+        self._told = False
+        self._shown: tuple[int | None, str] | None = None
 
     def compose_room(self) -> ComposeResult:
-        with Container(id="export-left"):
+        with Container(id="choosing"):
             yield ExportForm()
+            yield AboutPane()
+        with Container(id="reading"):
             with Pane(id="exports-pane"):
+                yield Static(id="export-heading")
                 yield ExportList()
                 yield EmptyState(
-                    "Exports are kept here with their proofs.", (("ctrl+s", "export the model"),),
+                    "An export is done when it is proved: kept here with what was found.",
+                    (("n", "describe the first"), ("V", "verify a file made elsewhere")),
                     widget_id="no-exports",
-                )  # fmt: skip
-        with Pane(id="proof-pane"), VerticalScroll(id="proof-scroll", can_focus=False):
-            yield Static(id="proof-words")
+                )
+            with Container(id="below"):
+                with Pane(id="proof-pane"), VerticalScroll(id="proof-scroll", can_focus=False):
+                    yield Static(id="proof-words")
+                with Pane(id="compare-pane"), VerticalScroll(id="compare-scroll", can_focus=False):
+                    yield Static(id="compare-words")
 
     def on_mount(self) -> None:
         self.query_one("#exports-pane", Pane).title_is(Content("exports"))
-        self._show_proof()
-        found = refs.candidates(self.catalogue)
-        trained = [ref for ref, _ in found if ref.startswith("run:")]
-        self.form.fill(ref=(trained or [found[0][0]])[0])
-        self.focus_on(self.form.first)
+        self.query_one("#compare-pane", Pane).title_is(Content("size against divergence"))
+        self.set_class(self.wide, "-compare")
+        self.read_again()
+        ref, label = models(self.catalogue)[0]
+        self.form.fill(ref=ref, label=label)
+        self.show_form(not self.listing.count)
 
     @property
     def listing(self) -> ExportList:
         return self.query_one(ExportList)
 
-    def receive(self, visit: Visit) -> None:
-        if isinstance(visit, ExportRef):
-            self.form.fill(ref=visit.ref)
-            self.focus_on(self.form.first)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        del parameters
-        if action == "start":
-            return not self.job
-        if action == "cancel":
-            return bool(self.job)
-        if action in ("chat", "verify", "copy"):
-            record = self.listing.current if self.is_mounted else None
-            if record is None or not record.present:
-                return False
-            if action == "chat":
-                return record.export.kind == "gguf"
-            return action == "copy" or not self.job
-        return True
-
-    def on_screen_resume(self, event: events.ScreenResume) -> None:
-        super().on_screen_resume(event)
-        self._read()
-
-    def on_unmount(self) -> None:
-        self._cancel.set()
-
-    # -- the list and the proof --------------------------------------------------------------
-
-    def _read(self) -> None:
-        records = read_records(self.catalogue)
-        self.listing.show(records)
-        self.set_class(not records, "-empty")
-        self._show_proof()
-        self.refresh_bindings()
-        self.status = Content.styled(words.plural(len(records), "export"), "$foreground 60%")
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._show_proof)
-
-    @on(LineList.Moved)
-    def _moved(self) -> None:
-        self._show_proof()
-        self.refresh_bindings()
-
-    def _show_proof(self) -> None:
-        """What runs, what went wrong, or the proof of the export under the cursor."""
-        pane = self.query_one("#proof-pane", Pane)
-        pane.set_class(bool(self.job), "-alive")
-        width = self.query_one("#proof-scroll").size.width
-        record = self.listing.current
-        if self.job or self.error is not None:
-            pane.title_is(line(self.job or "what happened"))
-            lines = stage_lines(self.stages.values(), width)
-            if self.error is not None:
-                lines += [Content(""), error_words(self.error)]
-            elif not lines:
-                lines = [Content.styled("starting …", "$foreground 60%")]
-            shown = Content("\n").join(lines)
-        elif record is not None:
-            pane.title_is(line(f"proof of {Path(record.export.path).name}"))
-            shown = proof_words(record, width)
-        else:
-            pane.title_is(Content("proof"))
-            shown = Content.styled(
-                "An export is done when it is proved: token ids, template, stop tokens and logits "
-                "are compared with the trained model, and what was found is kept here.",
-                "$foreground 60%",
-            )
-        self.query_one("#proof-words", Static).update(shown)
-
-    # -- the form ----------------------------------------------------------------------------
-
     @property
     def form(self) -> ExportForm:
         return self.query_one(ExportForm)
 
+    @property
+    def choosing(self) -> bool:
+        """Whether the form is shown, and not the list."""
+        return self.has_class("-form")
+
+    @property
+    def current(self) -> Record | None:
+        return None if self.choosing else self.listing.current
+
+    def receive(self, visit: Visit) -> None:
+        if isinstance(visit, ExportRef):
+            self.form.fill(ref=visit.ref, label=dict(models(self.catalogue)).get(visit.ref, ""))
+            self.show_form(True)
+
+    def show_form(self, form: bool) -> None:
+        """Show the form, or the list with what is known of its exports."""
+        self.set_class(form, "-form")
+        self.set_class(not form, "-read")
+        self.focus_on(self.form.first if form else self.listing)
+        self.call_after_refresh(self.show_proof)
+        self.call_after_refresh(self.show_about)
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "start":
+            return self.choosing and self.progress is None
+        if action == "tick":
+            return self.choosing and focus_within(self.form.types)
+        if action == "cancel":
+            return self.progress is not None
+        if action == "new":
+            return not self.choosing
+        if action == "back":
+            return self.choosing or self.error is not None or self.progress is not None
+        if action in ("limits", "compare", "read"):
+            return self.current is not None
+        return super().check_action(action, parameters)
+
+    def on_descendant_focus(self) -> None:
+        self.refresh_bindings()
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        super().on_screen_resume(event)
+        self.read_again()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.show_proof)
+        self.call_after_refresh(self.show_about)
+
+    # -- the list and the proof --------------------------------------------------------------
+
+    def read_again(self) -> None:
+        """Read every record."""
+        self.listing.show(read_records(self.catalogue))
+        self.set_class(not self.listing.count, "-empty")
+        self.show_proof()
+        self.refresh_bindings()
+        if self.progress is None:
+            count = words.plural(self.listing.count, "export")
+            self.status = Content.styled(count, "$foreground 60%")
+
+    @on(LineList.Moved)
+    def _moved(self, event: LineList.Moved) -> None:
+        if event.sender is self.form.types:
+            self.show_about()
+            return
+        record = self.listing.current
+        if record is not None and record.key != self._shown:
+            self._shown = record.key
+            self._following = record.status == "running" and self.progress is not None
+            self.error = None
+            self.query_one("#proof-scroll").scroll_home(animate=False)
+        self.show_proof()
+        self.refresh_bindings()
+
+    def show_proof(self) -> None:
+        """What runs, what went wrong, or the proof of the export under the cursor."""
+        if not self.has_class("-read"):
+            return
+        heading = self.listing.heading(self.listing.size.width)
+        self.query_one("#export-heading", Static).update(Content(heading))
+        pane = self.query_one("#proof-pane", Pane)
+        follows = self.progress is not None and self._following
+        pane.set_class(follows, "-alive")
+        width = self.query_one("#proof-scroll").size.width
+        record = self.listing.current
+        if self.progress is not None and follows:
+            pane.title_is(self.progress.title())
+            shown = Content("\n").join(self.progress.lines(width))
+        elif self.error is not None:
+            pane.title_is(Content("what happened"))
+            shown = error_words(self.error)
+        elif record is not None:
+            pane.title_is(line(f"proof of {record.path.name}"))
+            shown = proof_words(record, width, told=self._told)
+        else:
+            pane.title_is(Content("proof"))
+            shown = Content("")
+        self.query_one("#proof-words", Static).update(shown)
+        self._show_compared(record)
+
+    def _show_compared(self, record: Record | None) -> None:
+        """Every measured type of the model under the cursor, where there are several."""
+        pane = self.query_one("#compare-pane", Pane)
+        shown = Content("")
+        rows = advice.measured(self.catalogue, record.ref) if record is not None else []
+        if record is not None and len(rows) > 1:
+            size = self.query_one("#compare-scroll").size
+            here = record.export.id if record.export else None
+            shown = compare_words(
+                rows, advice.recommend(rows), advice.which_merge(rows), here,
+                max(size.width - 1, 40), size.height,
+            )  # fmt: skip
+        elif record is not None:
+            few = "Export another type of this model, and both are compared here."
+            shown = Content.styled(few, "$foreground 60%")
+        pane.title_is(line(f"{record.ref if record else ''}: size against divergence"))
+        self.query_one("#compare-words", Static).update(shown)
+
+    # -- the form ----------------------------------------------------------------------------
+
+    def show_about(self) -> None:
+        """The type under the cursor, where there is room beside the form."""
+        if self.choosing and self.wide:
+            self.query_one(AboutPane).show(self.form.types, self.form.outlook)
+
     @on(Pick.Wanted)
     def _pick(self, event: Pick.Wanted) -> None:
         event.stop()
-        if event.name == "type":
-            self._pick_type()
-            return
+
+        found = models(self.catalogue)
 
         def chosen(ref: str | None) -> None:
             if ref is not None:
-                self.form.fill(ref=ref)
+                self.form.fill(ref=ref, label=dict(found).get(ref, ""))
 
-        items = refs.candidates(self.catalogue)
         modal = PickModal(
-            "Export", items, current=self.form.wish.ref, placeholder="or type a reference",
-            free=True,
+            "Export", found, current=self.form.wish.ref,
+            placeholder="or type a reference", free=True,
         )  # fmt: skip
         self.app.push_screen(modal, chosen)
 
-    def _pick_type(self) -> None:
-        wish = self.form.wish
-
-        def chosen(type: str | None) -> None:
-            if type is not None:
-                self.form.fill(type=type)
-
-        items = type_items(self.catalogue, wish.ref, wish.to)
-        self.app.push_screen(PickModal("Type", items, current=wish.type), chosen)
-
     @on(ExportForm.Changed)
     def _changed(self) -> None:
-        if self._plan_timer is not None:
-            self._plan_timer.stop()
-        self._plan_timer = self.set_timer(PLAN_AFTER, self._plan_now)
+        if self._look_timer is not None:
+            self._look_timer.stop()
+        self._look_timer = self.set_timer(LOOK_AFTER, self._look_now)
 
-    def _plan_now(self) -> None:
+    def _look_now(self) -> None:
         if self.form.wish.ref:
-            self._make_plan(self.form.wish)
+            self._look(self.form.wish)
 
-    @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
-    def _make_plan(self, wish: Wish) -> None:
+    @work(thread=True, exclusive=True, group="look", exit_on_error=False)
+    def _look(self, wish: Wish) -> None:
         try:
             with self.open_catalogue() as cat:
-                plan = planning.make(cat, wish.ref, to=wish.to, types=[wish.type], out=wish.out)
-            self.post_message(Planned(plan))
+                self.post_message(Looked(wish, look(cat, wish)))
         except WorkbenchError as error:
-            self.post_message(Planned(None, error))
+            self.post_message(Looked(wish, None, error))
 
-    @on(Planned)
-    def _planned(self, event: Planned) -> None:
-        self.plan = event.plan
-        self.form.show_plan(event.plan, event.error)
-
-    # -- the job -----------------------------------------------------------------------------
+    @on(Looked)
+    def _looked(self, event: Looked) -> None:
+        if event.wish != self.form.wish:
+            return
+        self.form.show(event.outlook, event.error)
+        self.show_about()
+        starting, self._starting = self._starting, False
+        ready = event.outlook is not None and event.outlook.plan is not None
+        if starting and ready and self.form.types.ticked and self.progress is None:
+            self.export(event.wish, self.form.types.ticked)
 
     @on(ExportForm.Start)
     def action_start(self) -> None:
-        wish = self.form.wish
-        if not self.job and wish.ref:
-            self._begin(f"export {wish.ref} → {wish.type if wish.to == 'gguf' else wish.to}")
-            self._export(wish)
+        """Look once more, and begin if it can be written."""
+        self._starting = True
+        self._look_now()
 
-    def _begin(self, job: str) -> None:
-        self.job, self.error = job, None
-        self.stages.clear()
-        self._cancel = threading.Event()
-        self._show_proof()
+    def action_tick(self) -> None:
+        self.form.types.action_tick()
+
+    # -- the job -----------------------------------------------------------------------------
+
+    def began(self) -> None:
+        self._following = True
         self.form.busy = True
-        self.refresh_bindings()
+        self.show_form(False)
+        self.show_progress()
 
-    @work(thread=True, group="job", exit_on_error=False)
-    def _export(self, wish: Wish) -> None:
-        try:
-            with self.open_catalogue() as cat:
-                [made] = client.export(
-                    cat, wish.ref, to=wish.to, types=[wish.type], out=wish.out,
-                    on_event=self._on_stage, cancel=self._cancel,
-                )  # fmt: skip
-            self.post_message(Ended(made, None))
-        except WorkbenchError as error:
-            self.post_message(Ended(None, error))
+    def show_progress(self) -> None:
+        progress = self.progress
+        if progress is None:
+            return
+        self.status = progress.status()
+        if len(progress.stages) == 1 and not any(
+            record.status == "running" for record in self.listing.records
+        ):
+            self.read_again()
+            running = [r for r in self.listing.records if r.status == "running" and r.export]
+            if running and running[-1].export is not None and self._following:
+                self.listing.choose(running[-1].export.id)
+        elif not self.choosing:
+            self.show_proof()
 
-    @work(thread=True, group="job", exit_on_error=False)
-    def _verify(self, record: Record) -> None:
-        try:
-            with self.open_catalogue() as cat:
-                client.verify(
-                    cat, Path(record.export.path), record.export.ref,
-                    on_event=self._on_stage, cancel=self._cancel,
-                )  # fmt: skip
-            self.post_message(Ended(record.export, None))
-        except WorkbenchError as error:
-            self.post_message(Ended(None, error))
-
-    def _on_stage(self, stage: Stage) -> None:
-        self.post_message(Progressed(stage))
-
-    @on(Progressed)
-    def _progressed(self, event: Progressed) -> None:
-        self.stages[event.stage.name] = event.stage
-        self._show_proof()
-
-    @on(Ended)
-    def _ended(self, event: Ended) -> None:
-        cancelled = self._cancel.is_set()
-        self.job = ""
-        self.error = None if cancelled else event.error
+    def ended(self, made: list[Export]) -> None:
         self.form.busy = False
-        self._read()
-        places = [
-            place for place, record in enumerate(self.listing.records)
-            if event.export is not None and record.export.id == event.export.id
-        ]  # fmt: skip
-        if places:
-            self.listing.cursor = places[0]
-            self.focus_on(self.listing)
-            self._show_proof()
-        if cancelled:
-            self.say("Cancelled. Nothing was left behind.")
+        self._following = False
+        self.read_again()
+        if made:
+            self.listing.choose(made[0].id)
+        if len(made) > 1:
+            self.add_class("-compare")
+            self.call_after_refresh(self.show_proof)
         self._changed()
 
     # -- actions -----------------------------------------------------------------------------
 
-    def action_cancel(self) -> None:
-        self._cancel.set()
-
-    def action_chat(self) -> None:
-        record = self.listing.current
-        if record is not None:
-            self.shell.visit(ChatWith((record.export.ref, record.export.path)))
-
-    def action_verify(self) -> None:
-        record = self.listing.current
-        if record is not None and not self.job:
-            self._begin(f"verify {Path(record.export.path).name}")
-            self._verify(record)
-
-    def action_copy(self) -> None:
-        record = self.listing.current
-        if record is not None:
-            self.copy(record.export.path)
-
     def action_new(self) -> None:
-        self.focus_on(self.form.first)
+        self.show_form(True)
 
     def action_back(self) -> None:
         self.error = None
-        self.focus_on(self.listing)
-        self._show_proof()
+        self._following = self.progress is not None
+        self.show_form(False)
+
+    def action_read(self) -> None:
+        """A page on, from the end back to the beginning."""
+        proof = self.wide or not self.has_class("-compare")
+        scroll = self.query_one("#proof-scroll" if proof else "#compare-scroll")
+        if scroll.scroll_y < scroll.max_scroll_y:
+            scroll.scroll_page_down(animate=False)
+        else:
+            scroll.scroll_home(animate=False)
+
+    def action_limits(self) -> None:
+        self._told = not self._told
+        self.show_proof()
+
+    def action_compare(self) -> None:
+        self.toggle_class("-compare")
+        self.call_after_refresh(self.show_proof)
+
+    @property
+    def _moving(self) -> LineList:
+        return self.form.types if self.choosing else self.listing
 
     def action_down(self) -> None:
-        self.listing.move(1)
+        self._moving.move(1)
 
     def action_up(self) -> None:
-        self.listing.move(-1)
+        self._moving.move(-1)
 
     def action_goto(self) -> None:
-        self.listing.action_top()
+        self._moving.action_top()
 
     def action_bottom(self) -> None:
-        self.listing.action_bottom()
+        self._moving.action_bottom()

@@ -173,10 +173,11 @@ def write_export(
         {"name": "template", "state": "pass", "text": "60/60 chats same", "numbers": {}},
         {"name": "stops", "state": "pass", "text": "1/1 stop tokens end a turn", "numbers": {}},
         {
-            "name": "logits",
+            "name": "end",
             "state": verdict,
             "text": "KL 0.31  top-1 71.2 %" if bad else "KL 2.1e-8  top-1 100.0 %",
             "numbers": {"kl_mean": 0.31 if bad else 2.1e-8, "top1": 0.712 if bad else 1.0},
+            "of": type_,
         },
     ]
     exports.add_proof(
