@@ -13,7 +13,7 @@ import sqlite3
 from store.errors import Unsupported
 from store.runtables import RUN
 from store.sqlite import Database, Migrations, file_of, write
-from store.tables_checks import CATALOGUE
+from store.tables_exports import CATALOGUE
 
 
 def migrate_catalogue(db: Database) -> None:

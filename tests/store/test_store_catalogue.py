@@ -53,6 +53,7 @@ def test_migrations_are_recorded_once(workspace: Workspace) -> None:
         "010-skipped",
         "012-branches-and-library",
         "013-check-jobs",
+        "014-export-kinds",
     ]
 
 
