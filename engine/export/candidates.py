@@ -6,7 +6,7 @@ Knows how each is opened. Does not know what the right answers are (see `proof`)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from engine.data.rows import Turn
+from engine.export.given import Given
 from engine.export.reference import Reference
 from engine.export.stages import Job, Source, Target
+from engine.export.vocabulary import how_read
 from engine.export.yardstick import Yardstick
 from engine.llama.client import LlamaWorker
 from engine.render.renderer import Renderer
+from store.errors import Unsupported
 
 
 class Candidate(Protocol):
@@ -29,6 +32,10 @@ class Candidate(Protocol):
     bos: int | None
     eos: int | None
     file_type: int | None
+    given: Given
+    """What has to be done to texts so that it reads them as training did."""
+    unmended: Sequence[str]
+    """What it is known to read otherwise all the same, in sentences."""
 
     def encode(self, texts: Sequence[str], *, framed: bool) -> list[list[int]]:
         """Ids of texts, special tokens in them recognised; `framed` with BOS/EOS as configured."""
@@ -49,13 +56,19 @@ class Candidate(Protocol):
 class GgufCandidate:
     """A GGUF file in llama.cpp, in a process of its own."""
 
-    def __init__(self, file: Path, log: Path, length: int, stack: ExitStack) -> None:
-        self._llama = stack.enter_context(LlamaWorker.open(file, log, n_ctx=length))
+    def __init__(self, file: Path, log: Path, yardstick: Yardstick, stack: ExitStack) -> None:
+        worker = LlamaWorker.open(file, log, n_ctx=yardstick.length)
+        self._llama = stack.enter_context(worker)
         found = self._llama.describe()
         self.bos: int | None = found.bos
         self.eos: int | None = found.eos
         said = found.metadata.get("general.file_type", "")
         self.file_type: int | None = int(said) if said.isdecimal() else None
+        prefix = found.metadata.get("tokenizer.ggml.add_space_prefix", "true") == "true"
+        self.given = Given()
+        self.unmended: Sequence[str] = ()
+        with suppress(Unsupported):  # else somebody else's converter knows the tokenizer
+            self.given, self.unmended = how_read(yardstick.base, prefix)
 
     def encode(self, texts: Sequence[str], *, framed: bool) -> list[list[int]]:
         return self._llama.tokenize(texts, parse_special=True, add_bos=framed)
@@ -77,6 +90,8 @@ class FolderCandidate:
     """A merged folder, as transformers reads it."""
 
     file_type: int | None = None
+    given = Given()
+    unmended: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
         self._model = Reference(Source(ref="merged", base=str(folder), base_ref="merged"))
@@ -124,9 +139,9 @@ def open_candidate(job: Job, target: Target, yardstick: Yardstick, stack: ExitSt
     path = Path(target.path)
     match job.kind:
         case "gguf":
-            return GgufCandidate(path, Path(job.log), yardstick.length, stack)
+            return GgufCandidate(path, Path(job.log), yardstick, stack)
         case "ollama":
-            return GgufCandidate(path / "model.gguf", Path(job.log), yardstick.length, stack)
+            return GgufCandidate(path / "model.gguf", Path(job.log), yardstick, stack)
         case "merged":
             return FolderCandidate(path)
     return AdapterCandidate(job.source, path)

@@ -23,7 +23,7 @@ from engine.export.families import Family
 from engine.export.merge import EMBEDDING, HEAD, Merged, Planned
 from engine.export.ropes import Value
 from engine.export.shape import Config, heads, layers
-from engine.export.vocabulary import Vocabulary, read_vocabulary
+from engine.export.vocabulary import read_vocabulary
 from store.errors import BadInput, Unsupported
 
 Progress = Callable[[int, int], None]
@@ -94,10 +94,11 @@ def write_gguf(
     file_type, kind = _FILE_TYPES[type_name]
     targets = _targets(merged, family, planned, kind)
     writer = gguf.GGUFWriter(None, family.arch)
-    _add_general(writer, notes, int(file_type))
+    name = vocabulary.named(notes.get("general.name", family.arch))
+    _add_general(writer, {**notes, "general.name": name}, int(file_type))
     for key, value_type, value in graph.keys(merged.config, rows):
         _add(writer, f"{family.arch}.{key}", value_type, value)
-    _add_vocabulary(writer, vocabulary)
+    vocabulary.write(writer)
     for item in targets:
         shape = list(item.shape)
         writer.add_tensor_info(
@@ -273,21 +274,3 @@ def _add(writer: gguf.GGUFWriter, key: str, value_type: str, value: Value) -> No
             writer.add_array(key, value)
         case _:
             writer.add_string(key, str(value))
-
-
-def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:
-    writer.add_tokenizer_model(vocabulary.model)
-    writer.add_tokenizer_pre(vocabulary.pre)
-    writer.add_token_list(vocabulary.tokens)
-    writer.add_token_types(vocabulary.types)
-    if vocabulary.model == "llama":
-        writer.add_token_scores(vocabulary.scores)
-        writer.add_add_space_prefix(vocabulary.add_space_prefix)
-    else:
-        writer.add_token_merges(vocabulary.merges)
-    for name, token_id in vocabulary.special.items():
-        writer.add_uint32(f"tokenizer.ggml.{name}_token_id", token_id)
-    writer.add_add_bos_token(vocabulary.add_bos)
-    writer.add_add_eos_token(vocabulary.add_eos)
-    if vocabulary.template is not None:
-        writer.add_chat_template(vocabulary.template)

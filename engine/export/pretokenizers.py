@@ -1,7 +1,7 @@
 """How a tokenizer cuts text before merging, matched against what llama.cpp has built in.
 
 Knows the `pre_tokenizer` and `normalizer` JSON of tokenizer.json. Does not know vocabularies. A
-guess here corrupts every answer silently, so an unknown cut is refused, never approximated.
+guess here corrupts every answer silently, so an unknown cut is refused, never approximated by us.
 """
 
 from __future__ import annotations
@@ -14,12 +14,33 @@ from store.errors import Unsupported
 
 Step = tuple[str, ...]
 
+WAY_OUT = (
+    "Use --to merged: a folder for transformers with the tokenizer as it is; or --llama-cpp DIR: "
+    "the converter of a llama.cpp checkout, which may know it."
+)
+
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 _WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 _MARKS = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
 _LLAMA3 = rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}{{1,3}}|{_MARKS}|{_SPACES}"
 _QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+_QWEN35 = _QWEN2.replace(r"\p{L}+", r"[\p{L}\p{M}]+").replace(
+    r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]"
+)
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CASED = rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+%s|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*%s"
+_PATHS = rf" ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}"
+_TEKKEN = rf"{_CASED % ('', '')}|\p{{N}}|{_PATHS}"
+_GPT4O = rf"{_CASED % ((_CONTRACTIONS + '?',) * 2)}|\p{{N}}{{1,3}}|{_PATHS}"
+_IDEOGRAPHS = "[一-龥ࠀ-一가-퟿]+"
+_DEEPSEEK3 = (
+    r"\p{N}{1,3}",
+    "[一-龥぀-ゟ゠-ヿ]+",
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?"
+    "[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
+)
+_CASE = "llama.cpp tells capitals from small letters in ASCII only, and cuts off combining marks."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +51,62 @@ class Pre:
         name: the value of `tokenizer.ggml.pre`.
         steps: the same cut as tokenizer.json writes it, in canonical form.
         ignore_merges: whether a piece that is a token as a whole is taken without merging.
+        loses: where llama.cpp's own cut differs from the original, in words; empty: nowhere.
     """
 
     name: str
     steps: tuple[Step, ...]
     ignore_merges: bool = False
+    loses: str = ""
 
 
-def _split(pattern: str) -> tuple[Step, ...]:
-    return (("split", pattern, "Isolated", "False"), ("bytelevel", "False"))
+def _split(*patterns: str, digits: bool = False) -> tuple[Step, ...]:
+    cuts: list[Step] = [("split", pattern) for pattern in patterns]
+    return (*cuts, *([("digits", "True")] if digits else []), ("bytelevel", "False"))
 
 
-# Mistral's "tekken" is left out: llama.cpp's own cut differs on scripts with combining marks.
 TABLE = (
     Pre("gpt-2", (("bytelevel", "True"),)),
     Pre("smollm", (("digits", "True"), ("bytelevel", "True"))),
     Pre("llama-bpe", _split(_LLAMA3), ignore_merges=True),
     Pre("dbrx", _split(_LLAMA3)),
     Pre("qwen2", _split(_QWEN2)),
+    Pre("qwen35", _split(_QWEN35)),
+    Pre("deepseek-coder", _split("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _IDEOGRAPHS, digits=True)),
+    Pre("deepseek-v3", _split(*_DEEPSEEK3)),
+    Pre("tekken", _split(_TEKKEN), ignore_merges=True, loses=_CASE),
+    Pre("gpt-4o", _split(_GPT4O), loses=_CASE),
 )
 
 
-def match(pre_tokenizer: Mapping[str, Any] | None, ignore_merges: bool) -> str:
-    """llama.cpp's name for a byte-level cut.
+def match(pre_tokenizer: Mapping[str, Any] | None, ignore_merges: bool) -> Pre:
+    """llama.cpp's row for a byte-level cut.
 
     Raises:
-        Unsupported: no row of the table cuts the same way.
+        Unsupported: no row of the table cuts the same way; the first unknown step is named.
     """
     steps = _canonical(pre_tokenizer)
-    for row in TABLE:
-        if row.steps == steps and row.ignore_merges == ignore_merges:
-            return row.name
+    rows = [row for row in TABLE if row.steps == steps]
+    for row in rows:
+        if row.ignore_merges == ignore_merges:
+            return row
+    if rows:
+        problem = f"key model.ignore_merges: {ignore_merges} with the cut of {rows[0].name}"
+    else:
+        known = max(_same(row.steps, steps) for row in TABLE)
+        part = " ".join(steps[known]) if known < len(steps) else "nothing more after it"
+        problem = f"key pre_tokenizer: step {known + 1} ({part!r:.160})"
     raise Unsupported(
-        "tokenizer.json: key pre_tokenizer: this cut is not one the GGUF converter knows "
-        f"({', '.join(row.name for row in TABLE)}).",
-        "Use --to merged, or a model with one of these tokenizers.",
+        f"tokenizer.json: {problem} is not a cut that the GGUF converter knows "
+        f"(it knows those of {', '.join(row.name for row in TABLE)}).",
+        WAY_OUT,
     )
+
+
+def _same(ours: tuple[Step, ...], theirs: tuple[Step, ...]) -> int:
+    """How many first steps are the same."""
+    pairs = list(zip(ours, theirs, strict=False))
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs))
 
 
 def _canonical(node: Mapping[str, Any] | None) -> tuple[Step, ...]:
@@ -81,11 +122,19 @@ def _canonical(node: Mapping[str, Any] | None) -> tuple[Step, ...]:
         case "Digits":
             return (("digits", str(bool(node.get("individual_digits", False)))),)
         case "Split":
-            pattern = node.get("pattern", {})
-            behavior = str(node.get("behavior"))
-            return (("split", str(pattern.get("Regex")), behavior, str(bool(node.get("invert")))),)
+            return (_split_step(node),)
         case other:
-            return ((f"unknown {other}",),)
+            return ((f"{other}",),)
+
+
+def _split_step(node: Mapping[str, Any]) -> Step:
+    """Matches stand alone. Two ways to write it: with patterns that leave no gap they are one."""
+    pattern = str(node.get("pattern", {}).get("Regex"))
+    behavior, invert = str(node.get("behavior")), bool(node.get("invert"))
+    if (behavior, invert) in (("Isolated", False), ("Removed", True)):
+        covers = pattern.endswith(r"\s+")
+        return ("split", pattern) if covers or not invert else ("split", pattern, "Removed")
+    return ("split", pattern, behavior, str(invert))
 
 
 def normalizes_nfc(normalizer: Mapping[str, Any] | None) -> bool:
@@ -97,11 +146,13 @@ def normalizes_nfc(normalizer: Mapping[str, Any] | None) -> bool:
     if normalizer is None:
         return False
     kind = normalizer.get("type")
-    if kind == "Sequence" and not normalizer.get("normalizers"):
-        return False
+    if kind == "Sequence":
+        found = [normalizes_nfc(step) for step in normalizer.get("normalizers", [])]
+        return True in found
     if kind == "NFC":
         return True
     raise Unsupported(
-        f"tokenizer.json: key normalizer: {kind} is not known to the GGUF converter.",
-        "Use --to merged, or a model whose tokenizer does not rewrite text.",
+        f"tokenizer.json: key normalizer: {kind} is not known to the GGUF converter, which knows "
+        "NFC.",
+        WAY_OUT,
     )

@@ -1,4 +1,4 @@
-"""What a proof is measured on: held-out conversations, and texts that tokenizers trip over.
+"""What a proof is measured on: held-out conversations, or the shipped ones.
 
 Knows rows and the renderer. Does not know models. All of it is fixed, so that a proof can be
 repeated.
@@ -99,40 +99,3 @@ def _sample(renderer: Renderer, turns: Sequence[Turn], text: str) -> list[Sample
     except (BadInput, Unsupported):
         return []
     return [Sample(tuple(turns), rendered.text, tuple(rendered.ids), tuple(rendered.mask))]
-
-
-_PIECES = (
-    "", " ", "  ", "   ", "\n", "\n\n", "\r\n", "\t", " \n ", "\n  x", "a ", " a",
-    "\u00a0", "\u3000",
-    "Hello, world!", "don't DON'T we'll I'm they've it's 'tis", "3.14159", "1234567890", "12 345",
-    "x=1;y=2", "a+b==c && d||e", "{\"key\": [1, 2, null]}", "<b>bold</b>", "path/to/file.txt",
-    "C:\\Users\\name", "user@example.org", "https://example.org/?q=1&r=%20", "$HOME/bin:$PATH",
-    "ls -la | grep 'x' > out.txt", "for i in range(10):\n    print(i)\n", "// comment\n/* b */",
-    "naïve café", "Straße", "Ünïcödé", "e\u0301 vs é", "o\u0308", "ﬁ ligature", "ⅷ ½ ²", "١٢٣",
-    "中文字符", "日本語テキスト", "한국어 문장", "Русский текст", "Ελληνικά", "עברית",
-    "العربية", "हिन्दी",
-    "ไทย", "தமிழ்", "😀", "👩‍👩‍👧‍👦", "🇩🇪🇫🇷", "👍🏽", "a😀b", "…–—“”‘’", "«»", "¿¡",
-    "№§¶", "∑∫√≠≤", "→←",
-    "\u200b", "\u200d", "\ufeff", "\u202e", "\ufffd", "\x00", "\x01\x02", "\x1b[31m", "\x7f",
-    "aaaaaaaaaaaaaaaaaaaaaaaa", "AAAA", "aAbBcC", "snake_case", "camelCase", "kebab-case",
-    "ALLCAPS",
-    "....", "----", "!!!???", "((()))", "[[]]", "``` code ```", "# Title", "* item", "| a | b |",
-    "<|not_special|>", "<s>", "</s>", "[INST]", "<0x0A>", "▁", "Ġ", "Ċ", "##", "@@",
-)  # fmt: skip
-_JOINTS = (" ", "\n", "")
-
-
-def torture(special: Sequence[str]) -> list[str]:
-    """About 300 texts: scripts, spaces, digits, code, broken marks, and every special token.
-
-    Args:
-        special: texts of the tokenizer's added tokens; the first 32 are used.
-    """
-    texts = [piece for piece in _PIECES if piece]
-    count = len(_PIECES)
-    for number, joint in enumerate(_JOINTS):
-        step = 7 + 4 * number
-        texts += [p + joint + _PIECES[(i * step + 3) % count] for i, p in enumerate(_PIECES)]
-    for token in special[:32]:
-        texts += [token, f"a{token}b", f"{token} x", f" {token}{token}\n"]
-    return list(dict.fromkeys(text for text in texts if text))

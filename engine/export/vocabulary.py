@@ -6,21 +6,34 @@ afterwards by tokenising the same texts on both sides (see `proof`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gguf
 from tokenizers import Tokenizer
 
-from engine.export import pretokenizers
+from engine.export import pretokenizers, scores
+from engine.export.given import Given, given_of
+from engine.export.pretokenizers import WAY_OUT
 from engine.models.folder import read_json
 from engine.render.renderer import Renderer
 from store.errors import BadInput, Unsupported
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
-_MERGED = "Use --to merged: a folder for transformers with the tokenizer as it is."
-_NO_MERGE = -1e6
+
+_ENDS = (
+    *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>"),
+    *("<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]"),
+    *("<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>"),
+    *("<｜end▁of▁sentence｜>", "[e~["),
+)
+"""Where a vocabulary has these texts, llama.cpp takes them for control tokens that end answers."""
+_PHI3 = ("<unk>", "<s>", "<|endoftext|>", "</s>")
+"""Where `general.name` holds phi-3, llama.cpp lets all special tokens but the first three of these
+swallow the white space after them, and does not load a vocabulary that misses one of the four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +47,8 @@ class Vocabulary:
         scores: one a token for `llama`, else empty. merges: for `gpt2`, else empty.
         special: `bos`, `eos`, `eot`, `eom`, `unknown`, `padding` to ids.
         add_bos, add_eos: whether plain text is framed, as the post-processor does.
-        add_space_prefix: for `llama`: whether text starts with an invisible space.
         template: the chat template, verbatim, or None.
-        nfc: whether the tokenizer brings text to NFC first; llama.cpp does not.
+        given: what has to be done to texts before llama.cpp reads them.
     """
 
     model: str
@@ -48,9 +60,35 @@ class Vocabulary:
     special: dict[str, int]
     add_bos: bool
     add_eos: bool
-    add_space_prefix: bool
     template: str | None
-    nfc: bool
+    given: Given
+
+    def named(self, name: str) -> str:
+        """`general.name` of a model with this vocabulary: llama.cpp reads a rule from it."""
+        swallowing = self.given.added - set(_PHI3[:3])
+        wanted = bool(self.given.right) and self.given.right == swallowing
+        wanted = wanted and set(_PHI3) <= set(self.tokens)
+        if wanted:
+            return name if re.search("phi-?3", name, re.IGNORECASE) else f"{name} (phi-3)"
+        return re.sub("(phi)-?3", r"\1 3", name, flags=re.IGNORECASE)
+
+    def write(self, writer: gguf.GGUFWriter) -> None:
+        """Add every key to a file."""
+        writer.add_tokenizer_model(self.model)
+        writer.add_tokenizer_pre(self.pre)
+        writer.add_token_list(self.tokens)
+        writer.add_token_types(self.types)
+        if self.model == "llama":
+            writer.add_token_scores(self.scores)
+            writer.add_add_space_prefix(self.given.prefix)
+        else:
+            writer.add_token_merges(self.merges)
+        for name, token_id in self.special.items():
+            writer.add_uint32(f"tokenizer.ggml.{name}_token_id", token_id)
+        writer.add_add_bos_token(self.add_bos)
+        writer.add_add_eos_token(self.add_eos)
+        if self.template is not None:
+            writer.add_chat_template(self.template)
 
 
 def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
@@ -62,45 +100,75 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     """
     path = folder / "tokenizer.json"
     data = read_json(path)
-    model = data.get("model", {})
-    if model.get("type") != "BPE":
-        raise Unsupported(
-            f"{path}: key model.type: {model.get('type')} is not known to the GGUF converter "
-            "(it knows BPE).",
-            _MERGED,
-        )
+    given, _ = how_read(folder)
+    model = data["model"]
+    sentencepiece = bool(model.get("byte_fallback"))
     renderer = Renderer.load(folder)
     tokenizer = Tokenizer.from_file(str(path))
     special = _special(folder, renderer, tokenizer, model)
     add_bos, add_eos = _framing(tokenizer, special, renderer, path)
-    added = {int(item["id"]): item for item in data.get("added_tokens", [])}
-    space = _space_prefix(data)
-    if space is None:
-        pre = pretokenizers.match(data.get("pre_tokenizer"), bool(model.get("ignore_merges")))
-        nfc = pretokenizers.normalizes_nfc(data.get("normalizer"))
-        _check_byte_level(model, path)
-    else:
-        pre, nfc = "default", False
     merges = [_pair(merge) for merge in model.get("merges", [])]
-    tokens, types = _tokens(tokenizer.get_vocab(with_added_tokens=True), added, rows, path)
-    scores: list[float] = []
-    if space is not None:
-        _mark_sentencepiece(tokens, types, str(model.get("unk_token")))
-        scores = _scores(tokens, merges)
+    added = {int(item["id"]): item for item in data.get("added_tokens", [])}
+    tokens, types = _tokens(tokenizer, added, rows, path)
+    if sentencepiece:
+        _mark_sentencepiece(tokens, types, added, str(model.get("unk_token")), path)
     return Vocabulary(
-        model="gpt2" if space is None else "llama",
-        pre=pre,
+        model="llama" if sentencepiece else "gpt2",
+        pre="default" if sentencepiece else _cut(data).name,
         tokens=tokens,
         types=types,
-        scores=scores,
-        merges=[_merge_text(pair) for pair in merges] if space is None else [],
+        scores=_scores(folder, tokens, merges) if sentencepiece else [],
+        merges=[] if sentencepiece else [_merge_text(pair) for pair in merges],
         special=special,
         add_bos=add_bos,
         add_eos=add_eos,
-        add_space_prefix=bool(space),
         template=renderer.template_source,
-        nfc=nfc,
+        given=given,
     )
+
+
+def how_read(folder: Path, prefix: bool | None = None) -> tuple[Given, tuple[str, ...]]:
+    """What texts need before llama.cpp reads them, and what it reads otherwise all the same.
+
+    Args:
+        prefix: the file's own `add_space_prefix`. None: as we write it, which is never where a
+            chat template, which begins with a special token, makes "only at the start" exact.
+    Raises:
+        Unsupported: a tokenizer llama.cpp would read differently.
+    """
+    path = folder / "tokenizer.json"
+    data = read_json(path)
+    _check_model(data.get("model", {}), path)
+    if prefix is None:
+        prefix = Renderer.load(folder).template_source is None
+    if data["model"].get("byte_fallback"):
+        given, cut = given_of(data, False, prefix), ""
+    else:
+        nfc = pretokenizers.normalizes_nfc(data.get("normalizer"))
+        given, cut = given_of(data, nfc, prefix), _cut(data).loses
+    return given, (*given.unmended(), *([cut] if cut else []))
+
+
+def _cut(data: Mapping[str, Any]) -> pretokenizers.Pre:
+    ignore_merges = bool(data["model"].get("ignore_merges"))
+    return pretokenizers.match(data.get("pre_tokenizer"), ignore_merges)
+
+
+def _check_model(model: Mapping[str, Any], path: Path) -> None:
+    """Refuse what llama.cpp's BPE has no word for."""
+    if model.get("type") != "BPE":
+        raise Unsupported(
+            f"{path}: key model.type: {model.get('type')} is not known to the GGUF converter "
+            "(it knows BPE).",
+            WAY_OUT,
+        )
+    keys = ["continuing_subword_prefix", "end_of_word_suffix", "dropout"]
+    keys += ["ignore_merges"] if model.get("byte_fallback") else []
+    for key in keys:
+        if model.get(key):
+            raise Unsupported(
+                f"{path}: key model.{key}: {model[key]!r} is not known to llama.cpp.", WAY_OUT
+            )
 
 
 def _special(
@@ -108,8 +176,8 @@ def _special(
 ) -> dict[str, int]:
     """Special ids. The token that ends a turn becomes `eos`, further stops `eot` and `eom`.
 
-    llama.cpp reads no list of stop ids: it has these three places, and its end-of-generation set
-    also knows some texts. What does not fit is found by the proof's stops stage.
+    llama.cpp reads no list of stop ids: it has these three places, and a list of texts that it
+    always takes for ends; these need no place. What does not fit is found by the proof.
     """
     found: dict[str, int] = {}
     bos = renderer.bos_id
@@ -117,11 +185,10 @@ def _special(
         bos = read_json(folder / "config.json").get("bos_token_id")
     if isinstance(bos, int):
         found["bos"] = bos
-    stops = list(renderer.stop_ids)
-    if renderer.eos_id in stops:
-        stops.remove(renderer.eos_id)
-        stops.insert(0, renderer.eos_id)
-    found.update(zip(("eos", "eot", "eom"), stops, strict=False))
+    first = [renderer.eos_id] if renderer.eos_id is not None else list(renderer.stop_ids[:1])
+    others = [stop for stop in renderer.stop_ids if stop not in first]
+    others.sort(key=lambda stop: tokenizer.id_to_token(stop) in _ENDS)
+    found.update(zip(("eos", "eot", "eom"), [*first, *others], strict=False))
     if "eos" not in found:
         raise BadInput(
             f"{folder}: no eos_token in tokenizer_config.json, no eos_token_id beside it.",
@@ -151,44 +218,15 @@ def _framing(
             if framed == [*(bos if add_bos else []), *plain, *(eos if add_eos else [])]:
                 return add_bos, add_eos
     raise Unsupported(
-        f"{path}: key post_processor: adds other tokens than BOS and EOS around a text.", _MERGED
+        f"{path}: key post_processor: adds other tokens than BOS and EOS around a text.", WAY_OUT
     )
-
-
-def _space_prefix(data: Mapping[str, Any]) -> bool | None:
-    """None for byte-level BPE; for SentencePiece-like BPE whether a space is put before text."""
-    model = data["model"]
-    if not model.get("byte_fallback"):
-        return None
-    cut, normalizer = data.get("pre_tokenizer"), data.get("normalizer")
-    if cut and cut.get("type") == "Metaspace" and normalizer is None and not cut.get("split"):
-        return bool(cut.get("prepend_scheme") in ("first", "always"))
-    if cut is None and normalizer and normalizer.get("type") in ("Sequence", "Replace"):
-        steps = normalizer.get("normalizers", [normalizer])
-        kinds = [step.get("type") for step in steps]
-        last = steps[-1]
-        replaces = last.get("pattern") == {"String": " "} and last.get("content") == "▁"
-        if replaces and kinds in (["Prepend", "Replace"], ["Replace"]):
-            return bool(kinds[0] == "Prepend")
-    raise Unsupported(
-        "tokenizer.json: keys normalizer and pre_tokenizer: a byte-fallback BPE that cuts text in "
-        "a way the GGUF converter does not know.",
-        _MERGED,
-    )
-
-
-def _check_byte_level(model: Mapping[str, Any], path: Path) -> None:
-    for key in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
-        if model.get(key):
-            raise Unsupported(
-                f"{path}: key model.{key}: {model[key]!r} is not known to llama.cpp.", _MERGED
-            )
 
 
 def _tokens(
-    vocab: Mapping[str, int], added: Mapping[int, Mapping[str, Any]], rows: int, path: Path
+    tokenizer: Tokenizer, added: Mapping[int, Mapping[str, Any]], rows: int, path: Path
 ) -> tuple[list[str], list[int]]:
     """Token texts and types by id; holes up to the embedding's size are padded."""
+    vocab = tokenizer.get_vocab(with_added_tokens=True)
     beyond = max(vocab.values(), default=-1)
     if beyond >= rows:
         raise BadInput(
@@ -198,6 +236,9 @@ def _tokens(
     tokens = [f"[PAD{i}]" for i in range(rows)]
     types = [UNUSED] * rows
     for text, token_id in vocab.items():
+        # Else llama.cpp would end answers at a token that no text leads to, and find it in texts.
+        if text in _ENDS and token_id not in added and _ids(tokenizer, text) != [token_id]:
+            continue
         tokens[token_id] = text
         types[token_id] = NORMAL
     for token_id, item in added.items():
@@ -212,25 +253,45 @@ def _tokens(
     return tokens, types
 
 
-def _mark_sentencepiece(tokens: list[str], types: list[int], unknown: str) -> None:
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _mark_sentencepiece(
+    tokens: list[str],
+    types: list[int],
+    added: Mapping[int, Mapping[str, Any]],
+    unknown: str,
+    path: Path,
+) -> None:
+    """Types of the unknown token and of bytes; added tokens with their spaces as spaces."""
     for i, text in enumerate(tokens):
         if text == unknown:
             types[i] = UNKNOWN
-        elif types[i] == NORMAL and len(text) == 6 and text.startswith("<0x") and text[-1] == ">":
+        elif types[i] == NORMAL and re.fullmatch("<0x[0-9A-F]{2}>", text):
             types[i] = BYTE
-        elif types[i] == USER_DEFINED:
+        elif types[i] == USER_DEFINED and added[i].get("normalized"):
             tokens[i] = text.replace("▁", " ")
+    if types.count(BYTE) != 256:
+        raise BadInput(
+            f"{path}: key model.vocab: {types.count(BYTE)} of 256 byte tokens (<0x00> to <0xFF>).",
+            "Restore tokenizer.json as the model's author published it.",
+        )
 
 
-def _scores(tokens: Sequence[str], merges: Sequence[tuple[str, str]]) -> list[float]:
-    """SentencePiece scores rebuilt from merge ranks: minus the rank of a token's first merge."""
-    rank: dict[str, int] = {}
-    for i, (left, right) in enumerate(merges):
-        rank.setdefault(left + right, i)
-    return [-float(rank[text]) if text in rank else _NO_MERGE for text in tokens]
+def _scores(folder: Path, tokens: list[str], merges: list[tuple[str, str]]) -> list[float]:
+    """tokenizer.model's scores, where they say the same as the merges training went by."""
+    ranks = scores.of_merges(tokens, merges)
+    path = folder / "tokenizer.model"
+    if not path.is_file():
+        return ranks
+    known = scores.of_model(path)
+    if not scores.agree(known, merges):
+        return ranks
+    return [known.get(text, rank) for text, rank in zip(tokens, ranks, strict=True)]
 
 
-def _pair(merge: str | Sequence[str]) -> tuple[str, str]:
+def _pair(merge: str | list[str]) -> tuple[str, str]:
     left, right = merge.split(" ") if isinstance(merge, str) else merge
     return left, right
 

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
-from tokenizers import Tokenizer, normalizers
+from tokenizers import Tokenizer
 
 from engine.data.rows import Turn
 from engine.export.divergence import Divergence
 from engine.export.kept import Kept, Logits
 from engine.export.plan import context_of
 from engine.export.reference import Reference
-from engine.export.samples import MAX_LENGTH, held_out, torture
+from engine.export.samples import MAX_LENGTH, held_out
 from engine.export.stages import Job, Source
+from engine.export.torture import torture
 from engine.llama.client import LlamaWorker
 from engine.models.folder import read_json
 from engine.render.renderer import Renderer
@@ -210,14 +211,10 @@ class Yardstick:
 
     @cached_property
     def texts(self) -> list[str]:
-        """What tokenizers are compared on: the samples and texts that they trip over."""
+        """What tokenizers are compared on: the samples, then texts that they trip over."""
         added = read_json(self.base / "tokenizer.json").get("added_tokens", [])
         texts = [sample.text for sample in self.samples]
-        texts += torture([str(item["content"]) for item in added])
-        cut = self.tokenizer.normalizer
-        if isinstance(cut, normalizers.NFC):  # llama.cpp leaves NFC to its caller
-            texts = [cut.normalize_str(text) for text in texts]
-        return texts
+        return texts + torture([str(item["content"]) for item in added])
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
