@@ -20,11 +20,15 @@ from screens.widgets.modals import dialog
 
 
 def help_grid(actions: Sequence[Action]) -> Grid:
-    """Two columns: keys, and the sentence with the command that does the same below it."""
+    """Two columns: keys, and the sentence with the command that does the same below it.
+
+    A command that several keys in a row stand for is named below the last of them.
+    """
     cells: list[Static] = []
-    for action in actions:
+    following = [*(action.command for action in actions[1:]), ""]
+    for action, after in zip(actions, following, strict=True):
         words = Content(action.tooltip)
-        if action.command:
+        if action.command and action.command != after:
             words += Content.styled(f"\n{action.command}", "$text-muted")
         cells += [Static(Content.styled(action.keys, "$accent bold")), Static(words)]
     return Grid(*cells, classes="help-keys")
