@@ -267,7 +267,7 @@ def launches(workspace: Workspace, models: Sequence[Model]) -> list[Launch]:
 
 def _launch(workspace: Workspace, model: Model, shared: dict[Path, Model]) -> Launch:
     if model.gguf is not None:
-        module, label, spec = LLAMA_MODULE, model.label, llama_spec(model.gguf)
+        module, label, spec = LLAMA_MODULE, model.gguf.name, llama_spec(model.gguf)
     else:
         assert model.base is not None
         like = model if model.adapter is not None else shared.get(model.base, model)

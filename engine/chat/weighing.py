@@ -1,7 +1,7 @@
 """How long a conversation is before it is sent, in tokens of the models that would be asked.
 
-Knows the light renderer, which makes the same ids as a worker. Says nothing of a GGUF file: only
-llama.cpp knows how that spells its tokens.
+Knows the light renderer, which makes the same ids as a worker. Only llama.cpp knows how a GGUF file
+spells its tokens: the worker that would answer is asked.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.chat.client import launches
 from engine.data.rows import Turn
+from engine.llama.client import count
 from engine.models.folder import describe
-from engine.models.refs import resolve
+from engine.models.refs import Model, resolve
 from engine.render.renderer import Renderer
 from store.catalogue import Catalogue
 from store.errors import BadInput
@@ -39,25 +41,38 @@ class Weight:
         return not self.context or self.tokens < self.context
 
 
-def weigh(cat: Catalogue, asks: Iterable[tuple[str, Sequence[Turn]]]) -> list[Weight | None]:
-    """Tokens of every (reference, conversation); None for a model that nobody can count for.
+def weigh(
+    cat: Catalogue, asks: Iterable[tuple[str, Sequence[Turn]]], *, start: bool = False
+) -> list[Weight | None]:
+    """Tokens of every (reference, conversation); None for a model that nobody can count for now.
 
+    Args:
+        start: load a GGUF file that no worker holds yet: it is about to be asked.
     Raises:
         WorkbenchError: a reference leads nowhere, or a template refuses these turns.
     """
+    counted: dict[tuple[Path, tuple[Turn, ...]], tuple[int, int] | None] = {}
     found: list[Weight | None] = []
-    counted: dict[tuple[Path, tuple[Turn, ...]], int] = {}
     for ref, turns in asks:
-        folder = resolve(cat, ref).base
-        if folder is None:
-            found.append(None)
-            continue
-        key = (folder, tuple(turns))
+        model = resolve(cat, ref)
+        key = model.base or model.gguf or Path(), tuple(turns)
         if key not in counted:
-            renderer, _ = _loaded(folder, _stamp(folder))
-            counted[key] = len(renderer.render(turns, generation_prompt=True, spans=False).ids)
-        found.append(Weight(ref, counted[key], _loaded(folder, _stamp(folder))[1]))
+            counted[key] = _count(cat, model, turns, start=start)
+        numbers = counted[key]
+        found.append(None if numbers is None else Weight(ref, *numbers))
     return found
+
+
+def _count(
+    cat: Catalogue, model: Model, turns: Sequence[Turn], *, start: bool
+) -> tuple[int, int] | None:
+    """Tokens of the prompt, and how many the model holds."""
+    if model.base is None:
+        (launch,) = launches(cat.workspace, [model])
+        counts = count(launch, turns, start=start)
+        return None if counts is None else (counts.tokens[0], counts.context)
+    renderer, context = _loaded(model.base, _stamp(model.base))
+    return len(renderer.render(turns, generation_prompt=True, spans=False).ids), context
 
 
 def refuse_long(weights: Iterable[Weight]) -> None:

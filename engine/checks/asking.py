@@ -231,7 +231,8 @@ def _identity(workspace: Workspace, model: Model, launch: Launch, device: str) -
         facts["weights"] = known_weights_sha256(workspace, model.base)
         facts["beside"] = _hashes(model.base, _BESIDE)
     if model.adapter is not None:
-        facts["adapter"] = _hashes(model.adapter, _ADAPTER)
+        file = model.adapter if model.gguf is not None else None
+        facts["adapter"] = file_sha256(file) if file else _hashes(model.adapter, _ADAPTER)
         if model.strength != 1:
             facts["strength"] = model.strength
     return _sha256(facts)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -16,7 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.chat.link import Launch, Link, socket_path, threads
-from engine.chat.protocol import Ask, AskRow, Attach, Done, Event, Failed, Sealed, Seat
+from engine.chat.protocol import (
+    VERSION,
+    Ask,
+    AskRow,
+    Attach,
+    Done,
+    Event,
+    Failed,
+    Hello,
+    Sealed,
+    Seat,
+)
 from engine.data.rows import Turn
 from engine.llama import protocol
 from store.errors import Conflict, NotFound, WorkbenchError
@@ -25,6 +38,7 @@ MODULE = "engine.llama.worker"
 ITSELF = ""
 """The name under which the file without an adapter is asked."""
 T = TypeVar("T")
+_COUNT_SECONDS = 5.0
 
 
 class LlamaWorker:
@@ -180,6 +194,36 @@ class LlamaWorker:
                     raise WorkbenchError(event.message, event.hint)
                 if event.id == number:
                     yield event
+
+
+def count(launch: Launch, turns: Sequence[Turn], *, start: bool) -> protocol.Counts | None:
+    """How long a conversation is, asked of the worker that would answer it.
+
+    Args:
+        start: start it where it does not run.
+    Returns:
+        None where it does not run, or is busy for longer than a person would wait.
+    Raises:
+        WorkbenchError: the file's template refuses these turns, or the worker died.
+    """
+    launch = replace(launch, events=protocol.Event)
+    link = Link.open(launch, keep=True) if start else Link.join(launch)
+    if link is None:
+        return None
+    try:
+        if not start:
+            link.send(Hello(VERSION, False))
+        link.send(protocol.Count(0, [tuple(turns)]))
+        until = time.monotonic() + _COUNT_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            for event in link.receive(left):
+                if isinstance(event, protocol.Counts):
+                    return event
+                if isinstance(event, Failed):
+                    raise WorkbenchError(event.message, event.hint)
+        return None
+    finally:
+        link.close()
 
 
 def llama_spec(path: Path, *, context: int = 0, exact: bool = False) -> dict[str, object]:

@@ -24,7 +24,7 @@ from store.visible import visible
 MAX_LOGIT_BYTES = 64 * 1024 * 1024
 """Logits that llama.cpp holds at once when every position is asked for."""
 _BATCH = 512
-_ERROR_LEVEL = 4
+_DEBUG_LEVEL, _ERROR_LEVEL = 1, 4
 
 
 _complaints: list[str] = []
@@ -32,6 +32,8 @@ _complaints: list[str] = []
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _log(level: int, text: bytes, _data: ctypes.c_void_p) -> None:
+    if level == _DEBUG_LEVEL:  # a page of them at every switch of adapters
+        return
     line = visible(text.decode("utf-8", "replace"), keep_newlines=True)
     if level == _ERROR_LEVEL:
         _complaints.append(line.strip())

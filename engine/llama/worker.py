@@ -32,15 +32,20 @@ from engine.chat.protocol import (
     StopReason,
 )
 from engine.chat.sampling import log_probability, sampler_of
-from engine.chat.server import TEMPLATE_SECONDS, Say, Server, deadline
+from engine.chat.server import Say, Server
 from engine.data.rows import Turn
 from engine.llama import protocol
 from engine.llama.adapters import Adapters
+from engine.llama.bounds import bounded
 from engine.llama.model import LlamaModel
 from engine.render.template import ChatTemplate, TemplateRefused
 from store.errors import BadInput, Unsupported, WorkerDied
 
 CHAT_CONTEXT = 8192
+MAX_RENDERED = 8_000_000
+"""Characters that a conversation may become: more than any context holds."""
+_TOO_MUCH = "wants more memory than any conversation needs"
+_OWN_TEMPLATE = "Use the template that came with the model."
 
 
 class LlamaBackend:
@@ -124,19 +129,30 @@ class LlamaBackend:
         )
 
     def _render(self, turns: Sequence[Turn], generation_prompt: bool) -> str:
-        if self._template is None:
-            self._template = self._model.template()
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
-            with deadline(TEMPLATE_SECONDS, "the chat template"):
-                return self._template.render(messages, generation_prompt=generation_prompt).text
+            with bounded("the chat template"):
+                if self._template is None:
+                    self._template = self._model.template()
+                text = self._template.render(messages, generation_prompt=generation_prompt).text
+        except MemoryError as error:
+            raise BadInput(f"the file's chat template {_TOO_MUCH}", _OWN_TEMPLATE) from error
         except TemplateRefused as error:
+            if isinstance(error.__cause__, MemoryError):
+                raise BadInput(f"the file's chat template {_TOO_MUCH}", _OWN_TEMPLATE) from error
             roles = [turn.role for turn in turns]
             way = "the system message" if "system" in roles else "what it does not know"
             raise BadInput(
                 f"the file's chat template refuses these turns ({' '.join(roles)}): {error}",
                 f"Leave out {way}, or change the order of the turns.",
             ) from error
+        if len(text) > MAX_RENDERED:
+            raise BadInput(
+                f"the file's chat template writes {len(text):,} characters; expected under "
+                f"{MAX_RENDERED:,}",
+                _OWN_TEMPLATE,
+            )
+        return text
 
     def prompt_ids(self, turns: Sequence[Turn]) -> list[int]:
         """The prompt: a template that writes the begin token itself gets no second one."""

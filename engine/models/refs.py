@@ -1,7 +1,8 @@
 """Model references: `starter`, `hub:org/name`, a folder, `file.gguf`, `run:ID`, `run:ID@STEP`.
 
-A run's reference may end in `*S`, e.g. `run:12@400*0.5`: its adapter at that strength. Knows how
-a reference becomes paths. Does not load anything and does not talk to the network.
+`BASE.gguf+ADAPTER.gguf` is a file with an adapter on it. That and a run's reference may end in
+`*S`, e.g. `run:12@400*0.5`: the adapter at that strength. Knows how a reference becomes paths. Does
+not load anything and does not talk to the network.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import assets
+from engine.models.gguf import check_pair, is_adapter
 from engine.train import checkpoints, stopping
 from store import runs
 from store.catalogue import Catalogue
@@ -22,11 +24,12 @@ from store.rundb import RunReader
 
 Kind = Literal["starter", "hub", "folder", "gguf", "run"]
 
-FORMS = "starter, hub:org/name, a folder, file.gguf, run:ID or run:ID@STEP"
+FORMS = "starter, hub:org/name, a folder, file.gguf, BASE.gguf+ADAPTER.gguf, run:ID or run:ID@STEP"
 STRONGEST = 4.0
 """An adapter's strength is over 0 and at most this."""
 _RUN = re.compile(r"run:(\d+)(?:@(\d+))?")
 _STRENGTH = re.compile(r"(.+)\*(\d+(?:\.\d*)?|\.\d+)")
+_PLUS = re.compile(r"\.gguf\+")
 _HUB = re.compile(r"hub:([\w.-]+/[\w.-]+)")
 
 
@@ -40,6 +43,7 @@ class ModelRef:
     name: str | None = None
     run_id: int | None = None
     step: int | None = None
+    adapter: Path | None = None
     strength: float = 1.0
 
 
@@ -52,7 +56,7 @@ class Model:
         label: short words for a title.
         base: folder of base weights; None for a GGUF file.
         base_ref: reference of the base alone.
-        adapter: PEFT folder to apply to the base.
+        adapter: PEFT folder to apply to the base; for a GGUF file, another such file.
         gguf: file for llama.cpp.
         quantization: how training loaded the base (`nf4`, or None for dense weights).
         dtype: precision in which the base is loaded.
@@ -100,6 +104,8 @@ def parse(text: str) -> ModelRef:
     if text.startswith(("run:", "hub:")) or not text:
         raise BadInput(f"model '{text}': expected {FORMS}", "For example: --model run:12@400")
     path = Path(text).expanduser()
+    if not path.exists() and (pair := _pair(text)):
+        return pair
     if path.is_dir():
         return ModelRef(text, "folder", path=path.resolve())
     if path.is_file():
@@ -109,10 +115,24 @@ def parse(text: str) -> ModelRef:
     raise NotFound(f"model '{text}': nothing lies there", f"Expected {FORMS}.")
 
 
+def _pair(text: str) -> ModelRef | None:
+    """A GGUF file with an adapter on it; either name may have a + of its own."""
+    cuts = [found.end() for found in _PLUS.finditer(text)]
+    pairs = [(Path(text[: at - 1]).expanduser(), Path(text[at:]).expanduser()) for at in cuts]
+    for base, adapter in pairs:
+        if base.is_file() and adapter.is_file():
+            return ModelRef(text, "gguf", path=base.resolve(), adapter=adapter.resolve())
+    for base, adapter in pairs[:1]:
+        missing = adapter if base.is_file() else base
+        raise NotFound(f"model '{text}': no file {missing}", "Expected BASE.gguf+ADAPTER.gguf.")
+    return None
+
+
 def _at_strength(text: str, ref: ModelRef, strength: float) -> ModelRef:
-    if ref.kind != "run" or ref.strength != 1:
+    if (ref.kind != "run" and ref.adapter is None) or ref.strength != 1:
         raise BadInput(
-            f"model '{text}': only the adapter of a run has a strength", "As in run:12@400*0.5."
+            f"model '{text}': only the adapter of a run or on a GGUF file has a strength",
+            "As in run:12@400*0.5 or BASE.gguf+ADAPTER.gguf*0.5.",
         )
     if not 0 < strength <= STRONGEST:
         raise BadInput(
@@ -152,8 +172,7 @@ def resolve(cat: Catalogue | None, text: str) -> Model:
             assert ref.path is not None
             return Model(str(ref.path), ref.path.name, ref.path, str(ref.path))
         case "gguf":
-            assert ref.path is not None
-            return Model(str(ref.path), ref.path.name, None, str(ref.path), gguf=ref.path)
+            return _resolve_gguf(ref)
         case "hub":
             assert ref.name is not None
             folder = hub_folder(ref.name)
@@ -206,6 +225,33 @@ def candidates(cat: Catalogue) -> list[tuple[str, str]]:
     return found
 
 
+def _resolve_gguf(ref: ModelRef) -> Model:
+    assert ref.path is not None
+    base, adapter = ref.path, ref.adapter
+    if adapter is None:
+        if is_adapter(base):
+            raise BadInput(
+                f"model '{ref.text}': is an adapter, which answers only on a base",
+                f"Name that before it: BASE.gguf+{base.name}",
+            )
+        return Model(str(base), base.name, None, str(base), gguf=base)
+    check_pair(base, adapter)
+    strength = _strength_words(ref.strength)
+    return Model(
+        f"{base}+{adapter}{strength}",
+        f"{base.name}+{adapter.name}{strength}",
+        None,
+        str(base),
+        adapter=adapter,
+        gguf=base,
+        strength=ref.strength,
+    )
+
+
+def _strength_words(strength: float) -> str:
+    return "" if strength == 1 else f"*{strength:g}"
+
+
 def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
     if cat is None or ref.run_id is None:
         raise BadInput(f"model '{ref.text}': runs need a workspace", "Give --workspace DIR.")
@@ -224,7 +270,7 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
     base = resolve(cat, run.model)
     recipe = run.recipe
     folder = base_of(cat, run)
-    strength = "" if ref.strength == 1 else f"*{ref.strength:g}"
+    strength = _strength_words(ref.strength)
     return Model(
         ref=f"run:{run.id}@{step}{strength}",
         label=f"{run.name} @{step}{strength}",

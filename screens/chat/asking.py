@@ -266,7 +266,7 @@ class Asking(Writing, Reviews):
             model = refs.resolve(self.catalogue, ref)
         except WorkbenchError:
             return None  # deleted while it answered
-        return self._places.get(model.base_ref if model.gguf is None else model.label)
+        return self._places.get(model.base_ref if model.gguf is None else model.gguf.name)
 
     @on(Ended)
     def _ended(self, event: Ended) -> None:

@@ -151,7 +151,7 @@ class Writing(Shared):
         # What is wrong is said when it is asked; while writing it would only be in the way.
         with suppress(WorkbenchError):
             with self.open_catalogue() as cat:
-                found = weigh(cat, [(ref, turns) for _, ref, turns in asks])
+                found = weigh(cat, [(ref, turns) for _, ref, turns in asks], start=send)
             weights = [(ask[0], one) for ask, one in zip(asks, found, strict=True) if one]
         self.post_message(Weighed(question, weights, send=send))
 
