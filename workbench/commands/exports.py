@@ -92,6 +92,9 @@ def exports(
     remove: Annotated[
         int | None, typer.Option("--delete", metavar="ID", help="Delete an export and its files.")
     ] = None,
+    lines: Annotated[
+        int | None, typer.Option("--lines", metavar="ID", help="The lines to copy that run it.")
+    ] = None,
     compare: Annotated[
         str | None,
         typer.Option("--compare", metavar="REF", help="Every type of a model, measured."),
@@ -114,11 +117,26 @@ def exports(
             gone = client.delete(cat, remove)
             emit({"deleted": remove, "file": gone.path}, json, f"{gone.path} is deleted")
             return
+        if lines is not None:
+            _lines(cat, lines, json)
+            return
         if compare is not None:
             _compare(cat, compare, memory, json)
             return
         found = stored.all(cat)
     emit({"exports": [_plain(export) for export in found]}, json, _listed(found))
+
+
+def _lines(cat: Catalogue, export_id: int, json: bool) -> None:
+    """What to copy into a shell or a file, to run an export elsewhere."""
+    from engine.export import lines as engine
+    from store import exports as stored
+    from store.visible import visible
+
+    found = engine.lines_of(cat, stored.get(cat, export_id))
+    told = {"id": export_id, "lines": [asdict(one) for one in found]}
+    text = "\n\n".join(f"# {one.title}\n{visible(one.text, keep_newlines=True)}" for one in found)
+    emit(told, json, text)
 
 
 def _compare(cat: Catalogue, ref: str, memory: str | None, json: bool) -> None:

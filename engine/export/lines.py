@@ -1,0 +1,207 @@
+"""The exact lines to copy that run an export: llama.cpp, Ollama, Python, vLLM.
+
+Knows options and quoting, as of llama.cpp at the version that Workbench installs (common/arg.cpp).
+Runs nothing itself. Other programs have other defaults for drawing answers, so those of the
+model's author, or greedy ones, are spelled out.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.export import ollama, plan
+from engine.export.samples import held_out
+from engine.export.sampling import sampling_of
+from engine.export.stages import Source
+from engine.models import refs
+from engine.render.renderer import Renderer
+from store import exports
+from store.catalogue import Catalogue
+from store.errors import NotFound
+from store.exports import Export
+
+PORT = 8080
+_TOKENS = 256
+_FLAGS = {
+    "temperature": "--temp",
+    "top_p": "--top-p",
+    "top_k": "--top-k",
+    "min_p": "--min-p",
+    "repetition_penalty": "--repeat-penalty",
+}
+_MISSING_BASE = Path("base.gguf")
+_NAMES = {"repetition_penalty": "repeat_penalty"}
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Something to copy.
+
+    Attributes:
+        title: what it is for.
+        text: one line, or several that go together.
+    """
+
+    title: str
+    text: str
+
+
+def lines_of(cat: Catalogue, export: Export) -> list[Lines]:
+    """Everything that can be done with an export from a shell or from Python.
+
+    Raises:
+        NotFound: nothing lies there any more, or the model it came from is gone.
+    """
+    path = Path(export.path)
+    if not path.exists():
+        raise NotFound(f"{path}: is gone.", f"Make it again: workbench export {export.ref}")
+    source = plan.source_of(cat, refs.whole(refs.resolve(cat, export.ref)))
+    match export.kind:
+        case "merged":
+            return list(_merged(path))
+        case "adapter":
+            return list(_adapter(path, source))
+        case "adapter-gguf":
+            return list(_adapter_gguf(cat, path, source))
+        case "ollama":
+            name = ollama.model_name(source)
+            file = _shell("-f", path / ollama.MODELFILE)
+            own = Lines("Ollama", f"ollama create {name} {file}\nollama run {name}")
+            return [own, *_gguf(path / ollama.MODEL, source)]
+    return list(_gguf(path, source))
+
+
+def _gguf(file: Path, source: Source, adapter: Path | None = None) -> Iterator[Lines]:
+    base = Path(source.base)
+    context = context_for(base)
+    drawn = sampling_of(base)
+    options = ["-m", str(file), *(["--lora", _field(adapter)] if adapter else [])]
+    common = [*options, "-ngl", "99", "-c", str(context), "--jinja", *_flags(drawn)]
+    yield Lines("llama-cli", _shell("llama-cli", *common))
+    yield Lines("llama-server", _shell("llama-server", *common, "--port", PORT))
+    yield Lines("Python (llama-cpp-python)", _llama_python(file, adapter, context, drawn))
+
+
+def context_for(base: Path) -> int:
+    """Tokens to make room for: what the model can hold, within reason."""
+    return min(plan.context_of(base) or ollama.MOST_CONTEXT, ollama.MOST_CONTEXT)
+
+
+def _flags(drawn: Mapping[str, float]) -> list[str]:
+    """Options of llama.cpp for drawing; greedily the others are not asked."""
+    said = drawn if drawn["temperature"] else {"temperature": 0.0}
+    return [word for name, value in said.items() for word in (_FLAGS[name], f"{value:g}")]
+
+
+def _llama_python(
+    file: Path, adapter: Path | None, context: int, drawn: Mapping[str, float]
+) -> str:
+    lora = f"    lora_path={str(adapter)!r},\n" if adapter else ""
+    said = ", ".join(f"{_NAMES.get(name, name)}={value:g}" for name, value in drawn.items())
+    return f"""from llama_cpp import Llama
+
+model = Llama(
+    {str(file)!r},
+{lora}    n_ctx={context},
+    n_gpu_layers=-1,
+    verbose=False,
+)
+answer = model.create_chat_completion(
+    [{{"role": "user", "content": "Hello!"}}],
+    max_tokens={_TOKENS},
+    {said},
+)
+print(answer["choices"][0]["message"]["content"])"""
+
+
+def _merged(folder: Path) -> Iterator[Lines]:
+    yield Lines("vLLM", _shell("vllm", "serve", folder))
+    drawn = sampling_of(folder)
+    yield Lines(
+        "Python (transformers)",
+        f"""from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = {str(folder)!r}
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map="auto")
+{_answered(drawn)}""",
+    )
+
+
+def _answered(drawn: Mapping[str, float]) -> str:
+    """Python that asks `model` something; its folder says how answers are drawn and end."""
+    sample = "True" if drawn["temperature"] else "False"
+    return f"""prompt = tokenizer.apply_chat_template(
+    [{{"role": "user", "content": "Hello!"}}],
+    add_generation_prompt=True,
+    return_tensors="pt",
+    return_dict=True,
+).to(model.device)
+answer = model.generate(**prompt, max_new_tokens={_TOKENS}, do_sample={sample})
+print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))"""
+
+
+def _adapter(folder: Path, source: Source) -> Iterator[Lines]:
+    base = source.base
+    grown = (folder / "tokenizer.json").is_file()
+    held = f'dtype="{source.dtype}"'
+    config = ""
+    if source.quantization == "nf4":
+        config = f"""
+config = BitsAndBytesConfig(
+    load_in_4bit=True,
+    bnb_4bit_quant_type="nf4",
+    bnb_4bit_use_double_quant={source.double_quant},
+)"""
+        held += ", quantization_config=config"
+    names = "AutoModelForCausalLM, AutoTokenizer" + (", BitsAndBytesConfig" if config else "")
+    resize = (
+        """
+if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+    model.resize_token_embeddings(len(tokenizer))"""
+        if grown
+        else ""
+    )
+    yield Lines(
+        "Python (PEFT)",
+        f"""from peft import PeftModel
+from transformers import {names}
+
+base = {base!r}
+adapter = {str(folder)!r}
+tokenizer = AutoTokenizer.from_pretrained({"adapter" if grown else "base"}){config}
+model = AutoModelForCausalLM.from_pretrained(base, {held}, device_map="auto"){resize}
+model = PeftModel.from_pretrained(model, adapter)
+{_answered(sampling_of(Path(base)))}""",
+    )
+
+
+def _adapter_gguf(cat: Catalogue, file: Path, source: Source) -> Iterator[Lines]:
+    """An adapter needs its base as a file: the newest export of it, or the line that makes one."""
+    found = [e for e in exports.all(cat) if e.kind == "gguf" and e.ref == source.base_ref]
+    there = [Path(e.path) for e in found if e.status == "proved" and Path(e.path).is_file()]
+    base = there[0] if there else _MISSING_BASE
+    if not there:
+        made = _shell("workbench", "export", source.base_ref, "--type", "f16", "--out", base)
+        yield Lines("The base as a file, first", made)
+    yield from _gguf(base, source, file)
+    renderer = Renderer.load(Path(source.base))
+    chats = Path(source.chats) if source.chats else None
+    template = ollama.template_for(renderer, held_out(renderer, chats))
+    text = ollama.modelfile(source, renderer, template, base=str(base), adapter=str(file))
+    yield Lines("Ollama: keep this as a Modelfile", text.rstrip("\n"))
+    name = ollama.model_name(source)
+    yield Lines("Ollama", f"ollama create {name} -f {ollama.MODELFILE}\nollama run {name}")
+
+
+def _field(path: Path) -> str:
+    """A path for an option that llama.cpp reads as comma-separated values."""
+    text = str(path)
+    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
+
+
+def _shell(*words: str | int | Path) -> str:
+    return shlex.join(map(str, words))

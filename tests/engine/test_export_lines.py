@@ -1,0 +1,121 @@
+"""Lines to copy: quoted for a shell, and the Python ones run as they stand."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.export import lines
+from engine.export.convert import write_gguf
+from engine.export.merge import Merged
+from engine.jobs.process import environment
+from store import exports
+from store.catalogue import Catalogue
+from store.errors import NotFound
+from store.exports import Kind
+from tests.engine.chat_fixtures import add_run
+from tests.engine.export_models import edit_json, random_adapter, source_of, tiny_llama
+
+AWKWARD = "a b, 'c' \"d\" $HOME `e`"
+
+
+def _lines(cat: Catalogue, kind: Kind, path: Path, ref: str = "starter") -> dict[str, str]:
+    record = exports.create(cat, ref=ref, kind=kind, type="f16", path=str(path))
+    return {one.title: one.text for one in lines.lines_of(cat, record)}
+
+
+def _answer(program: str) -> str:
+    """What a program prints that is run as it stands."""
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True, text=True, check=False, env=environment(),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_python_lines_answer_alike(
+    cat: Catalogue, starter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shipped model as a file, as a folder, and under an adapter that changes little."""
+    home = tmp_path / AWKWARD
+    home.mkdir()
+    file, merged = home / "model.gguf", home / "merged"
+    write_gguf(
+        Merged(source_of(starter)), starter, "f32", file, notes={}, on_progress=lambda *_: None
+    )
+    merged.symlink_to(starter)
+    adapter = random_adapter(starter, home / "adapter", strength=1e-4)
+    run = add_run(cat, "starter", {4: adapter})
+    answer = _answer(_lines(cat, "gguf", file)["Python (llama-cpp-python)"])
+    assert len(answer) > 5
+    for text in (
+        _lines(cat, "merged", merged)["Python (transformers)"],
+        _lines(cat, "adapter", adapter, run)["Python (PEFT)"],
+    ):
+        capsys.readouterr()
+        exec(text, {})  # noqa: S102
+        assert capsys.readouterr().out == answer
+
+
+def test_words_reach_a_shell_whole(cat: Catalogue, starter: Path, tmp_path: Path) -> None:
+    file = tmp_path / f"{AWKWARD}.gguf"
+    file.touch()
+    found = _lines(cat, "gguf", file)
+    words = shlex.split(found["llama-server"])
+    assert words[:3] == ["llama-server", "-m", str(file)]
+    assert words[3:] == ["-ngl", "99", "-c", "1024", "--jinja", "--temp", "0", "--port", "8080"]
+
+    folder = tmp_path / "it's"
+    folder.mkdir()
+    created, ran = _lines(cat, "ollama", folder)["Ollama"].splitlines()
+    assert shlex.split(created)[-2:] == ["-f", str(folder / "Modelfile")]
+    assert ran.startswith("ollama run ")
+    assert shlex.split(_lines(cat, "merged", folder)["vLLM"]) == ["vllm", "serve", str(folder)]
+
+
+def test_an_adapter_goes_on_its_base(cat: Catalogue, tmp_path: Path) -> None:
+    file = tmp_path / f"{AWKWARD}.gguf"
+    file.touch()
+    found = _lines(cat, "adapter-gguf", file)
+    assert "workbench export starter" in found["The base as a file, first"]
+    words = shlex.split(found["llama-cli"])
+    # llama.cpp reads this option as comma-separated values.
+    assert words[words.index("--lora") + 1] == '"' + str(file).replace('"', '""') + '"'
+    text = found["Ollama: keep this as a Modelfile"]
+    assert f"FROM base.gguf\nADAPTER {file}\n" in text
+    assert "# verified: " in text
+
+    base = tmp_path / "base.gguf"
+    base.touch()
+    record = exports.create(cat, ref="starter", kind="gguf", type="f16", path=str(base))
+    exports.update(cat, record.id, status="proved")
+    found = _lines(cat, "adapter-gguf", file)
+    assert shlex.split(found["llama-cli"])[2] == str(base)
+    assert "The base as a file, first" not in found
+
+
+def test_drawing_is_the_models_own(cat: Catalogue, tmp_path: Path) -> None:
+    """Without it llama.cpp would draw with defaults of its own."""
+    base = tiny_llama(tmp_path / "base", max_position_embeddings=131072)
+    drawn = {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "min_p": 9}
+    edit_json(base / "generation_config.json", **drawn)
+    file = tmp_path / "model.gguf"
+    file.touch()
+    words = shlex.split(_lines(cat, "gguf", file, str(base))["llama-cli"])
+    assert words[words.index("-c") + 1] == "8192"
+    drawing = words[words.index("--jinja") + 1 :]
+    said = dict(zip(drawing[::2], drawing[1::2], strict=True))
+    assert said == {
+        "--temp": "0.6", "--top-p": "0.95", "--top-k": "50", "--min-p": "0",
+        "--repeat-penalty": "1",
+    }  # fmt: skip
+
+
+def test_what_is_gone_has_no_lines(cat: Catalogue, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"none\.gguf: is gone"):
+        _lines(cat, "gguf", tmp_path / "none.gguf")
