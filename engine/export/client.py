@@ -95,7 +95,10 @@ def export(
         if made_folder and not any(folder.iterdir()):
             folder.rmdir()
         for record in records[len(done) :]:
-            _fail(cat, record, str(error) or type(error).__name__)
+            if cancel is not None and cancel.is_set():
+                exports.delete(cat, record.id)
+            else:
+                _fail(cat, record, str(error) or type(error).__name__)
         raise
     return done
 

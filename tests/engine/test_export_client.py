@@ -296,6 +296,7 @@ def test_cancel_leaves_nothing(cat: Catalogue, base: Path, tmp_path: Path) -> No
             cancel=cancel,
         )
     assert [file.name for file in tmp_path.iterdir()] == ["ws"]
+    assert exports.all(cat) == []
 
 
 SCRIPT = """
