@@ -85,7 +85,7 @@ class Record:
 
 def read_records(cat: Catalogue) -> list[Record]:
     """Every export and the newest proof of every foreign file, newest first."""
-    found = [_of_export(cat, export) for export in exports.all(cat)]
+    found = [_of_export(cat, export) for export in client.listed(cat)]
     foreign: dict[str, Proof] = {}
     for proof in exports.proofs(cat):
         if proof.export_id is None:

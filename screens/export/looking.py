@@ -20,7 +20,7 @@ from engine.export.stages import Merge, Source
 from engine.export.types import TYPES, ExportType
 from engine.models import refs
 from screens.widgets import words
-from store import runs
+from store import exports, runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, WorkbenchError
 from store.exports import Kind
@@ -121,7 +121,8 @@ def look(cat: Catalogue, wish: Wish) -> Outlook:
     nf4 = source.quantization == "nf4" and wish.to in (*LLAMA, "merged")
     return Outlook(
         wish, offers, best, reason, context, nf4 and source.adapter is not None,
-        advice.which_merge(rows), advice.scale(rows) is not None, plan, error, free,
+        _merges(cat, source.ref) or advice.which_merge(rows), advice.scale(rows) is not None,
+        plan, error, free,
     )  # fmt: skip
 
 
@@ -151,7 +152,7 @@ def _for_llama(
 def _for_others(wish: Wish, source: Source) -> tuple[tuple[Offer, ...], str, str]:
     """Offers that are rounded and not quantised, the recommended type, and why."""
     offers = tuple(
-        Offer(type, planning.size_of(source, wish.to, type.bits), None, None, None, None)
+        Offer(type, planning.size_of(source, wish.to, type.name), None, None, None, None)
         for type in TYPES[wish.to].values()
     )
     names = [offer.type.name for offer in offers]
@@ -160,6 +161,16 @@ def _for_others(wish: Wish, source: Source) -> tuple[tuple[Offer, ...], str, str
         return offers, names[0], ""
     as_trained = "as the base was loaded in training"
     return offers, best, as_trained if best == "bf16" else "half of f32, and as close"
+
+
+def _merges(cat: Catalogue, ref: str) -> str:
+    """What the newest proof that held both merges against each other said; empty without one."""
+    for export in exports.all(cat):
+        for proof in exports.proofs(cat, export.id) if export.ref == ref else ():
+            found = [str(stage["text"]) for stage in proof.stages if stage["name"] == "merge"]
+            if found:
+                return found[0]
+    return ""
 
 
 def _context(said: str) -> int:

@@ -30,6 +30,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "template": ("chat template", "the file's template says what training saw"),
     "stops": ("stop tokens", "every token that ends a turn ends it in the file too"),
     "convert": ("conversion", "the 16- or 32-bit file against the merged weights in 32 bit"),
+    "merge": ("weights", "the adapter on the base's own weights, beside what training held"),
     "quant": ("quantisation", "the quantised file against the 16-bit one"),
     "end": ("end to end", "the file against the model as you chatted with it"),
     "logits": ("end to end", "the file against the model as you chatted with it"),

@@ -6,6 +6,7 @@ Knows which key asks for what. Does not know how lines or advice are made: the e
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.content import Content
@@ -20,6 +21,17 @@ from screens.export.working import Working
 from screens.safe import line
 from screens.widgets import words
 from screens.widgets.modals import Choice, ChoiceModal, LineModal, PickModal
+
+if TYPE_CHECKING:
+    from engine.export.lines import Lines
+
+
+class Gathered(Message):
+    """What there is to copy."""
+
+    def __init__(self, found: list[Lines]) -> None:
+        super().__init__()
+        self.found = found
 
 
 class Deleted(Message):
@@ -67,7 +79,24 @@ class Using(Working):
 
     def action_copy(self) -> None:
         if self.current is not None:
-            self.copy(str(self.current.path))
+            self._gather(self.current)
+
+    @work(thread=True, exclusive=True, group="lines", exit_on_error=False)
+    def _gather(self, record: Record) -> None:
+        from screens.export.copying import copyable
+
+        with self.open_catalogue() as cat:
+            self.post_message(Gathered(copyable(cat, record)))
+
+    @on(Gathered)
+    def _gathered(self, event: Gathered) -> None:
+        from screens.export.copying import CopyModal
+
+        def chosen(words: str | None) -> None:
+            if words is not None:
+                self.copy(words)
+
+        self.app.push_screen(CopyModal(event.found), chosen)
 
     def action_verify(self) -> None:
         record = self.current
