@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.export import families, graph
 from engine.export import types as known
 from engine.export.files import PROVENANCE, partial_of, taken
-from engine.export.safefile import contents
+from engine.export.mixture import BLOCKS, gguf_bytes
+from engine.export.safefile import contents, read_header
 from engine.export.stages import Merge, Source
 from engine.export.types import ExportType
 from engine.models import refs
@@ -27,6 +29,7 @@ from store.exports import Kind
 from store.runs import Run
 
 _FILES = ("gguf", "adapter-gguf")
+WEIGHTS = "adapter_model.safetensors"
 _MARGIN = 32 * 1024 * 1024
 _CARD_KEYS = ("max_steps", "num_train_epochs", "learning_rate", "r", "lora_alpha", "lora_dropout")
 
@@ -103,19 +106,21 @@ def make(
             "quantised.",
             "Use the full-precision weights of this model as the base.",
         )
-    if to == "gguf":
+    if to in _FILES:
         families.family_of(config)
-    if to == "adapter" and source.adapter is None:
+    if to in ("adapter", "adapter-gguf") and source.adapter is None:
         raise Unsupported(
             f"{ref}: has no adapter.", "Name a run, for example run:1, or use --to merged."
         )
     files = []
     for final, type in zip(_finals(cat, model, to, chosen, out), chosen, strict=True):
         _check_free_name(final, to, force)
-        files.append(File(type.name, final, partial_of(final), size_of(source, to, type.bits)))
+        files.append(File(type.name, final, partial_of(final), size_of(source, to, type.name)))
     if source.quantization is None or source.adapter is None:
         merge = "faithful"  # the weights were held as they are: there is no other choice
-    between = size_of(source, to, 16) if any(type.quantised for type in chosen) else 0
+    between = size_of(source, to, "f16") if any(type.quantised for type in chosen) else 0
+    if to == "adapter-gguf":  # it is proved on its base
+        between = size_of(source, "gguf", base_type(source))
     if to == "gguf" and shard is not None:  # while it is divided, a file is there twice
         between = max(between, *(file.bytes for file in files))
     _check_space(files[0].out.parent, sum(file.bytes for file in files) + between)
@@ -177,7 +182,8 @@ def _finals(
     """The exports' names: as asked, in the folder asked for, or free ones in the workspace."""
     ending = ".gguf" if to in _FILES else ""
     slug = re.sub(r"[^A-Za-z0-9]+", "-", model.label).strip("-").lower() or "model"
-    names = [f"{slug}-{to if to == 'adapter' else type.name}" for type in chosen]
+    adapter = to in ("adapter", "adapter-gguf")
+    names = [f"{slug}-{'adapter' if adapter else type.name}" for type in chosen]
     if out is None:
         folder = cat.workspace.create().exports.absolute()
         return [_free(folder, name, ending) for name in names]
@@ -219,13 +225,28 @@ def context_of(base: Path) -> int | None:
     return graph.context(config) if isinstance(config.get("max_position_embeddings"), int) else None
 
 
-def size_of(source: Source, to: str, bits: float) -> int:
-    """About how many bytes an export takes at so many bits a weight."""
-    if to == "adapter" and source.adapter is not None:
+def size_of(source: Source, to: Kind, type_name: str) -> int:
+    """How many bytes an export takes, within a percent."""
+    base = Path(source.base)
+    if to in ("adapter", "adapter-gguf") and source.adapter is not None:
         return sum(f.stat().st_size for f in Path(source.adapter).glob("adapter_*"))
-    entries = contents(Path(source.base)).values()
-    weights = sum(e.size * (bits if len(e.shape) > 1 else 32) / 8 for e in entries)
-    return int(weights) + (Path(source.base) / "tokenizer.json").stat().st_size
+    if to == "merged":
+        width = BLOCKS[type_name.upper()][1]
+        weights = sum(entry.size for entry in contents(base).values()) * width
+        return weights + (base / "tokenizer.json").stat().st_size
+    config = read_json(base / "config.json")
+    return gguf_bytes(base, config, type_name, tied=_tied(source, config))
+
+
+def _tied(source: Source, config: Mapping[str, Any]) -> bool:
+    """Whether the file will hold one tensor as embedding and as head."""
+    base, adapter = Path(source.base), Path(source.adapter or "") / WEIGHTS
+    apart = "lm_head.weight" in contents(base) and not config.get("tie_word_embeddings")
+    trained = read_header(adapter) if source.adapter and adapter.is_file() else {}
+    return not apart and not any(
+        "lm_head" in name or ("embed_tokens" in name and "token_adapter" not in name)
+        for name in trained
+    )
 
 
 def _check_space(folder: Path, size: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import llama_cpp
 
 from engine.export.importance import Importance
-from store.errors import Unsupported
+from store.errors import NoSpace, Unsupported
 from store.visible import visible
 
 BUFFER_BYTES = 128 << 20
@@ -48,6 +48,7 @@ def quantise(
         how many tensors had to take a larger type, because their rows do not divide.
     Raises:
         Unsupported: llama.cpp refuses, in its own words; nothing is left at `target`.
+        NoSpace: it could not write.
     """
     said: list[str] = []
     fallbacks = 0
@@ -69,12 +70,17 @@ def quantise(
     options.ftype = file_type
     options.nthread = threads
     options.max_buf_size = BUFFER_BYTES
-    matrix = _matrix(importance)
+    matrix = matrix_of(importance)
     if importance:
         options.imatrix = matrix
     code = llama_cpp.llama_model_quantize(bytes(source), bytes(target), ctypes.byref(options))
     if code != 0:
         target.unlink(missing_ok=True)  # it leaves what it had written
+        if any("iostream error" in line for line in said):
+            raise NoSpace(
+                f"{target.parent}: the disk is full, or does not take {target.name}.",
+                "Make room, then export again.",
+            )
         why = next((line for line in reversed(said) if "fail" in line or "error" in line), "")
         raise Unsupported(
             f"llama.cpp did not quantise {source.name}: {why or f'code {code}'}",
@@ -85,7 +91,7 @@ def quantise(
     return fallbacks
 
 
-def _matrix(importance: Importance) -> Any:
+def matrix_of(importance: Importance) -> Any:
     """The vectors as llama.cpp takes them: an array that ends with one without a name."""
     entry = llama_cpp.llama_model_imatrix_data
     held = (entry * (len(importance) + 1))()

@@ -31,7 +31,7 @@ class Size:
     """A model in one type.
 
     Attributes:
-        bytes: of the file, about.
+        bytes: of the file, within a percent.
         memory: bytes to run it with `context` tokens: file, keys and values, buffers.
     """
 
@@ -60,9 +60,9 @@ def sizes(cat: Catalogue, ref: str, *, context: int = 4096) -> list[Size]:
     states = 2 * shape.layers * shape.keys * _STATE_BYTES * held
     found = []
     for type in TYPES["gguf"].values():
-        size = plan.size_of(source, "gguf", type.bits)
+        size = plan.size_of(source, "gguf", type.name)
         found.append(Size(type, size, size + states + work, held))
-    return found
+    return sorted(found, key=lambda size: -size.bytes)
 
 
 def best(found: Sequence[Size], memory: int) -> Size | None:
