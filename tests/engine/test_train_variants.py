@@ -42,6 +42,8 @@ VARIANTS = {
     "dense": ("load_in_4bit=false",),
     "nf4": ("load_in_4bit=true",),
     "nf4-single": ("load_in_4bit=true", "bnb_4bit_use_double_quant=false"),
+    "bfloat16": ("load_in_4bit=false", "dtype=bfloat16"),
+    "bfloat16-nf4": ("load_in_4bit=true", "dtype=bfloat16"),
     "dora": ("load_in_4bit=false", "use_dora=true"),
     "dora-nf4": ("load_in_4bit=true", "use_dora=true"),
     "rslora-patterns": (
