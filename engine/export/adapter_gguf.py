@@ -91,9 +91,8 @@ def write_base_gguf(source: Source, target: Path, *, on_progress: Progress) -> N
     notes = {"general.name": public_name(source.base_ref)}
     if source.quantization:
         notes["workbench.quantization"] = source.quantization
-    type_name = "f32" if source.dtype == "float32" else "f16"
     write_gguf(
-        Merged(base), Path(base.base), type_name, target, notes=notes, on_progress=on_progress
+        Merged(base), Path(base.base), base.lossless, target, notes=notes, on_progress=on_progress
     )
 
 

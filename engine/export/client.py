@@ -31,6 +31,7 @@ from engine.export.stages import Job, Merge, Outcome, Stage, Target, as_dict
 from engine.jobs.process import alive, this_process
 from engine.models import refs
 from engine.models.folder import read_json
+from engine.models.gguf import is_adapter
 from store import exports
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound
@@ -283,7 +284,7 @@ def _kind_of(path: Path) -> tuple[Kind, str]:
         if path.suffix != ".gguf":
             raise BadInput(f"{path}: expected a .gguf file or a model folder.", "Name an export.")
         parts(path)
-        return "gguf", ""
+        return ("adapter-gguf", "f32") if is_adapter(path) else ("gguf", "")
     if (path / "adapter_config.json").is_file():
         return "adapter", "f32"
     if (path / "config.json").is_file():

@@ -120,7 +120,7 @@ def make(
         merge = "faithful"  # the weights were held as they are: there is no other choice
     between = size_of(source, to, "f16") if any(type.quantised for type in chosen) else 0
     if to == "adapter-gguf":  # it is proved on its base
-        between = size_of(source, "gguf", base_type(source))
+        between = size_of(source, "gguf", source.lossless)
     if to == "gguf" and shard is not None:  # while it is divided, a file is there twice
         between = max(between, *(file.bytes for file in files))
     _check_space(files[0].out.parent, sum(file.bytes for file in files) + between)

@@ -67,6 +67,11 @@ class Source(msgspec.Struct, frozen=True):
     chats: str | None = None
     record: dict[str, str | int | float | bool | None] = {}
 
+    @property
+    def lossless(self) -> str:
+        """The GGUF type that holds the base as training held it."""
+        return "f32" if self.dtype == "float32" else "f16"
+
 
 class Target(msgspec.Struct, frozen=True):
     """One file or folder of a job.
@@ -127,6 +132,11 @@ class Job(msgspec.Struct, frozen=True):
     def halfway(self) -> Path:
         """Where the model lies in 16 bits while the quantiser makes targets of it."""
         return halfway_of(Path(self.target))
+
+    @property
+    def base_gguf(self) -> Path:
+        """Where the base of a GGUF adapter lies until llama.cpp has opened it for the proof."""
+        return self.halfway if self.do == "export" else Path(self.log).with_suffix(".base")
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -89,6 +89,7 @@ TYPES: dict[str, dict[str, ExportType]] = {
     "gguf": {type.name: type for type in _GGUF},
     "merged": {"f32": _F32, "f16": _F16, "bf16": _BF16},
     "adapter": {"f32": _F32},
+    "adapter-gguf": {"f32": _F32},
 }
 _BY_FILE_TYPE = {type.file_type: type for type in _GGUF}
 
@@ -100,11 +101,12 @@ def kind(name: str) -> Kind:
         BadInput: there is none.
     """
     match name.lower():
-        case "gguf" | "merged" | "adapter" as found:
+        case "gguf" | "merged" | "adapter" | "adapter-gguf" as found:
             return found
     raise BadInput(
         f"--to {name}: expected one of {', '.join(TYPES)}.",
-        "Choose gguf for llama.cpp, merged for transformers, adapter for PEFT.",
+        "Choose gguf for llama.cpp, merged for transformers, adapter for PEFT, adapter-gguf for "
+        "llama.cpp's --lora.",
     )
 
 
@@ -123,7 +125,7 @@ def choose(to: str, name: str) -> ExportType:
         BadInput: `to` or `name` is not one of the known names.
     """
     kind_name = kind(to)
-    if kind_name == "adapter":
+    if kind_name in ("adapter", "adapter-gguf"):
         return _F32
     known = TYPES[kind_name]
     found = known.get(name.lower())

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import msgspec
 import torch
 
+from engine.export.adapter_gguf import write_adapter_gguf, write_base_gguf
 from engine.export.card import public_name
 from engine.export.convert import gguf_names, write_gguf
 from engine.export.files import parts_folder, remove, remove_partial, stem_of
@@ -83,6 +84,8 @@ class Work:
         """
         job = self._job
         facts = self._base()
+        if job.kind == "adapter-gguf":
+            self._base_gguf(facts)
         if job.do == "export":
             self._write(facts)
         if len(self._refused) == len(job.targets):
@@ -91,8 +94,8 @@ class Work:
             with Yardstick(job) as yardstick:
                 outcomes = [self._outcome(target, yardstick) for target in job.targets]
         finally:
-            if job.do == "export":
-                remove(job.halfway)
+            if job.do == "export" or job.kind == "adapter-gguf":
+                remove(job.base_gguf)
         return Finished(outcomes, facts | {name: version(name) for name in _PACKAGES})
 
     def _outcome(self, target: Target, yardstick: Yardstick) -> Outcome:
@@ -164,6 +167,9 @@ class Work:
             write_adapter(job.source, Path(job.target))
             self._decide(Stage("write", "pass", "the adapter is copied, its card written"))
             return
+        if job.kind == "adapter-gguf":
+            self._adapter_gguf(facts)
+            return
         merged = Merged(job.written)
         types = {target.type: choose(job.kind, target.type) for target in job.targets}
         for target in job.targets:
@@ -182,6 +188,32 @@ class Work:
                 with self._refusable(target):
                     self._quantise(type, Path(target.path), fitted if type.fitted else {})
                     self._divide(target)
+
+    def _base_gguf(self, facts: Facts) -> None:
+        """The base alone as a file: a GGUF adapter is proved on it, and it is gone afterwards."""
+        job = self._job
+        self._say(Stage("write", "running", "writing the base that it is proved on"))
+        write_base_gguf(job.written, job.base_gguf, on_progress=self._progress("write", ""))
+        facts["base_gguf_sha256"] = file_sha256(job.base_gguf)
+
+    def _adapter_gguf(self, facts: Facts) -> None:
+        job = self._job
+        count = write_adapter_gguf(
+            job.source,
+            Path(job.target),
+            notes=self._notes(facts),
+            on_progress=self._progress("write", ""),
+        )
+        text = f"{count} modules in F32, their scaling folded in"
+        if job.written.quantization:
+            text += "; exact on the base as training held it, and on a file of the base's own "
+            text += "weights about 1e-3 nats away"
+        self._decide(Stage("write", "pass", text, {"modules": float(count)}))
+
+    def _notes(self, facts: Facts) -> dict[str, str]:
+        """What a GGUF file says of where it comes from."""
+        notes = {f"workbench.{k}": str(v) for k, v in facts.items() if v is not None}
+        return notes | {"general.name": str(self._job.source.record.get("name") or facts["base"])}
 
     def _sixteen(self, merged: Merged, facts: Facts) -> None:
         """What the quantiser reads: F16, or BF16 where weights go beyond what F16 holds."""
@@ -215,10 +247,13 @@ class Work:
             write_merged(merged, job.source, type_name, path, progress, job.shard or SHARD_BYTES)
             text, numbers = f"{len(merged.plan())} tensors", {"tensors": len(merged.plan())}
         else:
-            notes = {f"workbench.{k}": str(v) for k, v in facts.items() if v is not None}
-            notes["general.name"] = str(job.source.record.get("name") or facts["base"])
             written = write_gguf(
-                merged, Path(job.source.base), type_name, path, notes=notes, on_progress=progress
+                merged,
+                Path(job.source.base),
+                type_name,
+                path,
+                notes=self._notes(facts),
+                on_progress=progress,
             )
             text = f"{written.tensors} tensors, {written.kept_f32} of them vectors in F32"
             if written.fallbacks:
