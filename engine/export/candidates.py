@@ -5,6 +5,7 @@ Knows how each is opened. Does not know what the right answers are (see `proof`)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from engine.export.vocabulary import how_read
 from engine.export.yardstick import Yardstick
 from engine.llama.client import LlamaWorker
 from engine.render.renderer import Renderer
-from store.errors import Unsupported
+from store.errors import BadInput, Unsupported, WorkbenchError
 
 
 class Candidate(Protocol):
@@ -54,11 +55,21 @@ class Candidate(Protocol):
 
 
 class GgufCandidate:
-    """A GGUF file in llama.cpp, in a process of its own."""
+    """A GGUF file in llama.cpp, in a process of its own, with a GGUF adapter on it or none."""
 
-    def __init__(self, file: Path, log: Path, yardstick: Yardstick, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        file: Path,
+        log: Path,
+        yardstick: Yardstick,
+        stack: ExitStack,
+        adapter: Path | None = None,
+    ) -> None:
         worker = LlamaWorker.open(file, log, n_ctx=yardstick.length)
         self._llama = stack.enter_context(worker)
+        self._name = "" if adapter is None else "adapter"
+        if adapter is not None:
+            worker.attach(self._name, adapter)
         found = self._llama.describe()
         self.bos: int | None = found.bos
         self.eos: int | None = found.eos
@@ -80,10 +91,10 @@ class GgufCandidate:
         return self._llama.is_eog(ids)
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        return self._llama.logits([ids])
+        return self._llama.logits([ids], model=self._name)
 
     def greedy(self, turns: Sequence[Turn], max_tokens: int) -> list[int]:
-        return self._llama.ask([turns], max_tokens=max_tokens)[0].ids
+        return self._llama.ask([turns], max_tokens=max_tokens, model=self._name)[0].ids
 
 
 class FolderCandidate:
@@ -131,17 +142,54 @@ class AdapterCandidate(FolderCandidate):
 
 
 def open_candidate(job: Job, target: Target, yardstick: Yardstick, stack: ExitStack) -> Candidate:
-    """The export a target names; `stack` closes what it holds.
+    """The export a target names, after a first forward pass; `stack` closes what it holds.
 
     Raises:
-        WorkbenchError: it cannot be opened, in the words of who tried.
+        BadInput: it cannot be opened or breaks at once; the message says why.
     """
+    ids = yardstick.ids(yardstick.chosen(fitted=False)[0])[:4]
+    try:
+        found = _opened(job, target, yardstick, stack)
+        sound = bool(np.isfinite(found.logits(ids)).all())
+    except WorkbenchError as error:
+        raise BadInput(reason(error.message), error.hint) from error
+    if not sound:
+        raise BadInput("what it says are no numbers", "Export it again.")
+    return found
+
+
+def _opened(job: Job, target: Target, yardstick: Yardstick, stack: ExitStack) -> Candidate:
     path = Path(target.path)
     match job.kind:
         case "gguf":
             return GgufCandidate(path, Path(job.log), yardstick, stack)
         case "ollama":
             return GgufCandidate(path / "model.gguf", Path(job.log), yardstick, stack)
+        case "adapter-gguf":
+            try:
+                return GgufCandidate(job.base_gguf, Path(job.log), yardstick, stack, path)
+            finally:
+                job.base_gguf.unlink(missing_ok=True)  # llama.cpp has it open
         case "merged":
             return FolderCandidate(path)
     return AdapterCandidate(job.source, path)
+
+
+_NOISE = re.compile(
+    r"^.*?cannot load this file: |(?:\w+: )*error loading model: |^gguf_init_from_reader\w*: |"
+    r"^read: |error loading model \w+: "
+)
+_ASSERTED = re.compile(r"GGML_ASSERT\((.*?)(?:\) f[a-z]*)?$")
+
+
+def reason(message: str) -> str:
+    """Why a file cannot be opened, of llama.cpp's words only what a reader needs."""
+    asserted = _ASSERTED.search(message)
+    if asserted:
+        return f"llama.cpp gives up on it: not so that {asserted[1]}"
+    if "cannot load this file: " not in message:
+        return message
+    shown = message
+    while (shorter := _NOISE.sub("", shown)) != shown:
+        shown = shorter
+    return f"llama.cpp cannot load it: {' '.join(shown.split())}"

@@ -7,13 +7,10 @@ Everything is fixed, so the same file gives the same proof.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from engine.export import limits
 from engine.export.candidates import Candidate, open_candidate
@@ -23,7 +20,7 @@ from engine.export.samples import Sample
 from engine.export.stages import Job, Stage, State, Target
 from engine.export.types import Limits, choose, of_gguf
 from engine.export.yardstick import Greedy, Yardstick, question
-from store.errors import BadInput, WorkbenchError, WorkerDied
+from store.errors import Unsupported, WorkbenchError, WorkerDied
 from store.visible import visible
 
 Say = Callable[[Stage], None]
@@ -76,9 +73,8 @@ class _Proof:
             self._say("load", "opening the export")
             try:
                 candidate = open_candidate(self._job, self._target, self._yard, stack)
-                _smoke(candidate, self._yard)
             except WorkbenchError as error:
-                self._decide("load", "fail", reason(error.message))
+                self._refuse("load", error)
                 return
             if not self._target.type:
                 self._type = of_gguf(candidate.file_type)
@@ -102,7 +98,7 @@ class _Proof:
                 ask(candidate)
             except WorkbenchError as error:
                 self._mute |= name == "template"
-                self._decide(name, "fail", f"{error.message.rstrip('.')}. {error.hint}".strip())
+                self._refuse(name, error)
                 if isinstance(error, WorkerDied):
                     return
 
@@ -110,13 +106,22 @@ class _Proof:
         self._tell(Stage(name, "running", text, numbers, self._target.type))
 
     def _decide(self, name: str, state: State, text: str, **numbers: float) -> None:
-        text = visible(text)  # a file may put anything into an error
-        if state == "fail" and name in limits.WAY_OUT:
-            text = f"{text.rstrip('.')}. {limits.WAY_OUT[name]}"
+        if state == "fail":
+            text = f"{text.rstrip('.')}. {limits.WAY_OUT.get(name, '')}".rstrip()
         # JSON has no word for what is no number.
         kept = {key: value for key, value in numbers.items() if math.isfinite(value)}
-        self.stages.append(Stage(name, state, text, kept, self._target.type))
+        # A file may put anything into what is said of it.
+        self.stages.append(Stage(name, state, visible(text), kept, self._target.type))
         self._tell(self.stages[-1])
+
+    def _refuse(self, name: str, error: WorkbenchError) -> None:
+        """A question that could not be asked."""
+        if isinstance(error, Unsupported):  # here, not of this file
+            text = f"{error.message.rstrip('.')}. {error.hint}"
+            self.stages.append(Stage(name, "fail", visible(text), {}, self._target.type))
+            self._tell(self.stages[-1])
+        else:
+            self._decide(name, "fail", error.message)
 
     def _tokens(self, candidate: Candidate) -> None:
         yard = self._yard
@@ -212,6 +217,8 @@ class _Proof:
         self._say(name, "loading the trained model in 32 bit")
         samples = yard.chosen(fitted=self._type.fitted)
         origin = yard.written
+        if origin is not yard.trained:  # first all of the one model, then all of the other
+            yard.compare(samples, yard.trained, [], self._positions(name))
         if name == "quant" and self._sixteen is not None:
             origin = yard.sixteen(self._sixteen)
 
@@ -318,37 +325,6 @@ class _Proof:
             return None if len(expected) == len(found) else _Fork(len(pairs) + 1, math.inf)
         logits = self._yard.model.logits([*one.prompt, *expected[:at]])[-1]
         return _Fork(at + 1, float(logits[expected[at]] - logits[found[at]]))
-
-
-def _smoke(candidate: Candidate, yardstick: Yardstick) -> None:
-    """A first forward pass: some files load and break at once.
-
-    Raises:
-        WorkbenchError: it dies, or says what is no number.
-    """
-    ids = yardstick.ids(yardstick.chosen(fitted=False)[0])[:4]
-    if not np.isfinite(candidate.logits(ids)).all():
-        raise BadInput("its logits are no numbers", "")
-
-
-_NOISE = re.compile(
-    r"^.*?cannot load this file: |(?:\w+: )*error loading model: |^gguf_init_from_reader\w*: |"
-    r"^read: |error loading model \w+: "
-)
-_ASSERTED = re.compile(r"GGML_ASSERT\((.*?)(?:\) f[a-z]*)?$")
-
-
-def reason(message: str) -> str:
-    """Why a file cannot be opened, of llama.cpp's words only what a reader needs."""
-    asserted = _ASSERTED.search(message)
-    if asserted:
-        return f"llama.cpp gives up on it: not so that {asserted[1]}"
-    if "cannot load this file: " not in message:
-        return message
-    shown = message
-    while (shorter := _NOISE.sub("", shown)) != shown:
-        shown = shorter
-    return f"llama.cpp cannot load it: {shown}"
 
 
 def describe(numbers: dict[str, float]) -> str:
