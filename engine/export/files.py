@@ -81,13 +81,18 @@ def remove(path: Path) -> None:
 
 def remove_partial(partial: Path) -> None:
     """Take away everything that lies under a temporary name."""
-    for path in (partial, parts_folder(partial), halfway_of(partial)):
+    for path in (partial, parts_folder(partial), halfway_of(partial), folder_of(partial)):
         remove(path)
 
 
 def halfway_of(partial: Path) -> Path:
     """Where a model lies in 16 bits while the quantiser makes a file of it."""
     return partial.with_name(f"{partial.name}.16")
+
+
+def folder_of(partial: Path) -> Path:
+    """Where a merged folder lies while another converter makes a file of it."""
+    return partial.with_name(f"{partial.name}.merged")
 
 
 def remove_export(path: Path) -> None:

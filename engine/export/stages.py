@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.export.files import halfway_of
+from engine.export.files import folder_of, halfway_of
 
 State = Literal["running", "pass", "warn", "fail"]
 Verdict = Literal["pass", "warn", "fail"]
 Merge = Literal["faithful", "original"]
+Facts = dict[str, str | int | float | bool | None]
 
 
 class Stage(msgspec.Struct, frozen=True, tag="stage"):
@@ -96,6 +97,7 @@ class Job(msgspec.Struct, frozen=True):
             base's own.
         shard: bytes of weights in one file at most, the others follow in further parts; None
             does not divide.
+        llama_cpp: a checkout of llama.cpp whose converter is to write GGUF files, not ours.
         expected_sha256: for `verify`: the hash the file's provenance names, or None.
     """
 
@@ -106,6 +108,7 @@ class Job(msgspec.Struct, frozen=True):
     log: str
     merge: Merge = "faithful"
     shard: int | None = None
+    llama_cpp: str | None = None
     expected_sha256: str | None = None
 
     @property
@@ -134,6 +137,11 @@ class Job(msgspec.Struct, frozen=True):
         return halfway_of(Path(self.target))
 
     @property
+    def folder(self) -> Path:
+        """Where a merged folder lies while llama.cpp's converter makes a file of it."""
+        return folder_of(Path(self.target))
+
+    @property
     def base_gguf(self) -> Path:
         """Where the base of a GGUF adapter lies until llama.cpp has opened it for the proof."""
         return self.halfway if self.do == "export" else Path(self.log).with_suffix(".base")
@@ -159,7 +167,7 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     """The worker's last line when it did what it was asked, whatever the verdicts."""
 
     files: list[Outcome]
-    facts: dict[str, str | int | float | bool | None]
+    facts: Facts
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
