@@ -37,6 +37,9 @@ from store.exports import Export
 LOOK_AFTER = 0.3
 """Seconds after the last change of the form until what it says is looked at."""
 
+ROOMY = 124
+"""Columns from which on a second pane stands beside the first."""
+
 
 class Looked(Message):
     """A worker looked at what there is to choose from; `error` is why there is nothing."""
@@ -91,7 +94,7 @@ class ExportRoom(Using):
     def on_mount(self) -> None:
         self.query_one("#exports-pane", Pane).title_is(Content("exports"))
         self.query_one("#compare-pane", Pane).title_is(Content("size against divergence"))
-        self.set_class(self.wide, "-compare")
+        self.set_class(self.roomy, "-compare")
         self.read_again()
         ref, label = models(self.catalogue)[0]
         self.form.fill(ref=ref, label=label)
@@ -150,7 +153,13 @@ class ExportRoom(Using):
         super().on_screen_resume(event)
         self.read_again()
 
+    @property
+    def roomy(self) -> bool:
+        """Whether two panes fit beside each other."""
+        return self.app.size.width >= ROOMY
+
     def on_resize(self) -> None:
+        self.set_class(not self.roomy, "-tight")
         self.call_after_refresh(self.show_proof)
         self.call_after_refresh(self.show_about)
 
@@ -182,14 +191,15 @@ class ExportRoom(Using):
 
     def show_proof(self) -> None:
         """What runs, what went wrong, or the proof of the export under the cursor."""
-        if not self.has_class("-read"):
-            return
+        width = self.query_one("#proof-pane").size.width - 2
+        compared = self.query_one("#compare-pane").size.width - 2
+        if not self.has_class("-read") or max(width, compared) < 0:
+            return  # nothing is laid out yet
         heading = self.listing.heading(self.listing.size.width)
         self.query_one("#export-heading", Static).update(Content(heading))
         pane = self.query_one("#proof-pane", Pane)
         follows = self.progress is not None and self._following
         pane.set_class(follows, "-alive")
-        width = self.query_one("#proof-scroll").size.width
         record = self.listing.current
         if self.progress is not None and follows:
             pane.title_is(self.progress.title())
@@ -204,19 +214,20 @@ class ExportRoom(Using):
             pane.title_is(Content("proof"))
             shown = Content("")
         self.query_one("#proof-words", Static).update(shown)
-        self._show_compared(record)
+        if compared > 0:
+            self._show_compared(record, compared)
 
-    def _show_compared(self, record: Record | None) -> None:
+    def _show_compared(self, record: Record | None, width: int) -> None:
         """Every measured type of the model under the cursor, where there are several."""
         pane = self.query_one("#compare-pane", Pane)
         shown = Content("")
         rows = advice.measured(self.catalogue, record.ref) if record is not None else []
         if record is not None and len(rows) > 1:
-            size = self.query_one("#compare-scroll").size
+            height = self.query_one("#compare-scroll").size.height
             here = record.export.id if record.export else None
             shown = compare_words(
                 rows, advice.recommend(rows), advice.which_merge(rows), here,
-                max(size.width - 1, 40), size.height,
+                max(width - 1, 40), height,
             )  # fmt: skip
         elif record is not None:
             few = "Export another type of this model, and both are compared here."
@@ -228,7 +239,7 @@ class ExportRoom(Using):
 
     def show_about(self) -> None:
         """The type under the cursor, where there is room beside the form."""
-        if self.choosing and self.wide:
+        if self.choosing and self.roomy:
             self.query_one(AboutPane).show(self.form.types, self.form.outlook)
 
     @on(Pick.Wanted)
@@ -331,7 +342,7 @@ class ExportRoom(Using):
 
     def action_read(self) -> None:
         """A page on, from the end back to the beginning."""
-        proof = self.wide or not self.has_class("-compare")
+        proof = self.roomy or not self.has_class("-compare")
         scroll = self.query_one("#proof-scroll" if proof else "#compare-scroll")
         if scroll.scroll_y < scroll.max_scroll_y:
             scroll.scroll_page_down(animate=False)
