@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,14 +112,14 @@ class Checkout:
             start = log.stat().st_size if log.exists() else 0
             code = _run([*words, "--outtype", type_name], room, log, cancel)
             if code != 0 or not made.is_file():
-                raise _failure(log, start)
+                raise _failure(code, log, start)
             os.replace(made, target)
         finally:
             shutil.rmtree(room, ignore_errors=True)
 
 
 def _run(words: list[str], room: Path, log: Path, cancel: threading.Event | None) -> int:
-    command = [sys.executable, "-P", "-s", "-B", "-c", _START, *words]
+    command = [sys.executable, "-P", "-s", "-B", "-u", "-c", _START, *words]
     with log.open("ab") as said:
         child = subprocess.Popen(
             command,
@@ -152,7 +153,7 @@ def _refuse_code(folder: Path) -> None:
             )
 
 
-def _failure(log: Path, start: int) -> Unsupported:
+def _failure(code: int, log: Path, start: int) -> Unsupported:
     """Why the converter gave up, from the end of what it printed after byte `start`."""
     with log.open("rb") as said:
         said.seek(max(start, log.stat().st_size - _TAIL_BYTES))
@@ -167,6 +168,11 @@ def _failure(log: Path, start: int) -> Unsupported:
         return Unsupported(
             f"llama.cpp's converter does not know {unknown[-1]} either.",
             "Update the checkout, or use --to merged.",
+        )
+    if code < 0:
+        return Unsupported(
+            f"llama.cpp's converter was ended by {signal.Signals(-code).name}.",
+            "That is often a lack of memory: close other programs, then export again.",
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = visible(lines[-1])[:_SHOWN] if lines else "it said nothing"

@@ -1,0 +1,153 @@
+"""The converter of a llama.cpp checkout: how it is run, and what is said when it cannot.
+
+The checkout here is a small one with the layout of the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.export import checkout
+from engine.export.checkout import Checkout
+from store.errors import BadInput, Conflict, NotFound, Unsupported
+
+SCRIPT = """
+import argparse, json, os, sys
+from pathlib import Path
+sys.path.insert(1, str(Path(__file__).parent / "gguf-py"))
+import gguf
+from conversion import convert
+parser = argparse.ArgumentParser()
+for name in ("model", "--outfile", "--outtype"):
+    parser.add_argument(name)
+asked = parser.parse_args()
+print("by", gguf.WHOSE)
+config = json.loads((Path(asked.model) / "config.json").read_text())
+exec(config["do"])
+Path(asked.outfile).write_text(convert(config, asked.outtype))
+"""
+SEEN = (
+    '"|".join(k for k in os.environ if k in ("HF_TOKEN", "PYTHONPATH")) '
+    '+ os.environ["HF_HUB_OFFLINE"]'
+)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    folder = tmp_path / "a clone {ftype}"
+    for name, text in (
+        ("convert_hf_to_gguf.py", SCRIPT),
+        ("conversion/__init__.py", "def convert(config, kind): return config['name'] + kind\n"),
+        ("gguf-py/gguf/__init__.py", "WHOSE = 'its own'\n"),
+        (".git/HEAD", "ref: refs/heads/master\n"),
+        (".git/packed-refs", f"# pack-refs\n{'c' * 40} refs/heads/master\n"),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def _model(tmp_path: Path, do: str = "", **config: object) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"name": "n", "do": do, **config}))
+    return folder
+
+
+def test_a_file_is_made_and_its_maker_is_known(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    found = Checkout.open(clone)
+    target, log = tmp_path / "out {x}.gguf", tmp_path / "log"
+    model = _model(tmp_path, f"config['name'] = {SEEN}")
+    found.convert(model, target, "bf16", log)
+    assert target.read_text() == "1bf16"
+    assert log.read_text() == "by its own\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [clone.name, "log", "model", target.name]
+    assert not list(clone.rglob("__pycache__"))
+
+    assert found.facts()["converter_commit"] == "c" * 40
+    (clone / "conversion" / "__init__.py").write_text("# changed\n")
+    changed = Checkout.open(clone)
+    assert changed.commit == found.commit
+    assert changed.sha256 != found.sha256
+    (clone / ".git" / "refs" / "heads").mkdir(parents=True)
+    (clone / ".git" / "refs" / "heads" / "master").write_text(f"{'d' * 40}\n")
+    assert Checkout.open(clone).commit == "d" * 40
+    (clone / ".git" / "HEAD").write_text("nonsense")
+    assert Checkout.open(clone).commit is None
+
+
+@pytest.mark.parametrize(
+    ("do", "message", "hint"),
+    [
+        ("import no_such_package.inside", "Python package no_such_package.", "pip"),
+        ("sys.exit('Model FooForCausalLM is not supported')", "know FooForCausalLM either", "Upd"),
+        ("raise KeyError('\\x1b[2J')", "failed: KeyError: '\\x1b[2J'", "All it said is in"),
+        ("sys.exit('\\x1b[2J')", "failed: ␛[2J", "All it said is in"),
+        ("os._exit(0)", "failed: by its own", "All it said is in"),
+        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL", "lack of memory"),
+    ],
+)
+def test_what_it_cannot_is_said(
+    clone: Path, tmp_path: Path, do: str, message: str, hint: str
+) -> None:
+    log = tmp_path / "log"
+    log.write_text("No module named 'of an earlier one'\n")
+    target = tmp_path / "out.gguf"
+    with pytest.raises(Unsupported) as refused:
+        Checkout.open(clone).convert(_model(tmp_path, do), target, "f16", log)
+    assert message in refused.value.message
+    assert hint in refused.value.hint
+    assert not target.exists()
+
+
+def test_code_of_a_model_is_never_run(clone: Path, tmp_path: Path) -> None:
+    model = _model(tmp_path, auto_map={"AutoModel": "modeling.Evil"})
+    with pytest.raises(Unsupported, match=r"config\.json: key auto_map"):
+        Checkout.open(clone).convert(model, tmp_path / "out.gguf", "f16", tmp_path / "log")
+
+
+def test_no_checkout(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no such folder"):
+        Checkout.open(tmp_path / "none")
+    with pytest.raises(BadInput, match=r"no convert_hf_to_gguf\.py lies there") as refused:
+        Checkout.open(tmp_path)
+    assert "git clone" in refused.value.hint
+
+
+def test_it_ends_when_it_is_cancelled(clone: Path, tmp_path: Path) -> None:
+    cancel, ready = threading.Event(), tmp_path / "ready"
+    model = _model(tmp_path, f"os.mkfifo({str(ready)!r}); open({str(ready)!r}, 'w'); import time; "
+                             "time.sleep(600)")  # fmt: skip
+
+    def wait() -> None:
+        while not ready.exists():
+            pass
+        with ready.open():
+            cancel.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    with pytest.raises(Conflict, match="cancelled"):
+        Checkout.open(clone).convert(model, tmp_path / "o.gguf", "f16", tmp_path / "log", cancel)
+    assert not (tmp_path / "o.gguf").exists()
+
+
+def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("print('up', flush=True)\nimport time\ntime.sleep(600)\n")
+    command = [sys.executable, "-P", "-c", checkout._START, str(script)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        child.stdin.close()
+        assert child.wait(30) == 1
