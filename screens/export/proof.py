@@ -23,6 +23,7 @@ from store.errors import WorkbenchError
 STAGES: dict[str, tuple[str, str]] = {
     "base": ("base unchanged", "the base and its template are those that the run recorded"),
     "write": ("write", "the merged weights, tensor by tensor"),
+    "modelfile": ("Ollama template", "Ollama's own template says what training saw"),
     "quantise": ("quantise", "llama.cpp's quantiser, in a process of its own"),
     "file": ("file unchanged", "the file's hash is the one that was recorded"),
     "load": ("load", "the file opens"),

@@ -16,7 +16,7 @@ from screens.export.looking import Offer
 from screens.widgets import words
 from screens.widgets.linelist import Cells, LineList
 
-_TYPE, _SIZE, _RUN, _LOSS = 9, 9, 12, 25
+_TYPE, _SIZE, _RUN, _LOSS = 9, 9, 12, 26
 
 
 class TypeList(LineList):
