@@ -13,7 +13,9 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
+from huggingface_hub.errors import StrictDataclassError
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
 from engine.data.rows import Turn
@@ -146,11 +148,14 @@ def open_candidate(job: Job, target: Target, yardstick: Yardstick, stack: ExitSt
 
     Raises:
         BadInput: it cannot be opened or breaks at once; the message says why.
+        Unsupported: not on this machine.
     """
     ids = yardstick.ids(yardstick.chosen(fitted=False)[0])[:4]
     try:
         found = _opened(job, target, yardstick, stack)
         sound = bool(np.isfinite(found.logits(ids)).all())
+    except Unsupported:  # here, and no fault of the file
+        raise
     except WorkbenchError as error:
         raise BadInput(reason(error.message), error.hint) from error
     if not sound:
@@ -170,11 +175,28 @@ def _opened(job: Job, target: Target, yardstick: Yardstick, stack: ExitStack) ->
                 return GgufCandidate(job.base_gguf, Path(job.log), yardstick, stack, path)
             finally:
                 job.base_gguf.unlink(missing_ok=True)  # llama.cpp has it open
-        case "merged":
+    try:
+        if job.kind == "merged":
             return FolderCandidate(path)
-    return AdapterCandidate(job.source, path)
+        return AdapterCandidate(job.source, path)
+    except _ITS_FAULT as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(f"transformers cannot load it: {why[:_SHOWN]}", "") from error
 
 
+_ITS_FAULT = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
+"""What a folder that is not whole makes its readers raise."""
+_SHOWN = 200
 _NOISE = re.compile(
     r"^.*?cannot load this file: |(?:\w+: )*error loading model: |^gguf_init_from_reader\w*: |"
     r"^read: |error loading model \w+: "

@@ -71,7 +71,8 @@ def rewritten(good: Path, target: Path, changes: dict[str, Value], tensors: Any 
         item = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
         writer.add_key_value(name, value, kind, item)
     for name in changes.keys() - reader.fields.keys():
-        writer.add_uint32(name, changes[name])
+        if changes[name] is not NO:
+            writer.add_uint32(name, changes[name])
     for tensor in reader.tensors:
         data = tensor.data if tensors is None else tensors(tensor.name, tensor.data)
         if data is not None:
