@@ -15,6 +15,7 @@ from typing import Any
 from engine.export import plan as planning
 from engine.export.child import run
 from engine.export.files import (
+    MODELFILE,
     PROOF,
     PROVENANCE,
     partial_of,
@@ -51,6 +52,7 @@ def export(
     force: bool = False,
     merge: Merge = "faithful",
     shard: int | None = None,
+    llama_cpp: Path | None = None,
     on_event: OnEvent | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Export]:
@@ -64,6 +66,8 @@ def export(
             the base's own.
         shard: bytes of weights in one file at most, further parts take the rest. None divides
             only a merged folder, by 5 GB.
+        llama_cpp: a checkout whose converter writes GGUF files; for architectures that ours
+            does not know.
         on_event: called with every stage as it runs and when it is decided.
         cancel: set it from another thread to stop; nothing stays behind.
     Returns:
@@ -75,7 +79,15 @@ def export(
     """
     listed(cat)
     plan = planning.make(
-        cat, ref, to=to, types=types, out=out, force=force, merge=merge, shard=shard
+        cat,
+        ref,
+        to=to,
+        types=types,
+        out=out,
+        force=force,
+        merge=merge,
+        shard=shard,
+        llama_cpp=llama_cpp,
     )
     cat.workspace.create()
     _refuse_same_names(cat, plan)
@@ -127,6 +139,7 @@ def _job(cat: Catalogue, plan: Plan, number: int) -> Job:
         log=str(cat.workspace.logs / f"export-{number}-llama.log"),
         merge=plan.merge,
         shard=plan.shard,
+        llama_cpp=str(plan.llama_cpp) if plan.llama_cpp else None,
     )
 
 
@@ -285,6 +298,8 @@ def _kind_of(path: Path) -> tuple[Kind, str]:
             raise BadInput(f"{path}: expected a .gguf file or a model folder.", "Name an export.")
         parts(path)
         return ("adapter-gguf", "f32") if is_adapter(path) else ("gguf", "")
+    if (path / MODELFILE).is_file():
+        return "ollama", ""
     if (path / "adapter_config.json").is_file():
         return "adapter", "f32"
     if (path / "config.json").is_file():

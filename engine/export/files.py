@@ -19,6 +19,7 @@ from store.errors import Conflict, NotFound
 
 PROVENANCE = "workbench.json"
 PROOF = "proof.json"
+MODELFILE = "Modelfile"
 _PARTIAL = ".partial"
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.export import families, graph
 from engine.export import types as known
+from engine.export.checkout import Checkout
 from engine.export.files import PROVENANCE, partial_of, taken
 from engine.export.mixture import BLOCKS, gguf_bytes
 from engine.export.safefile import contents, read_header
@@ -58,6 +59,7 @@ class Plan:
         files: what is written, one for each type.
         merge: which weights the adapter is put on; `faithful` where the two are the same.
         shard: bytes of weights in one file at most; None does not divide.
+        llama_cpp: a checkout whose converter writes GGUF files; None where ours does.
         run_id, step: where it comes from, if from a run.
     """
 
@@ -66,6 +68,7 @@ class Plan:
     files: tuple[File, ...]
     merge: Merge
     shard: int | None
+    llama_cpp: Path | None
     run_id: int | None
     step: int | None
 
@@ -85,6 +88,7 @@ def make(
     force: bool = False,
     merge: Merge = "faithful",
     shard: int | None = None,
+    llama_cpp: Path | None = None,
 ) -> Plan:
     """Check everything that can be checked without weights, and choose the names.
 
@@ -106,25 +110,35 @@ def make(
             "quantised.",
             "Use the full-precision weights of this model as the base.",
         )
-    if to in _FILES:
+    checkout = _checkout(to, llama_cpp) if llama_cpp is not None else None
+    if checkout is None and to in (*_FILES, "ollama"):
         families.family_of(config)
     if to in ("adapter", "adapter-gguf") and source.adapter is None:
         raise Unsupported(
             f"{ref}: has no adapter.", "Name a run, for example run:1, or use --to merged."
         )
-    files = []
-    for final, type in zip(_finals(cat, model, to, chosen, out), chosen, strict=True):
-        _check_free_name(final, to, force)
-        files.append(File(type.name, final, partial_of(final), size_of(source, to, type.name)))
     if source.quantization is None or source.adapter is None:
         merge = "faithful"  # the weights were held as they are: there is no other choice
+    files = []
+    for final, type in zip(_finals(cat, model, to, chosen, out, merge), chosen, strict=True):
+        _check_free_name(final, to, force)
+        files.append(File(type.name, final, partial_of(final), size_of(source, to, type.name)))
     between = size_of(source, to, "f16") if any(type.quantised for type in chosen) else 0
     if to == "adapter-gguf":  # it is proved on its base
         between = size_of(source, "gguf", source.lossless)
     if to == "gguf" and shard is not None:  # while it is divided, a file is there twice
         between = max(between, *(file.bytes for file in files))
+    if checkout is not None:
+        between += size_of(source, "merged", "f32")
     _check_space(files[0].out.parent, sum(file.bytes for file in files) + between)
-    return Plan(source, to, tuple(files), merge, shard, model.run_id, model.step)
+    return Plan(source, to, tuple(files), merge, shard, checkout, model.run_id, model.step)
+
+
+def _checkout(to: Kind, llama_cpp: Path) -> Path:
+    """The checkout of llama.cpp, where its converter is of use."""
+    if to not in ("gguf", "ollama"):
+        raise BadInput(f"--llama-cpp: nothing is converted for --to {to}.", "Leave it out.")
+    return Checkout.open(llama_cpp).path
 
 
 def source_of(cat: Catalogue, model: Model) -> Source:
@@ -177,12 +191,18 @@ def _record(run: Run, model: Model) -> dict[str, str | int | float | bool | None
 
 
 def _finals(
-    cat: Catalogue, model: Model, to: Kind, chosen: Sequence[ExportType], out: Path | None
+    cat: Catalogue,
+    model: Model,
+    to: Kind,
+    chosen: Sequence[ExportType],
+    out: Path | None,
+    merge: Merge,
 ) -> list[Path]:
     """The exports' names: as asked, in the folder asked for, or free ones in the workspace."""
     ending = ".gguf" if to in _FILES else ""
     slug = re.sub(r"[^A-Za-z0-9]+", "-", model.label).strip("-").lower() or "model"
     adapter = to in ("adapter", "adapter-gguf")
+    slug += "-original" if merge == "original" and not adapter else ""
     names = [f"{slug}-{'adapter' if adapter else type.name}" for type in chosen]
     if out is None:
         folder = cat.workspace.create().exports.absolute()

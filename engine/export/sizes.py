@@ -75,15 +75,18 @@ def best(found: Sequence[Size], memory: int) -> Size | None:
     return exact[-1] if exact else max(fitting, key=lambda size: size.bytes, default=None)
 
 
-def memory_of(said: str) -> int:
+def memory_of(said: str, option: str = "--memory") -> int:
     """`8GB`, `24 GiB` or plain bytes, in bytes.
+
+    Args:
+        option: what it was said with, for the error.
 
     Raises:
         BadInput: it is no size.
     """
     found = _MEMORY.fullmatch(said.strip())
     if not found or not found[1].replace(".", "", 1).isdigit():
-        raise BadInput(f"--memory {said}: expected a size.", "Say --memory 8GB, or 24GiB.")
+        raise BadInput(f"{option} {said}: expected a size.", f"Say {option} 8GB, or 24GiB.")
     unit = _UNITS[found[2].lower()]
     if found[3]:
         unit = 1024 ** round(len(str(unit)) // 3)

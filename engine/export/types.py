@@ -87,6 +87,7 @@ and guesses where nothing was published (those that are fitted)."""
 
 TYPES: dict[str, dict[str, ExportType]] = {
     "gguf": {type.name: type for type in _GGUF},
+    "ollama": {type.name: type for type in _GGUF},
     "merged": {"f32": _F32, "f16": _F16, "bf16": _BF16},
     "adapter": {"f32": _F32},
     "adapter-gguf": {"f32": _F32},
@@ -101,12 +102,12 @@ def kind(name: str) -> Kind:
         BadInput: there is none.
     """
     match name.lower():
-        case "gguf" | "merged" | "adapter" | "adapter-gguf" as found:
+        case "gguf" | "ollama" | "merged" | "adapter" | "adapter-gguf" as found:
             return found
     raise BadInput(
         f"--to {name}: expected one of {', '.join(TYPES)}.",
-        "Choose gguf for llama.cpp, merged for transformers, adapter for PEFT, adapter-gguf for "
-        "llama.cpp's --lora.",
+        "Choose gguf for llama.cpp, ollama for a folder with a Modelfile, merged for transformers, "
+        "adapter for PEFT, adapter-gguf for llama.cpp's --lora.",
     )
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from store.errors import BadInput
 from workbench.output import JsonOption, WorkspaceOption, emit
 
 if TYPE_CHECKING:
-    from engine.export.stages import Stage
+    from engine.export.stages import Merge, Stage
+    from store.catalogue import Catalogue
     from store.exports import Export, Proof
 
 _MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "running": "…"}
@@ -26,7 +28,9 @@ RefArgument = Annotated[
 
 def export(
     ref: RefArgument,
-    to: Annotated[str, typer.Option("--to", help="gguf, merged or adapter.")] = "gguf",
+    to: Annotated[
+        str, typer.Option("--to", help="gguf, ollama, merged, adapter or adapter-gguf.")
+    ] = "gguf",
     types: Annotated[
         str,
         typer.Option(
@@ -38,38 +42,95 @@ def export(
         Path | None, typer.Option("--out", help="File to write, or the folder for several types.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+    merge: Annotated[
+        str,
+        typer.Option(
+            "--base",
+            help="Put the adapter on the weights of the training (faithful), the base's own "
+            "(original), or write both and compare.",
+        ),
+    ] = "faithful",
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="SIZE", help="Divide into parts of this size, as 4GB."),
+    ] = None,
+    llama_cpp: Annotated[
+        Path | None,
+        typer.Option("--llama-cpp", metavar="DIR", help="Convert with this checkout of llama.cpp."),
+    ] = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write a model in one type or several, and prove that each is the model you trained."""
     from engine.export import client
     from engine.export import types as known
+    from engine.export.sizes import memory_of
+    from engine.models import refs
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
+    merges = _merges(merge)
+    limit = memory_of(shard, "--shard") if shard else None
+    if len(merges) > 1 and out is not None and out.parent.is_dir():
+        out.mkdir(exist_ok=True)
     with Catalogue.open(find_workspace(workspace)) as cat:
-        made = client.export(
-            cat,
-            ref,
-            to=known.kind(to),
-            types=[name for name in types.split(",") if name],
-            out=out,
-            force=force,
-            on_event=_tell(json),
-        )
-        proofs = [client.proof_of(cat, record) for record in made]
-    told = [_made(record, proof) for record, proof in zip(made, proofs, strict=True)]
-    found = {"exports": told} | (told[0] if len(told) == 1 else {})
-    emit(found, json, "\n".join(map(_line, made)))
-    _leave(
-        *(
-            _failure(record.path, proof) if proof else str(record.provenance.get("error"))
-            for record, proof in zip(made, proofs, strict=True)
-        )
+        same = refs.resolve(cat, ref).quantization is None
+        made = [
+            record
+            for each in (merges[:1] if same else merges)
+            for record in client.export(
+                cat,
+                ref,
+                to=known.kind(to),
+                types=[name for name in types.split(",") if name],
+                out=out,
+                force=force,
+                merge=each,
+                shard=limit,
+                llama_cpp=llama_cpp,
+                on_event=_tell(json),
+            )
+        ]
+        told = [_made(record, client.proof_of(cat, record)) for record in made]
+        advice = _advice(cat, made) if len(merges) > 1 else None
+    found: dict[str, object] = {"exports": told} | (told[0] if len(told) == 1 else {})
+    if advice is not None:
+        found["merge"] = advice
+    emit(found, json, "\n".join([*map(_line, made), *([advice] if advice else [])]))
+    _leave(*filter(None, map(_failure, told)))
+
+
+def _merges(said: str) -> tuple[Merge, ...]:
+    """Which weights the adapter is put on.
+
+    Raises:
+        BadInput: neither.
+    """
+    match said.lower():
+        case "faithful":
+            return ("faithful",)
+        case "original":
+            return ("original",)
+        case "both":
+            return ("faithful", "original")
+    raise BadInput(
+        f"--base {said}: expected faithful, original or both.",
+        "faithful is the model that you chatted with.",
     )
 
 
-def _made(record: Export, proof: Proof | None) -> dict[str, object]:
+def _advice(cat: Catalogue, made: list[Export]) -> str:
+    """Which merge to take, by what was measured just now."""
+    from engine.export import advice, client
+
+    if all(record.provenance.get("merge") != "original" for record in made):
+        return "Training held the base as it is: both merges are the same file."
+    proofs = [(record, client.proof_of(cat, record)) for record in made]
+    rows = advice.rows_of((record, proof, record.bytes or 0) for record, proof in proofs)
+    return advice.which_merge(rows)
+
+
+def _made(record: Export, proof: Proof | None) -> dict[str, Any]:
     return {
         "id": record.id,
         "type": record.type,
@@ -79,6 +140,7 @@ def _made(record: Export, proof: Proof | None) -> dict[str, object]:
         "status": record.status,
         "error": record.provenance.get("error"),
         "proof": _as_dict(proof) if proof else None,
+        "merge": record.provenance.get("merge"),
     }
 
 
@@ -101,11 +163,12 @@ def verify(
 
     with Catalogue.open(find_workspace(workspace)) as cat:
         proof = client.verify(cat, file, against, on_event=_tell(json))
-    emit({"file": proof.file, **_as_dict(proof)}, json, f"{proof.file}  {proof.verdict}")
-    _leave(_failure(proof.file, proof))
+    found = {"file": proof.file, **_as_dict(proof)}
+    emit(found, json, f"{proof.file}  {proof.verdict}")
+    _leave(*filter(None, [_failure({"file": proof.file, "proof": found})]))
 
 
-def _as_dict(proof: Proof) -> dict[str, object]:
+def _as_dict(proof: Proof) -> dict[str, Any]:
     return {
         "verdict": proof.verdict,
         "sha256": proof.sha256,
@@ -139,18 +202,20 @@ def _tell(json: bool) -> _Teller:
     return _Teller(json)
 
 
-def _failure(file: str, proof: Proof) -> str:
-    """Why a proof failed; empty where it did not."""
-    failed = [stage for stage in proof.stages if stage["state"] == "fail"]
+def _failure(told: dict[str, Any]) -> str:
+    """Why a file was not written or not proved; empty where it was."""
+    if told["proof"] is None:
+        return f"{told['type']}: not written: {told['error']}"
+    failed = [stage for stage in told["proof"]["stages"] if stage["state"] == "fail"]
     reason = "; ".join(f"{stage['name']}: {stage['text']}" for stage in failed)
-    return f"{file}: not proved: {reason}" if failed else ""
+    return f"{told['file']}: not proved: {reason}" if failed else ""
 
 
 def _leave(*failures: str) -> None:
     """Exit code 2 and the reasons where something failed."""
     from workbench.output import complain
 
-    for failure in filter(None, failures):
+    for failure in failures:
         complain(failure, "Do not trust this file; export it again.")
-    if any(failures):
+    if failures:
         raise typer.Exit(2)
