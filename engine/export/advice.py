@@ -216,11 +216,14 @@ def scale(rows: Sequence[Row]) -> float | None:
 
 
 def expected(type: ExportType, rows: Sequence[Row] = ()) -> float:
-    """Mean KL (nats) to be expected of a type.
+    """Mean KL (nats) to be expected of a type; what it measured where it did.
 
     Published figures, between which those of types without any are laid by their bits; scaled by
     what other types of this model measured.
     """
+    for row in rows:
+        if row.type == type.name and not row.original:
+            return row.kl
     return _usual(type) * (scale(rows) or 1.0)
 
 

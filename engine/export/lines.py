@@ -67,7 +67,7 @@ def lines_of(cat: Catalogue, export: Export) -> list[Lines]:
         case "adapter-gguf":
             return list(_adapter_gguf(cat, path, source))
         case "ollama":
-            name = ollama.model_name(source)
+            name = ollama.model_name(source, export.type)
             file = _shell("-f", path / ollama.MODELFILE)
             own = Lines("Ollama", f"ollama create {name} {file}\nollama run {name}")
             return [own, *_gguf(path / ollama.MODEL, source)]
@@ -193,7 +193,7 @@ def _adapter_gguf(cat: Catalogue, file: Path, source: Source) -> Iterator[Lines]
     template = ollama.template_for(renderer, held_out(renderer, chats))
     text = ollama.modelfile(source, renderer, template, base=str(base), adapter=str(file))
     yield Lines("Ollama: keep this as a Modelfile", text.rstrip("\n"))
-    name = ollama.model_name(source)
+    name = ollama.model_name(source, "adapter")
     yield Lines("Ollama", f"ollama create {name} -f {ollama.MODELFILE}\nollama run {name}")
 
 

@@ -238,19 +238,20 @@ def title(source: Source) -> str:
     return str(source.record.get("name") or card.public_name(source.base_ref))
 
 
-def model_name(source: Source) -> str:
-    """A name that `ollama create` takes."""
-    return re.sub(r"[^a-z0-9]+", "-", title(source).lower()).strip("-")[:40].rstrip("-") or "model"
+def model_name(source: Source, type_name: str) -> str:
+    """A name that `ollama create` takes, its type for a tag: `habit:q4_k_m`."""
+    name = re.sub(r"[^a-z0-9]+", "-", title(source).lower()).strip("-")[:40].rstrip("-")
+    return f"{name or 'model'}:{type_name}"
 
 
 def write_ollama(
-    folder: Path, source: Source, renderer: Renderer, samples: Sequence[Sample]
+    folder: Path, source: Source, renderer: Renderer, samples: Sequence[Sample], type_name: str
 ) -> Stage:
     """Write Modelfile, chat_template.jinja and README.md beside `model.gguf`.
 
     Args:
         renderer: that of the trained model's folder.
-        samples: held-out conversations.
+        samples: held-out conversations. type_name: of the weights.
     Returns:
         The stage `modelfile`: `warn` where the template is unverified or something is to be known.
     """
@@ -259,7 +260,7 @@ def write_ollama(
     _write(folder / MODELFILE, text)
     if renderer.template_source is not None:
         _write(folder / "chat_template.jinja", renderer.template_source)
-    _write(folder / "README.md", _readme(source, template))
+    _write(folder / "README.md", _readme(source, template, type_name))
     sure = template.verified and not template.cautions
     words = ". ".join([template.words(), *(c.rstrip(".") for c in template.cautions)])
     numbers = {
@@ -273,8 +274,8 @@ def _write(path: Path, text: str) -> None:
     path.write_bytes(text.encode())
 
 
-def _readme(source: Source, template: Template) -> str:
-    name = model_name(source)
+def _readme(source: Source, template: Template, type_name: str) -> str:
+    name = model_name(source, type_name)
     told = "\n".join(f"- {line}" for line in [template.words(), *template.cautions])
     return f"""# {visible(title(source))}
 

@@ -52,7 +52,8 @@ class Writer:
         self._job = job
         self._facts = facts
         self._teller = teller
-        self._types = {target.type: choose(job.kind, target.type) for target in job.targets}
+        known = [target.type for target in job.targets if target.type]  # a foreign file's is not
+        self._types = {name: choose(job.kind, name) for name in known}
         self.written = {target.type: target for target in job.targets}
         self.refused: dict[str, WorkbenchError] = {}
 
@@ -149,7 +150,7 @@ class Writer:
         if self._job.kind == "ollama":
             source = self._job.source
             renderer = Renderer.load(Path(source.base))
-            found = write_ollama(Path(target.path), source, renderer, self._samples())
+            found = write_ollama(Path(target.path), source, renderer, self._samples(), target.type)
             self._teller.decide(
                 Stage(found.name, found.state, found.text, found.numbers, target.type)
             )

@@ -123,7 +123,7 @@ def test_an_ollama_folder(starter: Path, tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(chats.read_text())
     renderer = Renderer.load(starter)
     source = Source("run:1", str(starter), "starter", chats=str(chats), record={"name": "a\x1b\nb"})
-    stage = ollama.write_ollama(tmp_path, source, renderer, held_out(renderer, chats))
+    stage = ollama.write_ollama(tmp_path, source, renderer, held_out(renderer, chats), "q8_0")
 
     assert (stage.name, stage.state) == ("modelfile", "pass"), stage.text
     assert stage.numbers == {"conversations": 4.0, "different": 0.0}
@@ -139,7 +139,7 @@ def test_an_ollama_folder(starter: Path, tmp_path: Path) -> None:
     turns = [Turn("user", HOSTILE[2]), Turn("assistant", "x"), Turn("user", "y")]
     expected = renderer.render(turns, generation_prompt=True, spans=False).text
     assert GoTemplate(source_text).render([(t.role, t.text) for t in turns]) == expected
-    assert "ollama create a-b -f Modelfile" in (tmp_path / "README.md").read_text()
+    assert "ollama create a-b:q8_0 -f Modelfile" in (tmp_path / "README.md").read_text()
 
 
 _ANSWER = {"role": "assistant", "content": "Yes."}
@@ -168,7 +168,7 @@ def test_what_cannot_be_rendered_the_same_is_marked(starter: Path, tmp_path: Pat
     samples = [Sample(turns[:1], "", (), ()), Sample((Turn("system", "s"), *turns), "", (), ())]
     found = ollama.template_for(renderer, samples)
     assert (found.conversations, found.different, found.verified) == (2, 1, False)
-    stage = ollama.write_ollama(tmp_path, source, renderer, samples)
+    stage = ollama.write_ollama(tmp_path, source, renderer, samples, "f16")
     assert stage.state == "warn"
     assert "# unverified: 1 of 2 conversations differ" in (tmp_path / "Modelfile").read_text()
 
