@@ -179,14 +179,20 @@ model = PeftModel.from_pretrained(model, adapter)
     )
 
 
+def base_file(cat: Catalogue, base_ref: str) -> Path | None:
+    """The newest proved GGUF of a base that is still there: what an adapter's file is put on."""
+    found = [e for e in exports.all(cat) if e.kind == "gguf" and e.ref == base_ref]
+    there = (Path(e.path) for e in found if e.status == "proved" and Path(e.path).is_file())
+    return next(there, None)
+
+
 def _adapter_gguf(cat: Catalogue, file: Path, source: Source) -> Iterator[Lines]:
     """An adapter needs its base as a file: the newest export of it, or the line that makes one."""
-    found = [e for e in exports.all(cat) if e.kind == "gguf" and e.ref == source.base_ref]
-    there = [Path(e.path) for e in found if e.status == "proved" and Path(e.path).is_file()]
-    base = there[0] if there else _MISSING_BASE
-    if not there:
+    base = base_file(cat, source.base_ref) or _MISSING_BASE
+    if base == _MISSING_BASE:
         made = _shell("workbench", "export", source.base_ref, "--type", "f16", "--out", base)
-        yield Lines("The base as a file, first", made)
+        own = ", on its own weights" if source.quantization else ""
+        yield Lines(f"The base as a file, first{own}", made)
     yield from _gguf(base, source, file)
     renderer = Renderer.load(Path(source.base))
     chats = Path(source.chats) if source.chats else None
