@@ -23,7 +23,7 @@ from typing import Any
 
 import gguf
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from bench.upstream import llama_cpp
 from engine.export import pretokenizers
@@ -227,6 +227,26 @@ def empty_model(vocabulary: Vocabulary, path: Path) -> Path:
     return path
 
 
+def crossing(row: pretokenizers.Pre, folder: Path) -> Path:
+    """A made tokenizer with the cut of `row`, whose merges lie across every place to cut at."""
+    tokenizer = Tokenizer(models.BPE(ignore_merges=row.ignore_merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=6000,
+        special_tokens=["<|pad|>", "<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(torture([]), trainer)
+    data = {**json.loads(tokenizer.to_str()), "pre_tokenizer": as_json(row.steps)}
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    special = {"eos_token": "<|end|>", "pad_token": "<|pad|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(special))
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
 def known_hash(sources: Path, tokenizer: Tokenizer, bos: int) -> str:
     """llama.cpp's own name for a tokenizer, told by its converter's hash; "" for none."""
     source = (sources / "conversion" / "base.py").read_text(encoding="utf-8")
@@ -247,48 +267,79 @@ def expected(vocabulary: Path) -> Iterator[tuple[str, list[int]]]:
             yield text, [int(number) for number in line.split()]
 
 
+def differing(base: Path, folder: Path, texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The texts that our file of the tokenizer in `base` reads otherwise: as they are, and given.
+
+    Args:
+        folder: where the file is written.
+    """
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    ours = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    given, _ = how_read(base)
+    vocabulary = read_vocabulary(base, tokenizer.get_vocab_size())
+    with LlamaWorker.open(empty_model(vocabulary, folder / "m.gguf"), folder / "log") as llama:
+        found = [llama.tokenize(texts), llama.tokenize([given.text(text) for text in texts])]
+    raw, mended = ([t for t, a, b in zip(texts, ours, ids, strict=True) if a != b] for ids in found)
+    return raw, mended
+
+
 def _measure(real: Real, sources: Path, folder: Path) -> bool:
     began = time.monotonic()
     file = sources / "models" / f"ggml-vocab-{real.file}.gguf"
     held = shipped(file)
     base = folder_of(real, held, folder / "base")
-    vocabulary = read_vocabulary(base, len(held["tokens"]))
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-    given, unmended = how_read(base)
-    texts = torture([token["content"] for token in held.added(False)])
     theirs = list(expected(file))
-    ours = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-    with LlamaWorker.open(empty_model(vocabulary, folder / "m.gguf"), folder / "log") as llama:
-        raw = llama.tokenize(texts)
-        mended = llama.tokenize([given.text(text) for text in texts])
-        shown = llama.tokenize([text for text, _ in theirs])
-    different = [t for t, a, b in zip(texts, ours, mended, strict=True) if a != b]
-    as_is = sum(a != b for a, b in zip(ours, raw, strict=True))
-    kept = sum(a == b for (_, a), b in zip(theirs, shown, strict=True))
+    texts = torture([token["content"] for token in held.added(False)])
+    texts += [text for text, _ in theirs]
+    raw, mended = differing(base, folder, texts)
+    same = [tokenizer.encode(text, add_special_tokens=False).ids == ids for text, ids in theirs]
+    kept = f"{sum(same)}/{len(same)}" if real.space not in ("first", "always") else "-"
     name = known_hash(sources, tokenizer, held["bos_token_id"]) if real.cut else "-"
-    print(
-        f"{real.file:15}{real.of:30}{vocabulary.pre:15}{name or 'unknown':16}{len(texts):6,}"
-        f"{as_is:7,}{len(different):7,}   {kept}/{len(theirs)}{time.monotonic() - began:7.1f} s"
-    )
-    for text in different[:3]:
-        print(f"    {text!r:.90}")
+    print(f"{real.file:15}{real.of:30}{name or 'unknown':16}", end="")
+    print(f"{len(texts):6,}{len(raw):7,}{len(mended):7,}{kept:>12}", end="")
+    print(f"{time.monotonic() - began:8.1f} s")
+    return _said(base, mended)
+
+
+def _said(base: Path, different: Sequence[str]) -> bool:
+    """Print what is known of differing texts; False where it is nothing."""
+    given, unmended = how_read(base)
     for sentence in (*given.mended(), *unmended):
         print(f"    {sentence}")
+    for text in different[:3]:
+        print(f"    {text!r:.90}")
     return not different or bool(unmended)
 
 
+def _cuts() -> bool:
+    """Every row of our table on a tokenizer that shows each difference in cutting."""
+    good = True
+    for row in pretokenizers.TABLE:
+        with tempfile.TemporaryDirectory() as folder:
+            base = crossing(row, Path(folder) / "base")
+            texts = torture(["<|pad|>", "<|end|>"])
+            raw, mended = differing(base, Path(folder), texts)
+            print(f"{row.name:61}{len(texts):6,}{len(raw):7,}{len(mended):7,}")
+            good = _said(base, mended) and good
+    return good
+
+
 def main() -> int:
-    """Print a table; 1 if a text differs where nothing says so."""
+    """Print two tables; 1 if a text differs where nothing says so."""
     sources = llama_cpp()
-    print(f"{'vocabulary':15}{'whose':30}{'our cut':15}{'by hash':16}{'texts':>6}", end="")
-    print(f"{'as is':>7}{'given':>7}   llama.cpp's own")
+    print(
+        f"{'vocabulary':15}{'whose':30}{'by hash':16}{'texts':>6}{'as is':>7}{'given':>7}", end=""
+    )
+    print("   own tests")
     good = True
     for real in REAL:
         if sys.argv[1:] and real.file not in sys.argv[1:]:
             continue
         with tempfile.TemporaryDirectory() as folder:
             good = _measure(real, sources, Path(folder)) and good
-    return 0 if good else 1
+    print("\ncuts, on a made vocabulary whose merges lie across every place to cut at")
+    return 0 if _cuts() and good else 1
 
 
 if __name__ == "__main__":

@@ -33,14 +33,15 @@ _CASED = rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+%s|[^\r\n\p{{L}}\p{{N}}]?{_U
 _PATHS = rf" ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}"
 _TEKKEN = rf"{_CASED % ('', '')}|\p{{N}}|{_PATHS}"
 _GPT4O = rf"{_CASED % ((_CONTRACTIONS + '?',) * 2)}|\p{{N}}{{1,3}}|{_PATHS}"
-_IDEOGRAPHS = "[一-龥ࠀ-一가-퟿]+"
+_DEEPSEEK_CODER = ("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+")
 _DEEPSEEK3 = (
     r"\p{N}{1,3}",
     "[一-龥぀-ゟ゠-ヿ]+",
     "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?"
     "[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
 )
-_CASE = "llama.cpp tells capitals from small letters in ASCII only, and cuts off combining marks."
+_CASE = "llama.cpp tells capitals from small letters in ASCII only"
+_SPACE = "llama.cpp cuts otherwise at white space outside ASCII."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,12 @@ TABLE = (
     Pre("dbrx", _split(_LLAMA3)),
     Pre("qwen2", _split(_QWEN2)),
     Pre("qwen35", _split(_QWEN35)),
-    Pre("deepseek-coder", _split("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _IDEOGRAPHS, digits=True)),
     Pre("deepseek-v3", _split(*_DEEPSEEK3)),
-    Pre("tekken", _split(_TEKKEN), ignore_merges=True, loses=_CASE),
-    Pre("gpt-4o", _split(_GPT4O), loses=_CASE),
+    Pre("deepseek-coder", _split(*_DEEPSEEK_CODER, digits=True), loses=_SPACE),
+    # The cut that llama.cpp calls gpt-4o also tears combining marks off their letters: Hindi, Thai
+    # or Arabic come out as other ids. This one is the same without that.
+    Pre("granite-embed-multi-97m", _split(_GPT4O), loses=f"{_CASE}."),
+    Pre("tekken", _split(_TEKKEN), True, loses=f"{_CASE}, and tears combining marks off letters."),
 )
 
 

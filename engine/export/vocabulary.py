@@ -108,10 +108,9 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     special = _special(folder, renderer, tokenizer, model)
     add_bos, add_eos = _framing(tokenizer, special, renderer, path)
     merges = [_pair(merge) for merge in model.get("merges", [])]
-    added = {int(item["id"]): item for item in data.get("added_tokens", [])}
-    tokens, types = _tokens(tokenizer, added, rows, path)
+    tokens, types = _tokens(tokenizer, rows, path)
     if sentencepiece:
-        _mark_sentencepiece(tokens, types, added, str(model.get("unk_token")), path)
+        _mark_sentencepiece(tokens, types, tokenizer, str(model.get("unk_token")), path)
     return Vocabulary(
         model="llama" if sentencepiece else "gpt2",
         pre="default" if sentencepiece else _cut(data).name,
@@ -222,11 +221,10 @@ def _framing(
     )
 
 
-def _tokens(
-    tokenizer: Tokenizer, added: Mapping[int, Mapping[str, Any]], rows: int, path: Path
-) -> tuple[list[str], list[int]]:
+def _tokens(tokenizer: Tokenizer, rows: int, path: Path) -> tuple[list[str], list[int]]:
     """Token texts and types by id; holes up to the embedding's size are padded."""
     vocab = tokenizer.get_vocab(with_added_tokens=True)
+    added = tokenizer.get_added_tokens_decoder()  # the file's ids may be others than it gives out
     beyond = max(vocab.values(), default=-1)
     if beyond >= rows:
         raise BadInput(
@@ -242,9 +240,9 @@ def _tokens(
         tokens[token_id] = text
         types[token_id] = NORMAL
     for token_id, item in added.items():
-        tokens[token_id] = str(item["content"])
-        looks_special = tokens[token_id].startswith("<|") and tokens[token_id].endswith("|>")
-        types[token_id] = CONTROL if item.get("special") or looks_special else USER_DEFINED
+        tokens[token_id] = item.content
+        looks_special = item.content.startswith("<|") and item.content.endswith("|>")
+        types[token_id] = CONTROL if item.special or looks_special else USER_DEFINED
     if len(set(tokens)) != rows:
         raise BadInput(
             f"{path}: two ids have the same text; llama.cpp refuses such a vocabulary.",
@@ -258,19 +256,16 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def _mark_sentencepiece(
-    tokens: list[str],
-    types: list[int],
-    added: Mapping[int, Mapping[str, Any]],
-    unknown: str,
-    path: Path,
+    tokens: list[str], types: list[int], tokenizer: Tokenizer, unknown: str, path: Path
 ) -> None:
     """Types of the unknown token and of bytes; added tokens with their spaces as spaces."""
+    added = tokenizer.get_added_tokens_decoder()
     for i, text in enumerate(tokens):
         if text == unknown:
             types[i] = UNKNOWN
         elif types[i] == NORMAL and re.fullmatch("<0x[0-9A-F]{2}>", text):
             types[i] = BYTE
-        elif types[i] == USER_DEFINED and added[i].get("normalized"):
+        elif types[i] == USER_DEFINED and added[i].normalized:
             tokens[i] = text.replace("▁", " ")
     if types.count(BYTE) != 256:
         raise BadInput(

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from engine.export import pretokenizers
 from engine.export.convert import write_gguf
 from engine.export.merge import Merged
 from engine.export.stages import Source
@@ -104,26 +103,6 @@ TEXTS = [
 ]
 
 
-def _byte_level(name: str) -> Tokenizer:
-    """A small tokenizer with the cut that llama.cpp calls `name`."""
-    row = next(row for row in pretokenizers.TABLE if row.name == name)
-    steps: list[Any] = []
-    for step in row.steps:
-        if step[0] == "split":
-            steps.append(pre_tokenizers.Split(Regex(step[1]), "isolated"))
-        elif step[0] == "digits":
-            steps.append(pre_tokenizers.Digits(individual_digits=True))
-        else:
-            regex = step[1] == "True"
-            steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=regex))
-    tokenizer = Tokenizer(models.BPE(ignore_merges=row.ignore_merges))
-    tokenizer.pre_tokenizer = steps[0] if len(steps) == 1 else pre_tokenizers.Sequence(steps)
-    tokenizer.decoder = decoders.ByteLevel()
-    if name == "qwen2":
-        tokenizer.normalizer = normalizers.NFC()
-    return tokenizer
-
-
 def _train(tokenizer: Tokenizer, alphabet: list[str], special: list[str], folder: Path) -> None:
     trainer = trainers.BpeTrainer(
         vocab_size=700, special_tokens=special, initial_alphabet=alphabet, show_progress=False
@@ -133,18 +112,6 @@ def _train(tokenizer: Tokenizer, alphabet: list[str], special: list[str], folder
 
 
 SPECIAL = ["<|pad|>", "<|bos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
-
-
-@pytest.mark.parametrize("name", [row.name for row in pretokenizers.TABLE])
-def test_every_cut_of_the_table_is_llama_cpps(name: str, tmp_path: Path) -> None:
-    base = tiny_llama(tmp_path / "base", num_hidden_layers=1, vocab=768)
-    _train(_byte_level(name), pre_tokenizers.ByteLevel.alphabet(), SPECIAL, base)
-    convert(source_of(base), tmp_path / "model.gguf", "f16")
-
-    stages = prove(source_of(base), tmp_path / "model.gguf", "f16")
-
-    assert stages["tokens"].text.endswith("give the same ids")
-    assert stages["tokens"].numbers["texts"] > 250
 
 
 @pytest.mark.parametrize("prefix", [True, False])
@@ -166,7 +133,7 @@ def test_sentencepiece_like_tokenizer(prefix: bool, tmp_path: Path) -> None:
 
     stages = prove(source_of(base), tmp_path / "model.gguf", "f16")
 
-    assert stages["tokens"].text.endswith("give the same ids")
+    assert stages["tokens"].state == "pass"
 
 
 def test_unknown_cut_is_refused(tmp_path: Path) -> None:
