@@ -92,7 +92,7 @@ def _weights(outlook: Outlook) -> Content:
         "chatted with. Original puts the adapter on the base's own weights: often a slightly "
         "better base, but not quite what was trained. Export both to see what each loses."
     )
-    return Content.styled("weights  ", "bold") + text(told)
+    return Content.styled("base  ", "bold") + text(told)
 
 
 def points_of(outlook: Outlook, here: Offer | None) -> list[Point]:

@@ -37,8 +37,8 @@ KINDS: dict[Kind, str] = {
 }
 """Each kind of export, and what it is for."""
 MERGES = {
-    "faithful": "as training held them: what you chatted with",
-    "original": "the base's own: not quite what was trained",
+    "faithful": "as training held it: what you chatted with",
+    "original": "its own weights: not quite what was trained",
 }
 
 
@@ -67,12 +67,12 @@ class ExportForm(Pane):
 
     def compose(self) -> ComposeResult:
         yield FieldRow("model", self._model, "")
-        yield FieldRow("for", self._to, KINDS["gguf"])
+        yield FieldRow("to", self._to, KINDS["gguf"])
         yield FieldRow("memory", self._memory, "of the machine that shall run it",
                        classes="-llama")  # fmt: skip
         yield FieldRow("context", self._held, "tokens to be held at once", classes="-llama")
-        yield FieldRow("weights", self._merge, MERGES["faithful"], classes="-merge")
-        yield FieldRow("to", self._out, "", classes="-broad")
+        yield FieldRow("base", self._merge, MERGES["faithful"], classes="-merge")
+        yield FieldRow("out", self._out, "", classes="-broad")
         yield Static(id="type-heading")
         yield TypeList()
         yield Static(id="export-plan")
@@ -173,13 +173,13 @@ class ExportForm(Pane):
     def _explain(self) -> None:
         """The words beside kind and weights follow their values."""
         for row in self.query(FieldRow):
-            if row.field == "for":
+            if row.field == "to":
                 row.help_words = next(w for kind, w in KINDS.items() if kind == self._to.value)
             elif row.field == "model":
                 row.help_words = visible(self._label)
             elif row.field == "context":
                 row.help_words = self._about_context()
-            elif row.field == "weights":
+            elif row.field == "base":
                 row.help_words = MERGES[self._merge.value]
             row.explain()
 

@@ -31,7 +31,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "template": ("chat template", "the file's template says what training saw"),
     "stops": ("stop tokens", "every token that ends a turn ends it in the file too"),
     "convert": ("conversion", "the 16- or 32-bit file against the merged weights in 32 bit"),
-    "merge": ("weights", "the adapter on the base's own weights, beside what training held"),
+    "merge": ("either base", "the adapter on the base's own weights, beside what training held"),
     "quant": ("quantisation", "the quantised file against the 16-bit one"),
     "end": ("end to end", "the file against the model as you chatted with it"),
     "logits": ("end to end", "the file against the model as you chatted with it"),
@@ -173,7 +173,7 @@ def _facts(record: Record) -> list[Content]:
     facts.append(("model", record.ref))
     if export is not None:
         if "merge" in export.provenance:
-            facts.append(("weights", str(export.provenance["merge"])))
+            facts.append(("base", str(export.provenance["merge"])))
         if export.sha256:
             facts.append(("sha256", f"{export.sha256[:16]}…"))
     elif proof is not None:

@@ -362,10 +362,15 @@ class ExportRoom(Using):
         return self.form.types if self.choosing else self.listing
 
     def action_down(self) -> None:
-        self._moving.move(1)
+        self._step(1)
 
     def action_up(self) -> None:
-        self._moving.move(-1)
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
+        if self.choosing:
+            self.focus_on(self.form.types)
+        self._moving.move(by)
 
     def action_goto(self) -> None:
         self._moving.action_top()

@@ -98,7 +98,7 @@ class TypeList(LineList):
         del width  # narrow windows are wide enough
         offer = self.offers[index]
         name = offer.type.name
-        ticked, best = name in self.ticked, name == self.best
+        ticked, best = name in self.ticked, name == self.best and self.count > 1
         memory = "" if offer.memory is None else words.size(offer.memory)
         fits = {None: ("  ", "muted"), True: (" ✓", "good"), False: (" ✗", "bad")}[offer.fits]
         lost, tone = lost_words(offer)

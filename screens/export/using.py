@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from engine.export.lines import Lines
 
 
+CHATS = ("gguf", "ollama", "merged", "adapter-gguf")
+"""Kinds that the Chat room opens; an adapter's folder is what the trained model itself is."""
+
+
 class Gathered(Message):
     """What there is to copy."""
 
@@ -58,7 +62,7 @@ class Using(Working):
         del parameters
         record = self.current if self.is_mounted else None
         if action == "chat":
-            return record is not None and record.gguf is not None
+            return record is not None and record.present and record.kind in CHATS
         if action == "copy":
             return record is not None and record.present
         if action == "verify":
@@ -71,11 +75,19 @@ class Using(Working):
 
     def action_chat(self) -> None:
         record = self.current
-        if record is None or record.gguf is None:
+        if record is None:
             return
-        trained = refs.resolve(self.catalogue, record.ref)
-        columns = dict.fromkeys((trained.base_ref, record.ref, str(record.gguf)))
-        self.shell.visit(ChatWith(tuple(columns)))
+        base = refs.resolve(self.catalogue, record.ref).base_ref
+        file = str(record.gguf or record.path)
+        if record.kind == "adapter-gguf":
+            from engine.export.lines import base_file
+
+            under = base_file(self.catalogue, base)
+            if under is None:
+                self.say(f"An adapter needs its base as a file: export {base} as GGUF first.")
+                return
+            file = f"{under}+{file}"
+        self.shell.visit(ChatWith(tuple(dict.fromkeys((base, record.ref, file)))))
 
     def action_copy(self) -> None:
         if self.current is not None:
