@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from engine.export.bases import compare_bases
 from engine.export.card import public_name
 from engine.export.files import remove, remove_partial
 from engine.export.hashes import export_bytes, export_sha256
@@ -72,6 +73,10 @@ class Work:
             if job.do == "export":
                 writer.write()
             with Yardstick(job) as yardstick:
+                if job.do == "export" and job.kind not in ("adapter", "adapter-gguf"):
+                    both = compare_bases(yardstick, self._teller.say)
+                    if both is not None:
+                        self._teller.decide(both)
                 outcomes = [self._outcome(target, writer, yardstick) for target in job.targets]
         finally:
             if job.do == "export" or job.kind == "adapter-gguf":
