@@ -8,11 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.export import plan as planning
+from engine.export import suite
 from engine.export.child import run
 from engine.export.files import (
     MODELFILE,
@@ -28,7 +31,7 @@ from engine.export.files import (
     write_beside,
 )
 from engine.export.plan import File, Plan
-from engine.export.stages import Job, Merge, Outcome, Stage, Target, as_dict
+from engine.export.stages import Job, Merge, Outcome, Stage, Target, as_dict, worst
 from engine.jobs.process import alive, this_process
 from engine.models import refs
 from engine.models.folder import read_json
@@ -102,7 +105,8 @@ def export(
         log = cat.workspace.logs / f"export-{records[0].id}.log"
         finished = run(job, log, on_event, cancel)
         for file, record, outcome in zip(plan.files, records, finished.files, strict=True):
-            done.append(_settle(cat, file, record, outcome, finished.facts, force))
+            keeper = _Keeper(cat, file, record, finished.facts, on_event, cancel)
+            done.append(keeper.keep(outcome, force=force))
     except BaseException as error:
         _clear(job)
         if made_folder and not any(folder.iterdir()):
@@ -203,41 +207,83 @@ def verify(
         expected_sha256=str(known["sha256"]) if "sha256" in known else None,
     )
     finished = run(job, cat.workspace.logs / f"{stamp}.log", on_event, cancel)
-    [outcome] = finished.files
+    outcome = _with_suite(cat, source.ref, target, finished.files[0], on_event, cancel)
     same = [e.id for e in exports.all(cat) if e.sha256 == outcome.sha256]
     return _add_proof(cat, target, source.ref, outcome, same[0] if same else None)
 
 
-def _settle(
-    cat: Catalogue, file: File, record: Export, outcome: Outcome, facts: Facts, force: bool
-) -> Export:
-    """Give a written export the name that its proof allows, and record both."""
-    if not outcome.path:
-        why = next(stage.text for stage in outcome.stages if stage.state == "fail")
-        return _fail(cat, record, why)
-    name = file.out if outcome.verdict != "fail" else unproved_name(file.out)
-    replace = force or name != file.out
-    final = settle(file.partial, Path(outcome.path), name, force=replace)
-    told = {
-        **facts,
-        "kind": record.kind,
-        "type": record.type,
-        "sha256": outcome.sha256,
-        "created": record.created,
-    }
-    write_beside(final, PROVENANCE, told)
-    write_beside(final, PROOF, _proof(final, outcome, facts))
-    _add_proof(cat, final, record.ref, outcome, record.id)
-    return exports.update(
-        cat,
-        record.id,
-        path=str(final),
-        bytes=outcome.bytes,
-        sha256=outcome.sha256,
-        status="unproved" if outcome.verdict == "fail" else "proved",
-        finished=time.time(),
-        provenance=told,
-    )
+@dataclass(frozen=True, slots=True)
+class _Keeper:
+    """Gives one export that was written the name that its proof allows, and records both."""
+
+    cat: Catalogue
+    file: File
+    record: Export
+    facts: Facts
+    on_event: OnEvent | None
+    cancel: threading.Event | None
+
+    def keep(self, outcome: Outcome, *, force: bool) -> Export:
+        if not outcome.path:
+            why = next(stage.text for stage in outcome.stages if stage.state == "fail")
+            return _fail(self.cat, self.record, why)
+        out, proved = self.file.out, outcome.verdict != "fail"
+        name = out if proved else unproved_name(out)
+        final = settle(self.file.partial, Path(outcome.path), name, force=force or not proved)
+        if proved:
+            try:
+                outcome = _with_suite(
+                    self.cat, self.record.ref, final, outcome, self.on_event, self.cancel
+                )
+            except BaseException:
+                remove_export(final)
+                raise
+            if outcome.verdict == "fail":
+                final = settle(out, final, unproved_name(out), force=True)
+        return self._note(final, outcome)
+
+    def _note(self, final: Path, outcome: Outcome) -> Export:
+        told = {
+            **self.facts,
+            "kind": self.record.kind,
+            "type": self.record.type,
+            "sha256": outcome.sha256,
+            "created": self.record.created,
+        }
+        write_beside(final, PROVENANCE, told)
+        write_beside(final, PROOF, _proof(final, outcome, self.facts))
+        _add_proof(self.cat, final, self.record.ref, outcome, self.record.id)
+        return exports.update(
+            self.cat,
+            self.record.id,
+            path=str(final),
+            bytes=outcome.bytes,
+            sha256=outcome.sha256,
+            status="unproved" if outcome.verdict == "fail" else "proved",
+            finished=time.time(),
+            provenance=told,
+        )
+
+
+def _with_suite(
+    cat: Catalogue,
+    ref: str,
+    path: Path,
+    outcome: Outcome,
+    on_event: OnEvent | None,
+    cancel: threading.Event | None,
+) -> Outcome:
+    """What the run's check suites say of a file, added to what its proof says."""
+    file = path / "model.gguf" if (path / MODELFILE).is_file() else path
+    if file.is_dir() and not (file / "config.json").is_file():
+        return outcome  # an adapter is nobody to talk to
+    if file.is_file() and is_adapter(file):
+        return outcome
+    stage = suite.ask(cat, ref, file, outcome.type, on_event=on_event, cancel=cancel)
+    if stage is None:
+        return outcome
+    stages = [*outcome.stages, stage]
+    return msgspec.structs.replace(outcome, stages=stages, verdict=worst(stages))
 
 
 def delete(cat: Catalogue, export_id: int) -> Export:

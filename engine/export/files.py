@@ -147,7 +147,8 @@ def settle(partial: Path, written: Path, final: Path, *, force: bool) -> Path:
         for part, target in reversed(moved):  # the first, which names the others, comes last
             os.replace(part, target)
         result = moved[0][1]
-        written.parent.rmdir()
+        if written.parent == parts_folder(partial):
+            written.parent.rmdir()
     _sync(final.parent)
     return result
 

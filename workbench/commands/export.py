@@ -190,7 +190,7 @@ class _Teller:
     def __call__(self, stage: Stage) -> None:
         from store.visible import visible
 
-        line = visible(f"{_MARKS[stage.state]} {stage.name:<9} {stage.text}")
+        line = visible(f"{_MARKS[stage.state]} {stage.of:<7} {stage.name:<9} {stage.text}")
         if stage.state != "running":
             self._stream.write(f"\r\x1b[K{line}\n" if self._live else f"{line}\n")
         elif self._live:
