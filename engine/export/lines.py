@@ -25,6 +25,8 @@ from store.exports import Export
 
 PORT = 8080
 _TOKENS = 256
+_MESSAGES = '[{"role": "user", "content": "Hello!"}]'
+_TEXT = "Once upon a time"
 _FLAGS = {
     "temperature": "--temp",
     "top_p": "--top-p",
@@ -61,7 +63,7 @@ def lines_of(cat: Catalogue, export: Export) -> list[Lines]:
     source = plan.source_of(cat, refs.whole(refs.resolve(cat, export.ref)))
     match export.kind:
         case "merged":
-            return list(_merged(path))
+            return list(_merged(path, Path(source.base)))
         case "adapter":
             return list(_adapter(path, source))
         case "adapter-gguf":
@@ -79,10 +81,22 @@ def _gguf(file: Path, source: Source, adapter: Path | None = None) -> Iterator[L
     context = context_for(base)
     drawn = sampling_of(base)
     options = ["-m", str(file), *(["--lora", _field(adapter)] if adapter else [])]
-    common = [*options, "-ngl", "99", "-c", str(context), "--jinja", *_flags(drawn)]
-    yield Lines("llama-cli", _shell("llama-cli", *common))
+    chats = _chats(base)
+    common = [*options, "-ngl", "99", "-c", str(context), *(["--jinja"] if chats else [])]
+    common += _flags(drawn)
+    if chats:
+        yield Lines("llama-cli", _shell("llama-cli", *common))
+    else:
+        asked = ["-no-cnv", "-n", str(_TOKENS), "-p", _TEXT]
+        yield Lines("llama-completion", _shell("llama-completion", *common, *asked))
     yield Lines("llama-server", _shell("llama-server", *common, "--port", PORT))
-    yield Lines("Python (llama-cpp-python)", _llama_python(file, adapter, context, drawn))
+    python = _llama_python(file, adapter, context, drawn, chats=chats)
+    yield Lines("Python (llama-cpp-python)", python)
+
+
+def _chats(folder: Path) -> bool:
+    """Whether the model has a chat template; others go on with text."""
+    return Renderer.load(folder).template_source is not None
 
 
 def context_for(base: Path) -> int:
@@ -97,10 +111,13 @@ def _flags(drawn: Mapping[str, float]) -> list[str]:
 
 
 def _llama_python(
-    file: Path, adapter: Path | None, context: int, drawn: Mapping[str, float]
+    file: Path, adapter: Path | None, context: int, drawn: Mapping[str, float], *, chats: bool
 ) -> str:
+    call, asked, said = "model", repr(_TEXT), '["text"]'
+    if chats:
+        call, asked, said = "model.create_chat_completion", _MESSAGES, '["message"]["content"]'
     lora = f"    lora_path={str(adapter)!r},\n" if adapter else ""
-    said = ", ".join(f"{_NAMES.get(name, name)}={value:g}" for name, value in drawn.items())
+    values = ", ".join(f"{_NAMES.get(name, name)}={value:g}" for name, value in drawn.items())
     return f"""from llama_cpp import Llama
 
 model = Llama(
@@ -109,17 +126,16 @@ model = Llama(
     n_gpu_layers=-1,
     verbose=False,
 )
-answer = model.create_chat_completion(
-    [{{"role": "user", "content": "Hello!"}}],
+answer = {call}(
+    {asked},
     max_tokens={_TOKENS},
-    {said},
+    {values},
 )
-print(answer["choices"][0]["message"]["content"])"""
+print(answer["choices"][0]{said})"""
 
 
-def _merged(folder: Path) -> Iterator[Lines]:
+def _merged(folder: Path, base: Path) -> Iterator[Lines]:
     yield Lines("vLLM", _shell("vllm", "serve", folder))
-    drawn = sampling_of(folder)
     yield Lines(
         "Python (transformers)",
         f"""from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -127,19 +143,22 @@ def _merged(folder: Path) -> Iterator[Lines]:
 folder = {str(folder)!r}
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map="auto")
-{_answered(drawn)}""",
+{_answered(base)}""",
     )
 
 
-def _answered(drawn: Mapping[str, float]) -> str:
+def _answered(folder: Path) -> str:
     """Python that asks `model` something; its folder says how answers are drawn and end."""
-    sample = "True" if drawn["temperature"] else "False"
-    return f"""prompt = tokenizer.apply_chat_template(
-    [{{"role": "user", "content": "Hello!"}}],
+    sample = bool(sampling_of(folder)["temperature"])
+    prompt = f"""prompt = tokenizer.apply_chat_template(
+    {_MESSAGES},
     add_generation_prompt=True,
     return_tensors="pt",
     return_dict=True,
-).to(model.device)
+).to(model.device)"""
+    if not _chats(folder):
+        prompt = f'prompt = tokenizer({_TEXT!r}, return_tensors="pt").to(model.device)'
+    return f"""{prompt}
 answer = model.generate(**prompt, max_new_tokens={_TOKENS}, do_sample={sample})
 print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))"""
 
@@ -175,7 +194,7 @@ adapter = {str(folder)!r}
 tokenizer = AutoTokenizer.from_pretrained({"adapter" if grown else "base"}){config}
 model = AutoModelForCausalLM.from_pretrained(base, {held}, device_map="auto"){resize}
 model = PeftModel.from_pretrained(model, adapter)
-{_answered(sampling_of(Path(base)))}""",
+{_answered(Path(base))}""",
     )
 
 
@@ -196,7 +215,7 @@ def _adapter_gguf(cat: Catalogue, file: Path, source: Source) -> Iterator[Lines]
     yield from _gguf(base, source, file)
     renderer = Renderer.load(Path(source.base))
     chats = Path(source.chats) if source.chats else None
-    template = ollama.template_for(renderer, held_out(renderer, chats))
+    template = ollama.template_for(renderer, held_out(renderer, chats), chats)
     text = ollama.modelfile(source, renderer, template, base=str(base), adapter=str(file))
     yield Lines("Ollama: keep this as a Modelfile", text.rstrip("\n"))
     name = ollama.model_name(source, "adapter")

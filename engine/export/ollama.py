@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.data.rows import Turn, parse_row
+from engine.data.rows import Row, Turn, parse_row
 from engine.export import card, probing
 from engine.export.gotemplate import GoFailed, GoTemplate, printable
 from engine.export.plan import context_of
@@ -30,6 +30,7 @@ PLAIN = "{{ .Prompt }}"
 MOST_CONTEXT = 8192
 """Ollama keeps room for all of `num_ctx`; who needs more raises it."""
 
+_BARE = re.compile(r"[\w./-]+")
 _PARAMETERS = {"repetition_penalty": "repeat_penalty"}
 _SHAPES = (("user",), ("system", "user"), ("user", "assistant", "user"))
 _HOSTILE = (
@@ -83,16 +84,22 @@ class Template:
         return f"verified: {self.conversations} conversations are rendered byte for byte"
 
 
-def template_for(renderer: Renderer, samples: Sequence[Sample]) -> Template:
-    """Learn a template for Ollama and compare it on conversations and on hostile texts."""
+def template_for(
+    renderer: Renderer, samples: Sequence[Sample], chats: Path | None = None
+) -> Template:
+    """Learn a template for Ollama and compare it on conversations and on hostile texts.
+
+    Args:
+        samples: held-out conversations; chats: the rows that they are of.
+    """
     if renderer.template_source is None:
         return Template(PLAIN, 0, 0, "", ())
     bos = _begin(renderer)
     learned = probing.learn(lambda messages: _trained(renderer, _turns(messages), bos))
     source = probing.written(learned) if learned else None
-    chats = [sample.turns for sample in samples if sample.turns]
+    held_out = [sample.turns for sample in samples if sample.turns]
     wrong, first = 0, ""
-    for turns in chats:
+    for turns in held_out:
         found = _difference(renderer, source, turns, bos) if source is not None else ""
         wrong += found is not None
         first = first or found or ""
@@ -101,9 +108,11 @@ def template_for(renderer: Renderer, samples: Sequence[Sample]) -> Template:
         cautions.append("Without TEMPLATE newer versions of Ollama take the trained one.")
     if source is not None and (broken := _hostile(renderer, source, bos)):
         cautions.append(f"Some texts come out differently, such as {broken!r:.{_SHOWN}}.")
+    if any(row.tools for row in _rows(chats)):
+        cautions.append("The training had tools: TEMPLATE does not offer any.")
     if "strftime_now" in (renderer.template_source or ""):
         cautions.append("The trained template writes today's date; here it is that of the export.")
-    return Template(source, len(chats), wrong, first, tuple(cautions))
+    return Template(source, len(held_out), wrong, first, tuple(cautions))
 
 
 def _turns(messages: Sequence[probing.Message]) -> list[Turn]:
@@ -173,17 +182,23 @@ def _around(renderer: Renderer) -> Iterator[str]:
 def system_of(chats: Path | None) -> str | None:
     """The system text that every conversation of the training began with; None without one."""
     found: set[str] = set()
-    for path in [chats, chats.with_name("train.jsonl")] if chats else []:
-        if not path.is_file():
-            continue
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                row = parse_row(number, line.rstrip(b"\r\n"))
-                first = row.turns[0] if row.turns else None
-                found.add(first.text if first and first.role == "system" else "")
-                if len(found) > 1 or "" in found:
-                    return None
+    for row in _rows(chats):
+        first = row.turns[0] if row.turns else None
+        found.add(first.text if first and first.role == "system" else "")
+        if len(found) > 1 or "" in found:
+            return None
     return found.pop() if found else None
+
+
+def _rows(chats: Path | None) -> Iterator[Row]:
+    """The readable rows that were held out, then those that were trained on."""
+    for path in [chats, chats.with_name("train.jsonl")] if chats else []:
+        if path.is_file():
+            with path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    row = parse_row(number, line.rstrip(b"\r\n"))
+                    if row.error is None:
+                        yield row
 
 
 def modelfile(
@@ -205,13 +220,13 @@ def modelfile(
         "# Prompts were compared with those of the trained chat template; Ollama was not run.",
         f"# {template.words()}",
         *(f"# {visible(caution)}" for caution in template.cautions),
-        f"FROM {base}",
+        _line("FROM", base),
     ]
-    lines += [f"ADAPTER {adapter}"] if adapter else []
+    lines += [_line("ADAPTER", adapter)] if adapter else []
     if template.source is not None:
         lines += ["", f'TEMPLATE """{template.source}"""']
     lines += ["", *_parameters(renderer, Path(source.base))]
-    if system := system_of(Path(source.chats) if source.chats else None):
+    if system := system_of(_chats(source)):
         lines += ["", _line("SYSTEM", system)]
     return "\n".join([*lines, ""])
 
@@ -228,9 +243,15 @@ def _parameters(renderer: Renderer, base: Path) -> Iterator[str]:
 
 def _line(command: str, text: str) -> str:
     """A command with a text, or a comment where a Modelfile would change the text."""
+    if _BARE.fullmatch(text):
+        return f"{command} {text}"
     if '"""' in text or not all(c in "\n\t\r" or printable(c) for c in text):
         return f"# {command}: a Modelfile cannot hold this text as it is: {visible(text)}"
     return f'{command} """{text}"""'
+
+
+def _chats(source: Source) -> Path | None:
+    return Path(source.chats) if source.chats else None
 
 
 def title(source: Source) -> str:
@@ -255,7 +276,7 @@ def write_ollama(
     Returns:
         The stage `modelfile`: `warn` where the template is unverified or something is to be known.
     """
-    template = template_for(renderer, samples)
+    template = template_for(renderer, samples, _chats(source))
     text = modelfile(source, renderer, template)
     _write(folder / MODELFILE, text)
     if renderer.template_source is not None:

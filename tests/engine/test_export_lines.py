@@ -87,7 +87,7 @@ def test_an_adapter_goes_on_its_base(cat: Catalogue, tmp_path: Path) -> None:
     # llama.cpp reads this option as comma-separated values.
     assert words[words.index("--lora") + 1] == '"' + str(file).replace('"', '""') + '"'
     text = found["Ollama: keep this as a Modelfile"]
-    assert f"FROM base.gguf\nADAPTER {file}\n" in text
+    assert f'FROM base.gguf\nADAPTER """{file}"""\n' in text
     assert "# verified: " in text
 
     base = tmp_path / "base.gguf"
@@ -114,6 +114,21 @@ def test_drawing_is_the_models_own(cat: Catalogue, tmp_path: Path) -> None:
         "--temp": "0.6", "--top-p": "0.95", "--top-k": "50", "--min-p": "0",
         "--repeat-penalty": "1",
     }  # fmt: skip
+
+
+def test_a_model_without_a_template_goes_on_with_text(cat: Catalogue, tmp_path: Path) -> None:
+    """llama-cpp-python would put the turns of Llama 2 around it."""
+    base = tiny_llama(tmp_path / "base")
+    (base / "chat_template.jinja").unlink()
+    file = tmp_path / "model.gguf"
+    write_gguf(Merged(source_of(base)), base, "f32", file, notes={}, on_progress=lambda *_: None)
+    found = _lines(cat, "gguf", file, str(base))
+    assert "-no-cnv" in shlex.split(found["llama-completion"])
+    assert "--jinja" not in found["llama-server"]
+    text = found["Python (llama-cpp-python)"]
+    assert "model(\n    'Once upon a time'," in text
+    assert len(_answer(text)) > 5
+    assert "tokenizer('Once" in _lines(cat, "merged", base, str(base))["Python (transformers)"]
 
 
 def test_what_is_gone_has_no_lines(cat: Catalogue, tmp_path: Path) -> None:

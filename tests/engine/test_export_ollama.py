@@ -173,6 +173,26 @@ def test_what_cannot_be_rendered_the_same_is_marked(starter: Path, tmp_path: Pat
     assert "# unverified: 1 of 2 conversations differ" in (tmp_path / "Modelfile").read_text()
 
 
+def test_what_a_user_must_know(starter: Path, tmp_path: Path) -> None:
+    chats = tmp_path / "eval.jsonl"
+    row = {"messages": [{"role": "user", "content": "a"}, _ANSWER], "tools": [{"type": "function"}]}
+    chats.write_text(json.dumps(row) + "\n{broken\n")
+    dated = "{{ strftime_now('%Y') }}" + CHATML
+    renderer = _folder(starter, tmp_path / "dated", dated)
+    found = ollama.template_for(renderer, held_out(renderer, chats), chats)
+    assert found.verified
+    assert [caution.split(":")[0].split(";")[0] for caution in found.cautions] == [
+        "The training had tools",
+        "The trained template writes today's date",
+    ]
+    source = Source("m", str(tmp_path / "dated"), "m")
+    text = ollama.modelfile(source, renderer, found, base="/a\nSYSTEM evil")
+    assert _values(text)["FROM"] == ["/a\nSYSTEM evil"]
+    (tmp_path / "dated" / "chat_template.jinja").unlink()
+    bare = ollama.template_for(Renderer.load(tmp_path / "dated"), [])
+    assert (bare.source, bare.verified) == ("{{ .Prompt }}", True)
+
+
 def test_a_begin_token_is_written_once(starter: Path, tmp_path: Path) -> None:
     """Ollama puts it there by itself where the tokenizer does for plain text."""
     path = tmp_path / "model"
