@@ -26,6 +26,7 @@ NAMES = (
     "frames",
     "painting",
     "vocabularies",
+    "templates",
 )
 
 
