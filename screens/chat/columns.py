@@ -164,7 +164,7 @@ class Columns(Shared):
                 f"Model of column {NAMES[column.place]}",
                 self.candidates(),
                 current=column.ref,
-                placeholder="type to narrow, or run:1@40*0.5, a folder, file.gguf, hub:org/name",
+                placeholder="type to narrow; or run:1@40*0.5, a folder, a.gguf+b.gguf, hub:a/b",
                 free=True,
             ),
             self.guarded(chosen),

@@ -17,6 +17,7 @@ from screens.chat.column import NAMES, Column
 from screens.chat.prompt import Prompt
 from screens.chat.settings import Settings
 from store import exports
+from store.errors import WorkbenchError
 
 
 class Shared(Room):
@@ -68,11 +69,25 @@ class Shared(Room):
         """Models to choose from: (reference, label); bases, runs, then exported files."""
         found = refs.candidates(self.catalogue)
         for made in exports.all(self.catalogue):
-            if made.kind == "gguf" and Path(made.path).is_file():
-                proved = " · proved" if made.status == "proved" else ""
+            if made.kind not in ("gguf", "adapter-gguf") or not Path(made.path).is_file():
+                continue
+            proved = " · proved" if made.status == "proved" else ""
+            if made.kind == "gguf":
                 label = f"{Path(made.path).name} · {made.type} of {made.ref}{proved}"
                 found.append((made.path, label))
+            elif (base := self._under(made)) is not None:
+                label = f"{base.name} + {Path(made.path).name} · adapter of {made.ref}{proved}"
+                found.append((f"{base}+{made.path}", label))
         return found
+
+    def _under(self, adapter: exports.Export) -> Path | None:
+        """The file that the file of an adapter can be put on."""
+        from engine.export.lines import base_file
+
+        try:
+            return base_file(self.catalogue, refs.resolve(self.catalogue, adapter.ref).base_ref)
+        except WorkbenchError:
+            return None  # its run is gone, or what that began on
 
     def show_status(self, doing: str = "") -> None:
         """Bring the status line up to date: what is being done, else how answers are drawn."""

@@ -10,6 +10,7 @@ from engine.models import refs
 from screens.chat.column import Column
 from screens.chat.shared import Shared
 
+_PLUS = ".gguf+"
 STRENGTH = 0.25
 """Step of an adapter's strength, and the least that keys reach."""
 
@@ -60,8 +61,9 @@ class Stepping(Shared):
     def _strengthen(self, by: int) -> None:
         """Another strength of the column's adapter."""
         column = self.active
-        name, strength = _parts(column.ref if "@" in column.ref else column.model)
-        if not name.startswith("run:"):
+        ours = column.ref if "@" in column.ref or _PLUS in column.ref else column.model
+        name, strength = _parts(ours)
+        if not name.startswith("run:") and _PLUS not in name:
             self.say(f"{column.said_name} has no adapter that could be stronger or weaker.")
             return
         wanted = (round(strength / STRENGTH) + by) * STRENGTH
@@ -106,7 +108,7 @@ class Stepping(Shared):
 def _parts(ref: str) -> tuple[str, float]:
     """A reference and the strength of its adapter: `run:1@40*0.5` is (`run:1@40`, 0.5)."""
     name, star, _ = ref.rpartition("*")
-    if ref.startswith("run:") and star:
+    if star and (ref.startswith("run:") or _PLUS in ref):
         return name, refs.parse(ref).strength
     return ref, 1.0
 

@@ -21,8 +21,8 @@ Models = Annotated[
     typer.Option(
         "--model",
         metavar="REF",
-        help="starter, hub:org/name, a folder, file.gguf, run:ID, run:ID@STEP, or either of a run "
-        "at another strength, as run:3@400*0.5; may be repeated.",
+        help="starter, hub:org/name, a folder, file.gguf, BASE.gguf+ADAPTER.gguf, run:ID, "
+        "run:ID@STEP; an adapter at another strength as run:3@400*0.5; may be repeated.",
     ),
 ]
 

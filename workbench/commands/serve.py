@@ -18,7 +18,9 @@ def serve(
     ref: Annotated[
         str,
         typer.Argument(
-            metavar="REF", help="starter, hub:org/name, a folder, file.gguf, run:ID or run:ID@STEP."
+            metavar="REF",
+            help="starter, hub:org/name, a folder, file.gguf, BASE.gguf+ADAPTER.gguf, run:ID or "
+            "run:ID@STEP.",
         ),
     ],
     port: Annotated[
