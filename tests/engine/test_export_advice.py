@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from engine.export import advice
@@ -15,8 +21,9 @@ MB = 1_000_000
 def _export(
     cat: Catalogue, type: str, size: int, kl: float, verdict: exports.Verdict = "pass",
     *, loss: float = 2.0, merge: str = "faithful", share: float = 0.0,
+    ref: str = "run:1@4",
 ) -> None:  # fmt: skip
-    made = exports.create(cat, ref="run:1@4", kind="gguf", type=type, path=f"/x/{type}.gguf")
+    made = exports.create(cat, ref=ref, kind="gguf", type=type, path=f"/x/{type}.gguf")
     status = "unproved" if verdict == "fail" else "proved"
     provenance = {"merge": merge}
     exports.update(cat, made.id, bytes=size * MB, status=status, provenance=provenance)
@@ -55,6 +62,40 @@ def test_the_smallest_that_cannot_be_told_apart_is_taken(cat: Catalogue) -> None
     found = advice.recommend(rows, 419 * MB)
     assert found.row is None
     assert "q2_k takes 420.0 MB to run" in found.sentence
+
+
+def test_compared_and_copied_in_a_shell(cat: Catalogue, tmp_path: Path) -> None:
+    _export(cat, "q8_0", 850, 3e-4, ref="starter")
+    _export(cat, "q4_k_m", 490, 0.5, "warn", ref="starter", loss=2.4)
+    file = tmp_path / "it's.gguf"
+    file.touch()
+    exports.update(cat, 1, path=str(file))
+
+    def said(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "workbench", "exports", *words]
+        place = ["--workspace", str(cat.workspace.root)]
+        return subprocess.run([*command, *place], capture_output=True, text=True, check=False)
+
+    table = said("--compare", "starter")
+    assert table.returncode == 0, table.stderr
+    assert "★ q8_0" in table.stdout
+    assert "q8_0 is the smallest that cannot be told from the trained model" in table.stdout
+    found = json.loads(said("--compare", "starter", "--memory", "600MB", "--json").stdout)
+    assert (found["best"], [row["type"] for row in found["types"]]) == (
+        "q4_k_m",
+        ["q8_0", "q4_k_m"],
+    )
+    lines = json.loads(said("--lines", "1", "--json").stdout)["lines"]
+    assert shlex.split(lines[0]["text"])[2] == str(file)
+    for words, error in (
+        (("--lines", "9"), "export 9 does not exist"),
+        (("--lines", "2"), "/x/q4_k_m.gguf: is gone"),
+        (("--lines", "1", "--compare", "starter"), "--lines and --compare: one at a time"),
+        (("--memory", "1GB"), "--memory: goes with --compare"),
+    ):
+        refused = said(*words)
+        assert refused.returncode == 2
+        assert error in refused.stderr
 
 
 def test_what_failed_is_never_taken(cat: Catalogue) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from store.errors import NotFound
+from store.errors import BadInput, NotFound
 from workbench.output import JsonOption, WorkspaceOption, emit
 
 if TYPE_CHECKING:
@@ -112,6 +112,12 @@ def exports(
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
+    asked = {"--delete": remove, "--lines": lines, "--compare": compare}
+    named = [name for name, value in asked.items() if value is not None]
+    if len(named) > 1:
+        raise BadInput(f"{' and '.join(named)}: one at a time.", f"Say {named[0]} alone.")
+    if memory is not None and compare is None:
+        raise BadInput("--memory: goes with --compare.", "Say --compare REF --memory 8GB.")
     with Catalogue.open(find_workspace(workspace)) as cat:
         if remove is not None:
             gone = client.delete(cat, remove)
@@ -205,8 +211,10 @@ def _listed(found: list[Export]) -> Iterator[str]:
     for export in found:
         size = _size(export.bytes) if export.bytes else "–"
         there = "" if Path(export.path).exists() or export.status == "failed" else "  gone"
+        kind = "" if export.kind == "gguf" else f"{export.kind} "
+        name = f"{kind}{export.type}"
         yield (
-            f"{export.id:>4}  {export.ref:<16} {export.type:<7}{size:>10}  "
+            f"{export.id:>4}  {export.ref:<16} {name:<16}{size:>10}  "
             f"{export.status:<9}{there}  {export.path}"
         )
 
