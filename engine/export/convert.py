@@ -96,6 +96,7 @@ def write_gguf(
     writer = gguf.GGUFWriter(None, family.arch)
     name = vocabulary.named(notes.get("general.name", family.arch))
     _add_general(writer, {**notes, "general.name": name}, int(file_type))
+    writer.add_size_label(gguf.size_label(sum(prod(p.shape) for p in planned), 0, 0, 0))
     for key, value_type, value in graph.keys(merged.config, rows):
         _add(writer, f"{family.arch}.{key}", value_type, value)
     vocabulary.write(writer)

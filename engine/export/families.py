@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.export import ropes
-from engine.export.ropes import FACTORS, PLAIN, YARN, Rope
+from engine.export.ropes import FACTORS, PLAIN, YARN, Key, Rope
 from engine.export.shape import Config, head_dim, heads, layers, whole
 from store.errors import Unsupported
 
@@ -49,6 +49,7 @@ class Family:
         epsilon: key in config.json (or a number) and key of the norms' epsilon.
         scalars: other numbers carried over, by their keys there and here.
         needed: whether those must be there.
+        always: keys that are the same for all models of the family.
         checks: what else must hold.
     """
 
@@ -69,6 +70,7 @@ class Family:
     epsilon: tuple[str | float, str] = _RMS
     scalars: tuple[tuple[str, str], ...] = ()
     needed: bool = True
+    always: tuple[Key, ...] = ()
     checks: tuple[Check, ...] = ()
 
 
@@ -154,7 +156,14 @@ _ROWS = (
         needed=False,
         checks=(_TWO_WAYS, _attention_scale(62), _neutral("attn_logit_softcapping")),
     ),
-    Family("Phi3ForCausalLM", "phi3", biases=(), ropes=FACTORS - YARN | PLAIN, square=True),
+    Family(
+        "Phi3ForCausalLM",
+        "phi3",
+        biases=(),
+        ropes=FACTORS - YARN | PLAIN,
+        square=True,
+        always=(("attention.sliding_window", "u32", 0),),  # older llama.cpp refuses to guess
+    ),
     Family(
         "GraniteForCausalLM",
         "granite",

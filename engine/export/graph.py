@@ -83,6 +83,7 @@ def keys(config: Config, rows: int) -> list[Key]:
         ("attention.value_length", "u32", head_dim(config)),
         ("vocab_size", "u32", rows),
         *_numbers(config, family),
+        *family.always,
         *ropes.keys(full, _rotated(config, family)),
     ]
     if family.period and (window := _window(config, family)):

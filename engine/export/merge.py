@@ -37,7 +37,7 @@ _STORED = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-_PIECE = 1 << 24
+_PIECE = 1 << 22
 """Values read at a time of a tensor whose rows stand for themselves."""
 _IGNORED = (".rotary_emb.inv_freq",)
 

@@ -7,7 +7,7 @@ afterwards by tokenising the same texts on both sides (see `proof`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,9 +108,9 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     special = _special(folder, renderer, tokenizer, model)
     add_bos, add_eos = _framing(tokenizer, special, renderer, path)
     merges = [_pair(merge) for merge in model.get("merges", [])]
-    tokens, types = _tokens(tokenizer, rows, path)
+    tokens, types = _tokens(tokenizer, rows, special.values(), path)
     if sentencepiece:
-        _mark_sentencepiece(tokens, types, tokenizer, str(model.get("unk_token")), path)
+        _mark_sentencepiece(tokens, types, tokenizer, special.get("unknown"), path)
     return Vocabulary(
         model="llama" if sentencepiece else "gpt2",
         pre="default" if sentencepiece else _cut(data).name,
@@ -221,10 +221,20 @@ def _framing(
     )
 
 
-def _tokens(tokenizer: Tokenizer, rows: int, path: Path) -> tuple[list[str], list[int]]:
-    """Token texts and types by id; holes up to the embedding's size are padded."""
-    vocab = tokenizer.get_vocab(with_added_tokens=True)
+def _tokens(
+    tokenizer: Tokenizer, rows: int, needed: Collection[int], path: Path
+) -> tuple[list[str], list[int]]:
+    """Token texts and types by id; holes up to the embedding's size are padded.
+
+    Args:
+        needed: ids that the file names, of which none may be left out.
+    """
     added = tokenizer.get_added_tokens_decoder()  # the file's ids may be others than it gives out
+    # Gemma 3's text models bring a token for images that their embedding has no row for.
+    odd = {t.content for i, t in added.items() if i >= rows and t.special and i not in needed}
+    added = {i: item for i, item in added.items() if item.content not in odd}
+    every = tokenizer.get_vocab(with_added_tokens=True)
+    vocab = {text: i for text, i in every.items() if text not in odd}
     beyond = max(vocab.values(), default=-1)
     if beyond >= rows:
         raise BadInput(
@@ -256,12 +266,12 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def _mark_sentencepiece(
-    tokens: list[str], types: list[int], tokenizer: Tokenizer, unknown: str, path: Path
+    tokens: list[str], types: list[int], tokenizer: Tokenizer, unknown: int | None, path: Path
 ) -> None:
     """Types of the unknown token and of bytes; added tokens with their spaces as spaces."""
     added = tokenizer.get_added_tokens_decoder()
     for i, text in enumerate(tokens):
-        if text == unknown:
+        if i == unknown:
             types[i] = UNKNOWN
         elif types[i] == NORMAL and re.fullmatch("<0x[0-9A-F]{2}>", text):
             types[i] = BYTE

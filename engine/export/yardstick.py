@@ -212,9 +212,10 @@ class Yardstick:
     @cached_property
     def texts(self) -> list[str]:
         """What tokenizers are compared on: the samples, then texts that they trip over."""
-        added = read_json(self.base / "tokenizer.json").get("added_tokens", [])
+        added = self.tokenizer.get_added_tokens_decoder()
+        rows = read_json(self.base / "config.json").get("vocab_size")
         texts = [sample.text for sample in self.samples]
-        return texts + torture([str(item["content"]) for item in added])
+        return texts + torture([t.content for i, t in added.items() if rows is None or i < rows])
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
