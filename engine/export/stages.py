@@ -6,7 +6,7 @@ know what a stage measures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -189,6 +189,17 @@ def as_dict(stage: Stage) -> dict[str, Any]:
         "text": stage.text,
         "numbers": stage.numbers,
         "of": stage.of,
+    }
+
+
+def public(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """A kept stage as programs read it: name, type of its file, verdict, words, figures."""
+    return {
+        "name": kept["name"],
+        "type": kept.get("of", ""),
+        "verdict": kept["state"],
+        "text": kept["text"],
+        "figures": kept["numbers"],
     }
 
 

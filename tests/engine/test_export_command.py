@@ -29,9 +29,7 @@ def test_export_then_verify(tmp_path: Path) -> None:
     assert found["file"] == str(out) and found["bytes"] == out.stat().st_size
     assert len(found["sha256"]) == 64
     assert found["proof"]["verdict"] == "pass"
-    assert {"tokens", "template", "stops", "end"} <= {
-        s["name"] for s in found["proof"]["stages"]
-    }
+    assert {"tokens", "template", "stops", "end"} <= {s["name"] for s in found["proof"]["stages"]}
 
     again = workbench("export", base, "--out", out, *place)
     assert again.returncode == 2 and "exists already" in again.stderr and "--force" in again.stderr
@@ -43,7 +41,7 @@ def test_export_then_verify(tmp_path: Path) -> None:
     assert bad.returncode == 2
     proof = json.loads(bad.stdout.splitlines()[-1])
     assert proof["verdict"] == "fail"
-    assert "file" in {s["name"] for s in proof["stages"] if s["state"] == "fail"}
+    assert "file" in {s["name"] for s in proof["stages"] if s["verdict"] == "fail"}
     assert "not proved" in bad.stderr and "Traceback" not in bad.stderr
 
 

@@ -110,7 +110,7 @@ def test_a_file_that_fails_its_proof_is_reported_whole(
     answer = json.loads(capfd.readouterr().out)
     assert ended.value.code == 2
     assert answer["verdict"] == "fail"
-    assert answer["stages"][-1]["state"] == "fail"
+    assert answer["stages"][-1]["verdict"] == "fail"
 
 
 @pytest.mark.parametrize(("command", "named"), CASES, ids=[case for case, _ in CASES])

@@ -169,11 +169,13 @@ def verify(
 
 
 def _as_dict(proof: Proof) -> dict[str, Any]:
+    from engine.export.stages import public
+
     return {
         "verdict": proof.verdict,
         "sha256": proof.sha256,
         "against": proof.against,
-        "stages": proof.stages,
+        "stages": [public(stage) for stage in proof.stages],
     }
 
 
@@ -206,7 +208,7 @@ def _failure(told: dict[str, Any]) -> str:
     """Why a file was not written or not proved; empty where it was."""
     if told["proof"] is None:
         return f"{told['type']}: not written: {told['error']}"
-    failed = [stage for stage in told["proof"]["stages"] if stage["state"] == "fail"]
+    failed = [stage for stage in told["proof"]["stages"] if stage["verdict"] == "fail"]
     reason = "; ".join(f"{stage['name']}: {stage['text']}" for stage in failed)
     return f"{told['file']}: not proved: {reason}" if failed else ""
 
