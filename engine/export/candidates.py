@@ -43,6 +43,9 @@ class Candidate(Protocol):
     def encode(self, texts: Sequence[str], *, framed: bool) -> list[list[int]]:
         """Ids of texts, special tokens in them recognised; `framed` with BOS/EOS as configured."""
 
+    def read_chats(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of rendered conversations, framed as whoever chats with the export frames them."""
+
     def render(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
         """A conversation through the export's own chat template."""
 
@@ -86,6 +89,10 @@ class GgufCandidate:
     def encode(self, texts: Sequence[str], *, framed: bool) -> list[list[int]]:
         return self._llama.tokenize(texts, parse_special=True, add_bos=framed)
 
+    def read_chats(self, texts: Sequence[str]) -> list[list[int]]:
+        found = self.encode(texts, framed=True)
+        return [ids[1:] if ids[:2] == [self.bos, self.bos] else ids for ids in found]
+
     def render(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
         return self._llama.render([turns], generation_prompt=generation_prompt)[0]
 
@@ -117,6 +124,9 @@ class FolderCandidate:
 
     def encode(self, texts: Sequence[str], *, framed: bool) -> list[list[int]]:
         return [self._tokenizer.encode(t, add_special_tokens=framed).ids for t in texts]
+
+    def read_chats(self, texts: Sequence[str]) -> list[list[int]]:
+        return self.encode(texts, framed=False)
 
     def render(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
         return self._renderer.render(turns, generation_prompt=generation_prompt).text

@@ -137,14 +137,26 @@ class _Proof:
             # What llama.cpp is known to read otherwise is told, unless held-out chats show it.
             known = bool(candidate.unmended) and wrong[0] >= len(yard.samples)
             return self._decide("tokens", "warn" if known else "fail", text, **numbers)
-        framed = [yard.encode(text, framed=True) for text in texts[:3]]
-        if framed != candidate.encode(given[:3], framed=True):
-            text = "plain text is framed with other begin or end tokens than in training"
-            return self._decide("tokens", "fail", text, **numbers)
+        framed = self._framed(candidate)
+        if framed:
+            return self._decide("tokens", "fail", framed, **numbers)
         text = " ".join([f"{len(texts)} texts give the same ids.", *candidate.given.mended()])
         asked = len(yard.samples)
         state: State = "pass" if given[:asked] == texts[:asked] else "warn"
         return self._decide("tokens", state, text.rstrip("."), **numbers)
+
+    def _framed(self, candidate: Candidate) -> str:
+        """What is wrong with the tokens that are put around a text; "" for nothing."""
+        yard, given = self._yard, candidate.given.text
+        chats = [sample.text for sample in yard.samples if sample.turns][:3]
+        read = candidate.read_chats([given(text) for text in chats])
+        if read != [yard.encode(text, framed=False) for text in chats]:
+            return "a chat is framed with other begin or end tokens than in training"
+        plain = [] if chats else [sample.text for sample in yard.samples][:3]
+        read = candidate.encode([given(text) for text in plain], framed=True)
+        if read != [yard.encode(text, framed=True) for text in plain]:
+            return "plain text is framed with other begin or end tokens than in training"
+        return ""
 
     def _template(self, candidate: Candidate) -> None:
         renderer = self._yard.renderer

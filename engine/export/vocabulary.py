@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from engine.export import pretokenizers, scores
 from engine.export.given import Given, given_of
 from engine.export.pretokenizers import WAY_OUT
+from engine.export.samples import shipped
 from engine.models.folder import read_json
 from engine.render.renderer import Renderer
 from store.errors import BadInput, Unsupported
@@ -46,7 +47,8 @@ class Vocabulary:
         tokens, types: one a row of the embedding.
         scores: one a token for `llama`, else empty. merges: for `gpt2`, else empty.
         special: `bos`, `eos`, `eot`, `eom`, `unknown`, `padding` to ids.
-        add_bos, add_eos: whether plain text is framed, as the post-processor does.
+        add_bos, add_eos: whether llama.cpp frames a text: as the post-processor does, but not
+            where a chat was trained without.
         template: the chat template, verbatim, or None.
         given: what has to be done to texts before llama.cpp reads them.
     """
@@ -107,6 +109,10 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     tokenizer = Tokenizer.from_file(str(path))
     special = _special(folder, renderer, tokenizer, model)
     add_bos, add_eos = _framing(tokenizer, special, renderer, path)
+    if renderer.template_source is not None:
+        # A chat is framed by its template alone, and llama.cpp would add to that.
+        begins = shipped(renderer)[0].ids[:1] == (special.get("bos"),)
+        add_bos, add_eos = add_bos and begins, False
     merges = [_pair(merge) for merge in model.get("merges", [])]
     tokens, types = _tokens(tokenizer, rows, special.values(), path)
     if sentencepiece:

@@ -91,6 +91,7 @@ def test_every_rule_for_the_first_space(
     shape: dict[str, Any], most_raw: int, most: int, tmp_path: Path
 ) -> None:
     base = sentencepiece(tmp_path / "base", **shape)
+    edit_model(base, unk_token=None)  # as transformers 5 writes it
     texts = torture(["<unk>", "<s>", "</s>", "<|user|>"])
     raw, mended = differing(base, tmp_path, texts)
     assert len(raw) <= most_raw
@@ -165,6 +166,21 @@ def test_a_token_that_no_text_leads_to_is_no_end_of_answers(tmp_path: Path) -> N
     found = read_vocabulary(base, len(vocab) + 1)
     assert found.tokens[-1] == f"[PAD{len(vocab)}]"
     assert found.types[-1] == UNUSED
+
+
+def test_a_chat_that_was_trained_without_begin_token_gets_none(tmp_path: Path) -> None:
+    base = sentencepiece(tmp_path / "base", steps=[PREPEND, REPLACE])
+    begin = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    single = [begin, {"Sequence": {"id": "A", "type_id": 0}}]
+    known = {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}
+    frame = {"type": "TemplateProcessing", "single": single, "pair": single}
+    frame["pair"] = [*single, {"Sequence": {"id": "B", "type_id": 1}}]
+    edit_json(base / "tokenizer.json", post_processor={**frame, "special_tokens": known})
+    assert read_vocabulary(base, 1200).add_bos
+    edit_json(base / "tokenizer_config.json", chat_template=TEMPLATE.replace("{{ bos_token }}", ""))
+    assert not read_vocabulary(base, 1200).add_bos
+    edit_json(base / "tokenizer_config.json", chat_template=None)
+    assert read_vocabulary(base, 1200).add_bos
 
 
 def test_white_space_beside_a_token_and_marks_after_it() -> None:
