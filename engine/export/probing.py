@@ -129,26 +129,31 @@ def written(learned: Learned) -> str:
     A turn that the trained template refuses makes Ollama answer with an error.
     """
     gaps, late = learned.gaps, learned.late
+    known = [role for role in ROLES if not (late and role == "system")]
     turn = ""
-    for role in [r for r in ROLES if not (late and r == "system")]:
-        before = [r for r in ("", *ROLES) if r != role and not (late and r == "system")]
+    for role in known:
+        before = ["", *(one for one in known if one != role)]
         gap = _choice("$before", {one: _told(gaps.get((one, role))) for one in before})
         if late and role == "user":
             after = {one: _system(*late[one]) for one in late}
-            last = "and $.System (eq (len (slice $.Messages $i)) 1)"
-            gap = f"{{{{ if {last} }}}}{_choice('$before', after)}{{{{ else }}}}{gap}{{{{ end }}}}"
-        turn += f"{{{{ {'else ' * bool(turn)}if eq .Role {quoted(role)} }}}}{gap}"
-    turn += f"{{{{ else }}}}{_told(None)}{{{{ end }}}}{_content(learned.trimmed)}"
-    turn += "{{ $before = .Role }}"
+            last = _do("if and $.System (eq (len (slice $.Messages $i)) 1)")
+            gap = last + _choice("$before", after) + _ELSE + gap + _END
+        turn += _do(f"{'else ' * bool(turn)}if eq .Role {quoted(role)}") + gap
+    turn += _ELSE + _told(None) + _END
+    turn += _content(learned.trimmed) + _do("$before = .Role")
     if late:
-        first = f"{{{{ else if ne $i 0 }}}}{_told(None)}{{{{ end }}}}"
-        turn = f'{{{{ if ne .Role "system" }}}}{turn}{first}'
+        turn = _do('if ne .Role "system"') + turn
+        turn += _do("else if ne $i 0") + _told(None) + _END
     asked = {one: _told(gaps.get((one, _ANSWER))) for one in ("system", "user")}
-    return (
-        f'{_definitions(learned)}{{{{ $before := "" }}}}'
-        f"{{{{ range $i, $_ := .Messages }}}}{turn}{{{{ end }}}}"
-        f"{_choice('$before', {**asked, 'assistant': ''})}"
-    )
+    every = _do('$before := ""') + _do("range $i, $_ := .Messages") + turn + _END
+    return _definitions(learned) + every + _choice("$before", {**asked, "assistant": ""})
+
+
+def _do(action: str) -> str:
+    return f"{{{{ {action} }}}}"
+
+
+_ELSE, _END = _do("else"), _do("end")
 
 
 def _choice(value: str, texts: dict[str, str]) -> str:
@@ -159,22 +164,22 @@ def _choice(value: str, texts: dict[str, str]) -> str:
     for source in dict.fromkeys(sources):
         if source != usual:
             roles = " ".join(quoted(role) for role, one in texts.items() if one == source)
-            choice += f"{{{{ {'else ' * bool(choice)}if eq {value} {roles} }}}}{source}"
-    return f"{choice}{{{{ else }}}}{usual}{{{{ end }}}}" if choice else usual
+            choice += _do(f"{'else ' * bool(choice)}if eq {value} {roles}") + source
+    return choice + _ELSE + usual + _END if choice else usual
 
 
 def _told(gap: str | None) -> str:
     """Template source of a text; of what the trained template refuses, one that fails."""
-    return literal(gap) if gap is not None else f"{{{{ index $.Messages {quoted(_REFUSED)} }}}}"
+    return literal(gap) if gap is not None else _do(f"index $.Messages {quoted(_REFUSED)}")
 
 
 def _system(before: str, after: str) -> str:
-    return f"{literal(before)}{{{{ $.System }}}}{literal(after)}"
+    return literal(before) + _do("$.System") + literal(after)
 
 
 def _content(trimmed: dict[str, str]) -> str:
-    plain = "{{ .Content }}"
-    calls = {role: f'{{{{ template "{how}" .Content }}}}' for role, how in trimmed.items()}
+    plain = _do(".Content")
+    calls = {role: _do(f'template "{how}" .Content') for role, how in trimmed.items()}
     return _choice(".Role", {role: calls.get(role, plain) for role in ROLES})
 
 
@@ -183,11 +188,11 @@ def _definitions(learned: Learned) -> str:
     if not learned.trimmed:
         return ""
     right = _peeled(
-        "right", "slice . 0 (len (slice . {n}))", "slice . (len (slice . {n}))", "{{ . }}"
+        "right", "slice . 0 (len (slice . {n}))", "slice . (len (slice . {n}))", _do(".")
     )
     if "both" not in learned.trimmed.values():
         return right
-    return right + _peeled("both", "slice . {n}", "slice . 0 {n}", '{{ template "right" . }}')
+    return right + _peeled("both", "slice . {n}", "slice . 0 {n}", _do('template "right" .'))
 
 
 def _peeled(name: str, rest: str, end: str, otherwise: str) -> str:
@@ -196,10 +201,10 @@ def _peeled(name: str, rest: str, end: str, otherwise: str) -> str:
     Args:
         rest, end: the text without `{n}` bytes there, and those bytes.
     """
-    text = ""
+    text = _do(f'define "{name}"')
     for n, spaces in enumerate(_SPACES, 1):
         listed = " ".join(map(quoted, spaces))
         test = f"and (ge (len .) {n}) (eq ({end.format(n=n)}) {listed})"
-        text += f"{{{{ {'else ' * (n > 1)}if {test} }}}}"
-        text += f'{{{{ template "{name}" ({rest.format(n=n)}) }}}}'
-    return f'{{{{ define "{name}" }}}}{text}{{{{ else }}}}{otherwise}{{{{ end }}}}{{{{ end }}}}'
+        text += _do(f"{'else ' * (n > 1)}if {test}")
+        text += _do(f'template "{name}" ({rest.format(n=n)})')
+    return text + _ELSE + otherwise + _END + _END
