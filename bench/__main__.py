@@ -25,6 +25,7 @@ NAMES = (
     "suites",
     "frames",
     "painting",
+    "families",
     "vocabularies",
     "templates",
 )

@@ -32,7 +32,7 @@ _COMMON: dict[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 512,
-    "initializer_range": 0.15,
+    "initializer_range": 0.1,
     "bos_token_id": 1,
     "eos_token_id": 5,
     "pad_token_id": 0,
@@ -86,6 +86,10 @@ SHAPES: dict[str, Shape] = {
     "SmolLM3": Shape("SmolLM3", {**_TIED, "num_hidden_layers": 5}),
     "Qwen2, Qwen2.5, tied": Shape("Qwen2", _TIED),
     "Qwen2, Qwen2.5-Coder, yarn": Shape("Qwen2", _YARN),
+    "Qwen2, yarn with its own attention": Shape(
+        "Qwen2",
+        _rope("yarn", factor=4.0, original_max_position_embeddings=128, attention_factor=0.8),
+    ),
     "Qwen3": Shape("Qwen3", _WIDE),
     "Gemma": Shape("Gemma", {**_WIDE, **_TIED, "initializer_range": 0.06}),
     "Gemma 2": Shape("Gemma2", {**_GEMMA, **_TIED, "num_hidden_layers": 3}),
@@ -135,10 +139,16 @@ SHAPES: dict[str, Shape] = {
             },
         },
     ),
-    "Command R": Shape("Cohere", {**_TIED, "logit_scale": 2.0}),
+    "Command R": Shape("Cohere", {**_TIED, "logit_scale": 1.0}),
     "Command R7B": Shape(
         "Cohere2",
-        {**_TIED, "num_hidden_layers": 5, "sliding_window": 24, "logit_scale": 2.0},
+        {
+            **_TIED,
+            "num_hidden_layers": 5,
+            "sliding_window": 24,
+            "logit_scale": 1.0,
+            "rotary_pct": 1.0,
+        },
     ),
     "EXAONE 4": Shape("Exaone4", {"sliding_window": None, "layer_types": ["full_attention"] * 2}),
     "Seed-OSS": Shape("SeedOss", _WIDE),
@@ -205,10 +215,15 @@ def ids_for(vocabulary: int) -> list[list[int]]:
     return found
 
 
-def divergence(trained: Source, file: Path, log: Path) -> dict[str, float]:
-    """How far a GGUF file is from the trained model in 32 bit: see `Divergence.numbers`."""
-    reference, found = Reference(trained), Divergence()
+def divergences(file: Path, log: Path, *trained: Source) -> list[dict[str, float]]:
+    """How far a GGUF file is from each model in 32 bit: see `Divergence.numbers`."""
+    sequences = ids_for(2048)
     with LlamaWorker.open(file, log) as llama:
-        for ids in ids_for(2048):
-            found.add(reference.logits(ids), llama.logits([ids]), ids, [1] * len(ids))
-    return found.numbers()
+        said = [llama.logits([ids]) for ids in sequences]
+    found = []
+    for source in trained:
+        reference, divergence = Reference(source), Divergence()
+        for ids, logits in zip(sequences, said, strict=True):
+            divergence.add(reference.logits(ids), logits, ids, [1] * len(ids))
+        found.append(divergence.numbers())
+    return found

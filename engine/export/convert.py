@@ -7,6 +7,7 @@ whether the file is right (`proof`).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import isfinite, prod
@@ -96,7 +97,9 @@ def write_gguf(
     writer = gguf.GGUFWriter(None, family.arch)
     name = vocabulary.named(notes.get("general.name", family.arch))
     _add_general(writer, {**notes, "general.name": name}, int(file_type))
-    writer.add_size_label(gguf.size_label(sum(prod(p.shape) for p in planned), 0, 0, 0))
+    writer.add_size_label(gguf.size_label(sum(prod(p.shape) for p in merged.plan()), 0, 0, 0))
+    if licence := _licence(folder):
+        writer.add_license(licence)
     for key, value_type, value in graph.keys(merged.config, rows):
         _add(writer, f"{family.arch}.{key}", value_type, value)
     vocabulary.write(writer)
@@ -127,6 +130,15 @@ def write_gguf(
     fallbacks = sum(item.kind != kind for item in matrices)
     remarks = tuple(graph.remarks(merged.config))
     return Written(len(targets), len(targets) - len(matrices), fallbacks, remarks)
+
+
+def _licence(folder: Path) -> str | None:
+    """The base's licence, which goes with what is made of it, as the head of its card names it."""
+    card = folder / "README.md"
+    text = card.read_text("utf-8", "replace") if card.is_file() else ""
+    head = text.partition("---\n")[2].partition("\n---")[0] if text.startswith("---\n") else ""
+    found = re.search(r"^license: *[\"']?([\w.-]+)", head, re.MULTILINE)
+    return found[1] if found else None
 
 
 def gguf_names(config: dict[str, Any]) -> gguf.TensorNameMap:
