@@ -60,9 +60,10 @@ def ask(
         Conflict: it was cancelled.
     """
     model = resolve(cat, ref)
-    asked = [few(suite, _share(found)) for found in [suites_of(cat, model)] for suite in found]
-    if not asked:
+    found = suites_of(cat, model)
+    if not found:
         return None
+    asked = [few(suite, max(1, MOST // len(found))) for suite in found]
     say = on_event or (lambda _: None)
     say(Stage(NAME, "running", "asking the check suites", of=of))
 
@@ -149,10 +150,6 @@ def judge(
 
 def _dropped(one: Difference) -> bool:
     return len(one.down) - len(one.up) >= max(2, WARN_DROP * one.pairs)
-
-
-def _share(found: Sequence[Suite]) -> int:
-    return max(1, MOST // max(len(found), 1))
 
 
 def _results(
