@@ -215,7 +215,7 @@ def _adapter_gguf(cat: Catalogue, file: Path, source: Source) -> Iterator[Lines]
     yield from _gguf(base, source, file)
     renderer = Renderer.load(Path(source.base))
     chats = Path(source.chats) if source.chats else None
-    template = ollama.template_for(renderer, held_out(renderer, chats), chats)
+    template = ollama.template_for(renderer, held_out(renderer, chats), chats, base)
     text = ollama.modelfile(source, renderer, template, base=str(base), adapter=str(file))
     yield Lines("Ollama: keep this as a Modelfile", text.rstrip("\n"))
     name = ollama.model_name(source, "adapter")

@@ -7,6 +7,7 @@ own sampling, the system text. Does not run Ollama, and says so in what it write
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,9 @@ _HOSTILE = (
     "line\n\nline\r\n  line\n",
 )
 _SHOWN = 100
+_BOOL = 7
+_HEAD = 1 << 26
+"""More than the keys of any vocabulary take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +89,21 @@ class Template:
 
 
 def template_for(
-    renderer: Renderer, samples: Sequence[Sample], chats: Path | None = None
+    renderer: Renderer,
+    samples: Sequence[Sample],
+    chats: Path | None = None,
+    file: Path | None = None,
 ) -> Template:
     """Learn a template for Ollama and compare it on conversations and on hostile texts.
 
     Args:
         samples: held-out conversations; chats: the rows that they are of.
+        file: the GGUF that Ollama will run, as in `framing`.
     """
     if renderer.template_source is None:
         return Template(PLAIN, 0, 0, "", ())
-    bos = _begin(renderer)
+    begins, ends = framing(renderer, file)
+    bos = renderer.special_tokens.get("bos_token", "") if begins else ""
     learned = probing.learn(lambda messages: _trained(renderer, _turns(messages), bos))
     source = probing.written(learned) if learned else None
     held_out = [sample.turns for sample in samples if sample.turns]
@@ -103,7 +112,7 @@ def template_for(
         found = _difference(renderer, source, turns, bos) if source is not None else ""
         wrong += found is not None
         first = first or found or ""
-    cautions = [*_around(renderer)]
+    cautions = [*_around(renderer, bos, ends=ends)]
     if wrong:
         cautions.append("Without TEMPLATE newer versions of Ollama take the trained one.")
     if source is not None and (broken := _hostile(renderer, source, bos)):
@@ -157,25 +166,38 @@ def _hostile(renderer: Renderer, source: str, bos: str) -> str | None:
     return None
 
 
-def _begin(renderer: Renderer) -> str:
-    """The text of the begin token where plain text gets one: Ollama adds it by itself."""
-    ids = _framed(renderer)
-    added = bool(ids) and ids[0] == renderer.bos_id
-    return renderer.special_tokens.get("bos_token", "") if added else ""
+def framing(renderer: Renderer, file: Path | None) -> tuple[bool, bool]:
+    """Whether Ollama puts a begin token before every prompt, and an end token after it.
 
-
-def _framed(renderer: Renderer) -> list[int]:
+    Args:
+        file: the GGUF that says so; None or a missing one is taken to be one of ours.
+    """
+    if file is not None and file.is_file():
+        said = [_flag(file, f"tokenizer.ggml.add_{name}_token") for name in ("bos", "eos")]
+        if said[0] is not None:
+            return said[0], bool(said[1])
     assert renderer.folder is not None
-    return list(read_tokenizer(renderer.folder).encode("a", add_special_tokens=True).ids)
+    ids = read_tokenizer(renderer.folder).encode("a", add_special_tokens=True).ids
+    asked = _trained(renderer, [Turn("user", "a")], "") or ""
+    bos = renderer.special_tokens.get("bos_token", "")
+    return bool(bos) and ids[:1] == [renderer.bos_id] and asked.startswith(bos), False
 
 
-def _around(renderer: Renderer) -> Iterator[str]:
+def _flag(file: Path, key: str) -> bool | None:
+    """A yes or no among the keys of a GGUF file; None where it is not there."""
+    wanted = struct.pack("<Q", len(key)) + key.encode() + struct.pack("<I", _BOOL)
+    with file.open("rb") as handle:
+        head = handle.read(_HEAD)
+    at = head.find(wanted)
+    return head[at + len(wanted)] != 0 if 0 <= at < len(head) - len(wanted) else None
+
+
+def _around(renderer: Renderer, bos: str, *, ends: bool) -> Iterator[str]:
     """Where Ollama frames a prompt with tokens that training did not have."""
-    bos, ids = _begin(renderer), _framed(renderer)
     asked = _trained(renderer, [Turn("user", "a")], "")
     if bos and asked is not None and not asked.startswith(bos):
         yield f"Ollama puts {bos} before every prompt; the trained template does not."
-    if len(ids) > 1 and ids[-1] == renderer.eos_id:
+    if ends:
         yield "Ollama puts an end token after every prompt; the trained template does not."
 
 
@@ -276,7 +298,7 @@ def write_ollama(
     Returns:
         The stage `modelfile`: `warn` where the template is unverified or something is to be known.
     """
-    template = template_for(renderer, samples, _chats(source))
+    template = template_for(renderer, samples, _chats(source), folder / MODEL)
     text = modelfile(source, renderer, template)
     _write(folder / MODELFILE, text)
     if renderer.template_source is not None:

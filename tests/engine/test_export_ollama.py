@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import gguf
 import pytest
 
 from engine.data.rows import Turn
@@ -214,11 +215,21 @@ def test_a_begin_token_is_written_once(starter: Path, tmp_path: Path) -> None:
     assert found.source is not None
     assert "<|bos|>" not in found.source
 
+    # Our files do not ask for what training did not have; those of others may.
     (path / "chat_template.jinja").write_text(CHATML)
-    found = ollama.template_for(bare := Renderer.load(path), shipped(bare))
+    bare = Renderer.load(path)
+    assert ollama.template_for(bare, shipped(bare)).cautions == ()
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", "llama")
+    writer.add_add_bos_token(True)
+    writer.add_add_eos_token(True)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    found = ollama.template_for(bare, shipped(bare), file=tmp_path / "model.gguf")
     assert found.verified
     assert found.cautions == (
         "Ollama puts <|bos|> before every prompt; the trained template does not.",
+        "Ollama puts an end token after every prompt; the trained template does not.",
     )
 
 
