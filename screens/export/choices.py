@@ -90,7 +90,7 @@ def _weights(outlook: Outlook) -> Content:
     told = outlook.merges or (
         "This run was trained on a base held in 4 bit. Faithful writes exactly that: what you "
         "chatted with. Original puts the adapter on the base's own weights: often a slightly "
-        "better base, but not quite what was trained. Export both to see what each loses."
+        "better base, but not quite what was trained. The proof measures both, and says which."
     )
     return Content.styled("base  ", "bold") + text(told)
 

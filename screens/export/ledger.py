@@ -129,7 +129,7 @@ def divergence(value: float) -> str:
 class ExportList(LineList):
     """Past exports: name, type, size, divergence, verdict, age."""
 
-    MADE, SIZE, KL, STATE, AGE = 13, 9, 9, 12, 12
+    MADE, SIZE, KL, STATE, AGE = 13, 9, 9, 12, 13
     MODEL = 20  # where there is room
 
     def __init__(self) -> None:
@@ -146,10 +146,10 @@ class ExportList(LineList):
             self.cursor = places[0]
         self.forget()
 
-    def choose(self, export_id: int) -> None:
-        """Put the cursor on an export."""
-        for place, record in enumerate(self.records):
-            if record.export is not None and record.export.id == export_id:
+    def choose(self, path: Path) -> None:
+        """Put the cursor on the newest record of a file."""
+        for place, record in reversed(list(enumerate(self.records))):
+            if record.path == path:
                 self.cursor = place
 
     @property
@@ -164,7 +164,7 @@ class ExportList(LineList):
         return (
             f" {'file'.ljust(name)} {'model'.ljust(cls._model(width))[: cls._model(width)]}"
             f"{'type'.ljust(cls.MADE)}{'size'.rjust(cls.SIZE)}"
-            f"{'KL'.rjust(cls.KL)}  {'proof'.ljust(cls.STATE)}{'when'.rjust(cls.AGE - 2)}"
+            f"{'KL'.rjust(cls.KL)}  {'proof'.ljust(cls.STATE)}{'when'.rjust(cls.AGE - 3)} "
         )
 
     @classmethod
@@ -199,7 +199,7 @@ class ExportList(LineList):
             (size.rjust(self.SIZE), "plain" if record.present else "muted"),
             (("–" if kl is None else divergence(kl)).rjust(self.KL) + "  ", "muted"),
             (state.ljust(self.STATE), tone),
-            (words.age(words.now() - record.moment).rjust(self.AGE - 2), "muted"),
+            (words.age(words.now() - record.moment).rjust(self.AGE - 3) + " ", "muted"),
         ]
 
 

@@ -34,10 +34,11 @@ class Progress:
     stages: dict[tuple[str, str], Stage] = field(default_factory=dict)
     at: str = ""
     """The type whose turn it is."""
+    newest: Stage | None = None
 
     def take(self, stage: Stage) -> None:
         """A stage began, moved on or was decided."""
-        self.stages[stage.of, stage.name] = stage
+        self.stages[stage.of, stage.name] = self.newest = stage
         if stage.of:
             self.at = stage.of
 
@@ -49,8 +50,7 @@ class Progress:
 
     def status(self) -> Content:
         """One short line for the foot of the room."""
-        newest = next(reversed(self.stages.values()), None)
-        doing = newest.name if newest else "starting"
+        doing = self.newest.name if self.newest else "starting"
         place = ""
         if len(self.types) > 1 and self.at in self.types:
             place = f"{self.types.index(self.at) + 1} of {len(self.types)} · "
@@ -63,7 +63,8 @@ class Progress:
             return [Content.styled("starting …", _QUIET)]
         if len(self.types) == 1:
             return stage_lines(self.stages.values(), width)
-        found = stage_lines(self._of(""), width)
+        shared = [s for s in self._of("") if s.state != "running" or s is self.newest]
+        found = stage_lines(shared, width)
         for name in self.types:
             own = self._of(name)
             if name == self.at:

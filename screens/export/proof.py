@@ -132,7 +132,9 @@ def proof_words(record: Record, width: int, *, told: bool = False) -> Content:
 def _verdict(record: Record) -> Content:
     export, proof = record.export, record.proof
     if proof is not None:
-        return words.state(proof.verdict, SAID[proof.verdict] if export else _foreign(record))
+        told = SAID[proof.verdict] if export else _foreign(record)
+        wrong = [stage_name(s) for s in stages_of(proof) if s.state == proof.verdict != "pass"]
+        return words.state(proof.verdict, told + (f" ({', '.join(wrong)})" if wrong else ""))
     if record.status == "failed":
         why = str(export.provenance.get("error") or "") if export else ""
         said = words.state("failed", "nothing was written")

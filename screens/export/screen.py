@@ -5,6 +5,7 @@ Knows what is on screen: the form, or the list with the proof of one. What runs 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on, work
@@ -32,7 +33,6 @@ from screens.widgets.linelist import LineList
 from screens.widgets.modals import PickModal
 from screens.widgets.pane import EmptyState, Pane, focus_within
 from store.errors import WorkbenchError
-from store.exports import Export
 
 LOOK_AFTER = 0.3
 """Seconds after the last change of the form until what it says is looked at."""
@@ -214,6 +214,9 @@ class ExportRoom(Using):
             pane.title_is(Content("proof"))
             shown = Content("")
         self.query_one("#proof-words", Static).update(shown)
+        if follows:
+            scroll = self.query_one("#proof-scroll")
+            self.call_after_refresh(scroll.scroll_end, animate=False)
         if compared > 0:
             self._show_compared(record, compared)
 
@@ -313,22 +316,24 @@ class ExportRoom(Using):
             record.status == "running" for record in self.listing.records
         ):
             self.read_again()
-            running = [r for r in self.listing.records if r.status == "running" and r.export]
-            if running and running[-1].export is not None and self._following:
-                self.listing.choose(running[-1].export.id)
+            running = [r.path for r in self.listing.records if r.status == "running"]
+            if running and self._following:
+                self.listing.choose(running[-1])
         elif not self.choosing:
             self.show_proof()
 
-    def ended(self, made: list[Export]) -> None:
+    def ended(self, made: list[Path]) -> bool:
         self.form.busy = False
         self._following = False
         self.read_again()
         if made:
-            self.listing.choose(made[0].id)
+            self.listing.choose(made[0])
         if len(made) > 1:
             self.add_class("-compare")
             self.call_after_refresh(self.show_proof)
         self._changed()
+        proved = [r for r in self.listing.records if r.path in made and r.status == "proved"]
+        return len(made) == len(proved) > 0
 
     # -- actions -----------------------------------------------------------------------------
 

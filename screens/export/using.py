@@ -113,7 +113,7 @@ class Using(Working):
     def action_verify(self) -> None:
         record = self.current
         if record is not None and self.progress is None:
-            self.verify(record.path, record.ref, record)
+            self.verify(record.path, record.ref)
 
     def action_foreign(self) -> None:
         """Ask for a file, then for the model that it is held against."""

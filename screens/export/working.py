@@ -17,15 +17,14 @@ from textual.timer import Timer
 from engine.export import client
 from engine.export.stages import Stage
 from screens.base import Room
-from screens.export.ledger import Record
 from screens.export.looking import Wish
 from screens.export.progress import Progress
 from screens.widgets import words
 from store.catalogue import Catalogue
 from store.errors import WorkbenchError
-from store.exports import Export
 
-Job = Callable[[Catalogue], list[Export]]
+Job = Callable[[Catalogue], list[Path]]
+"""What a job writes or proves, as paths to look at when it is over."""
 
 
 class Progressed(Message):
@@ -39,7 +38,7 @@ class Progressed(Message):
 class Ended(Message):
     """The job of this window is over."""
 
-    def __init__(self, made: list[Export], error: WorkbenchError | None) -> None:
+    def __init__(self, made: list[Path], error: WorkbenchError | None) -> None:
         super().__init__()
         self.made = made
         self.error = error
@@ -69,20 +68,21 @@ class Working(Room):
     def export(self, wish: Wish, types: tuple[str, ...]) -> None:
         """Write and prove these types."""
 
-        def job(cat: Catalogue) -> list[Export]:
-            return client.export(
+        def job(cat: Catalogue) -> list[Path]:
+            made = client.export(
                 cat, wish.ref, to=wish.to, types=types, out=wish.out, merge=wish.merge,
                 on_event=self._on_stage, cancel=self._cancel,
             )  # fmt: skip
+            return [Path(export.path) for export in made]
 
         self._begin(Progress(f"export of {wish.ref}", types, words.now()), job)
 
-    def verify(self, file: Path, against: str, record: Record | None = None) -> None:
+    def verify(self, file: Path, against: str) -> None:
         """Prove a file once more, or a foreign one."""
 
-        def job(cat: Catalogue) -> list[Export]:
+        def job(cat: Catalogue) -> list[Path]:
             client.verify(cat, file, against, on_event=self._on_stage, cancel=self._cancel)
-            return [record.export] if record is not None and record.export is not None else []
+            return [file]
 
         self._begin(Progress(f"proof of {file.name}", ("",), words.now()), job)
 
@@ -118,13 +118,12 @@ class Working(Room):
             self._clock.stop()
         progress, self.progress = self.progress, None
         self.error = None if cancelled else event.error
-        self.ended(event.made)
+        proved = self.ended(event.made)
         if cancelled:
             self.say("Cancelled. Nothing was left behind.")
         elif not self.is_current and progress is not None:
-            failed = event.error is not None or any(e.status != "proved" for e in event.made)
-            self.say(f"The {progress.what} {'needs a look' if failed else 'is done: proved'}.",
-                     bad=failed)  # fmt: skip
+            how = "is done: proved" if proved else "needs a look"
+            self.say(f"The {progress.what} {how}.", bad=not proved)
 
     def action_cancel(self) -> None:
         self._cancel.set()
@@ -137,6 +136,6 @@ class Working(Room):
         """A job was started."""
         raise NotImplementedError
 
-    def ended(self, made: list[Export]) -> None:
-        """A job is over; `made` is what there is to look at."""
+    def ended(self, made: list[Path]) -> bool:
+        """A job is over, `made` is what there is to look at; whether all of it is proved."""
         raise NotImplementedError
