@@ -18,36 +18,66 @@ def public_name(base_ref: str) -> str:
 
 
 def model_card(source: Source, kind: str, type_name: str) -> str:
-    """README.md with front matter: the base, how it was trained and held, how to use it."""
+    """README.md with front matter: the base, its licence, how it was trained, how to use it."""
     base = public_name(source.base_ref)
-    library = "peft" if kind == "adapter" else "transformers"
     held = {"nf4": "NF4 (4 bit)"}.get(source.quantization or "", source.dtype)
-    front = [
-        "---",
-        f"base_model: {json.dumps(base)}",
-        f"library_name: {library}",
-        "tags:",
-        "- workbench",
-    ]
-    front += ["- lora"] if source.adapter else []
-    front += ["---", ""]
     title = str(source.record.get("name") or base)
-    lines = [f"# {_plain(title)}", ""]
+    lines = [*_front(source, base, kind), f"# {_plain(title)}", ""]
     if source.adapter:
         form = "A LoRA adapter for" if kind == "adapter" else "A LoRA adapter merged into"
         lines += [f"{form} `{base}`, trained while the base was held in {held}.", ""]
     else:
         lines += [f"A copy of `{base}`.", ""]
-    rows = [(k, v) for k, v in source.record.items() if v is not None and k != "name"]
-    if rows:
-        lines += ["| training | |", "|---|---|"]
-        lines += [f"| {_plain(k)} | {_plain(str(v))} |" for k, v in rows] + [""]
+    said = {k: v for k, v in source.record.items() if v is not None and k != "name"}
+    for heading in ("training", "checks"):
+        rows = [
+            (key.removeprefix("check "), value)
+            for key, value in said.items()
+            if key.startswith("check ") == (heading == "checks")
+        ]
+        if rows:
+            lines += [f"| {heading} | |", "|---|---|"]
+            lines += [f"| {_plain(k)} | {_plain(str(v))} |" for k, v in rows] + [""]
     if kind == "adapter":
         grown = (Path(source.adapter or "") / "added_tokens.json").is_file()
         lines += _loading(base, grown=grown)
     else:
         lines += [f"Weights: {type_name}, safetensors.", ""]
-    return "\n".join(front + lines)
+    lines += [
+        "`workbench.json` names the hashes of base, adapter and data, every setting, and what was",
+        "measured when this export was compared with the trained model.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _front(source: Source, base: str, kind: str) -> list[str]:
+    """What hubs read."""
+    front = [
+        "---",
+        f"base_model: {json.dumps(base)}",
+        f"library_name: {'peft' if kind == 'adapter' else 'transformers'}",
+        "pipeline_tag: text-generation",
+        *_licence(Path(source.base)),
+        "tags:",
+        "- workbench",
+    ]
+    return [*front, *(["- lora"] if source.adapter else []), "---", ""]
+
+
+def _licence(base: Path) -> list[str]:
+    """The base's licence as its own card names it; it goes on to what is made of the base."""
+    card = base / "README.md"
+    text = card.read_text("utf-8", "replace") if card.is_file() else ""
+    front = text.split("---\n")[1] if text.startswith("---\n") else ""
+    found = {
+        key: value.strip().strip("\"'")
+        for key, colon, value in (line.partition(":") for line in front.splitlines())
+        if colon and key in ("license", "license_name", "license_link") and value.strip()
+    }
+    if not found and any((base / name).is_file() for name in ("LICENSE", "LICENSE.txt")):
+        found = {"license": "other", "license_name": "that-of-the-base"}
+    return [f"{key}: {json.dumps(value)}" for key, value in found.items()]
 
 
 def _loading(base: str, *, grown: bool) -> list[str]:

@@ -16,6 +16,7 @@ import msgspec
 
 from engine.export import plan as planning
 from engine.export import suite
+from engine.export.card import public_name
 from engine.export.child import run
 from engine.export.files import (
     MODELFILE,
@@ -31,12 +32,13 @@ from engine.export.files import (
     write_beside,
 )
 from engine.export.plan import File, Plan
-from engine.export.stages import Job, Merge, Outcome, Stage, Target, as_dict, worst
+from engine.export.records import provenance_of, without
+from engine.export.stages import Job, Merge, Outcome, Source, Stage, Target, as_dict, public, worst
 from engine.jobs.process import alive, this_process
 from engine.models import refs
 from engine.models.folder import read_json
 from engine.models.gguf import is_adapter
-from store import exports
+from store import exports, runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound
 from store.exports import Export, Kind, Proof
@@ -105,7 +107,7 @@ def export(
         log = cat.workspace.logs / f"export-{records[0].id}.log"
         finished = run(job, log, on_event, cancel)
         for file, record, outcome in zip(plan.files, records, finished.files, strict=True):
-            keeper = _Keeper(cat, file, record, finished.facts, on_event, cancel)
+            keeper = _Keeper(cat, file, record, plan.source, finished.facts, on_event, cancel)
             done.append(keeper.keep(outcome, force=force))
     except BaseException as error:
         _clear(job)
@@ -204,11 +206,12 @@ def verify(
         targets=[Target(str(known.get("type") or type_name), str(target))],
         source=source,
         log=str(cat.workspace.logs / f"{stamp}-llama.log"),
+        merge="original" if known.get("merge") == "original" else "faithful",
         expected_sha256=str(known["sha256"]) if "sha256" in known else None,
     )
     finished = run(job, cat.workspace.logs / f"{stamp}.log", on_event, cancel)
     outcome = _with_suite(cat, source.ref, target, finished.files[0], on_event, cancel)
-    same = [e.id for e in exports.all(cat) if e.sha256 == outcome.sha256]
+    same = [e.id for e in exports.all(cat) if (e.sha256, e.ref) == (outcome.sha256, source.ref)]
     return _add_proof(cat, target, source.ref, outcome, same[0] if same else None)
 
 
@@ -219,6 +222,7 @@ class _Keeper:
     cat: Catalogue
     file: File
     record: Export
+    source: Source
     facts: Facts
     on_event: OnEvent | None
     cancel: threading.Event | None
@@ -243,26 +247,45 @@ class _Keeper:
         return self._note(final, outcome)
 
     def _note(self, final: Path, outcome: Outcome) -> Export:
-        told = {
+        record, run_id = self.record, self.record.run_id
+        run = provenance_of(self.cat, runs.get(self.cat, run_id)) if run_id else None
+        noted = {
             **self.facts,
-            "kind": self.record.kind,
-            "type": self.record.type,
+            "kind": record.kind,
+            "type": record.type,
             "sha256": outcome.sha256,
-            "created": self.record.created,
+            "bytes": outcome.bytes,
+            "parts": [part.name for part in parts(final)],
+            "created": record.created,
+            "training": run,
         }
-        write_beside(final, PROVENANCE, told)
-        write_beside(final, PROOF, _proof(final, outcome, self.facts))
-        _add_proof(self.cat, final, self.record.ref, outcome, self.record.id)
+        stages = [public(as_dict(stage)) for stage in outcome.stages]
+        said = without(stages, self._places(final))
+        proof = {"verdict": outcome.verdict, "stages": said}
+        head = {"file": final.name, "sha256": outcome.sha256, "against": self.facts["ref"]}
+        write_beside(final, PROVENANCE, {**noted, "proof": proof})
+        write_beside(final, PROOF, {**head, **proof, "facts": self.facts})
+        _add_proof(self.cat, final, record.ref, outcome, record.id)
         return exports.update(
             self.cat,
-            self.record.id,
+            record.id,
             path=str(final),
             bytes=outcome.bytes,
             sha256=outcome.sha256,
             status="unproved" if outcome.verdict == "fail" else "proved",
             finished=time.time(),
-            provenance=told,
+            provenance=noted,
         )
+
+    def _places(self, final: Path) -> dict[str, str]:
+        """Folders of this machine, and what a file says in their place."""
+        source = self.source
+        return {
+            str(final.parent): "",
+            str(self.cat.workspace.root): "workspace",
+            source.base: public_name(source.base_ref),
+            str(Path.home()): "~",
+        }
 
 
 def _with_suite(
@@ -317,18 +340,6 @@ def _clear(job: Job) -> None:
     """Take away what is under a temporary name."""
     for target in job.targets:
         remove_partial(Path(target.path))
-
-
-def _proof(path: Path, outcome: Outcome, facts: Facts) -> dict[str, Any]:
-    """What is written beside an export."""
-    return {
-        "file": path.name,
-        "sha256": outcome.sha256,
-        "against": facts.get("ref"),
-        "verdict": outcome.verdict,
-        "stages": [as_dict(stage) for stage in outcome.stages],
-        "facts": facts,
-    }
 
 
 def _provenance(cat: Catalogue, path: Path) -> dict[str, Any]:

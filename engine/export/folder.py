@@ -19,6 +19,7 @@ import torch
 from engine.export.card import model_card, public_name
 from engine.export.lora import CONFIG, WEIGHTS, Adapter
 from engine.export.merge import HEAD, Merged, Planned
+from engine.export.records import without_places
 from engine.export.safefile import INDEX, SINGLE
 from engine.export.stages import Source
 from engine.models.folder import read_json
@@ -51,7 +52,8 @@ _COPIED = (
     "LICENSE.txt",
     "NOTICE",
 )
-_RUN_ONLY = ("quantization_config", "_name_or_path", "torch_dtype")
+_SETTINGS = ("generation_config.json", "tokenizer_config.json")
+_RUN_ONLY = ("quantization_config", "_name_or_path", "name_or_path", "torch_dtype")
 
 
 def write_merged(
@@ -89,7 +91,7 @@ def write_merged(
         where = {item.name: name for name, part in files.items() for item in part}
         index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))}
         _write_json(target / INDEX, index)
-    config = {k: v for k, v in merged.config.items() if k not in _RUN_ONLY}
+    config = without_places({k: v for k, v in merged.config.items() if k not in _RUN_ONLY})
     config["dtype"] = str(_DTYPES[type_name][1]).removeprefix("torch.")
     if any(item.name == HEAD for item in planned):
         config["tie_word_embeddings"] = False
@@ -97,7 +99,7 @@ def write_merged(
     base = Path(source.base)
     for name in _COPIED:
         if (base / name).is_file():
-            shutil.copyfile(base / name, target / name)
+            _copy(base / name, target / name)
     if (base / "additional_chat_templates").is_dir():
         shutil.copytree(base / "additional_chat_templates", target / "additional_chat_templates")
     (target / "README.md").write_text(model_card(source, "merged", type_name), encoding="utf-8")
@@ -121,17 +123,23 @@ def write_adapter(source: Source, target: Path) -> None:
     shutil.copyfile(folder / WEIGHTS, target / WEIGHTS)
     config = read_json(folder / CONFIG)
     config["base_model_name_or_path"] = public_name(source.base_ref)
-    _write_json(target / CONFIG, {key: _no_path(value) for key, value in config.items()})
+    _write_json(target / CONFIG, without_places(config))
     if (folder / ADDED).is_file():
         shutil.copyfile(folder / ADDED, target / ADDED)
         for name in _TOKENIZER:
             if (Path(source.base) / name).is_file():
-                shutil.copyfile(Path(source.base) / name, target / name)
+                _copy(Path(source.base) / name, target / name)
     (target / "README.md").write_text(model_card(source, "adapter", "f32"), encoding="utf-8")
 
 
-def _no_path(value: Any) -> Any:
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file; settings that name a place on this machine lose it."""
+    shutil.copyfile(source, target)
+    if source.name in _SETTINGS:
+        found = read_json(source)
+        kept = without_places({k: v for k, v in found.items() if k not in _RUN_ONLY})
+        if kept != found:
+            _write_json(target, kept)
 
 
 def _size(item: Planned, type_name: str) -> int:

@@ -24,6 +24,7 @@ from store.errors import BadInput, NotFound, Unsupported
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+PICKLED = "adapter_model.bin"
 
 _ROOT = "base_model.model."
 _HINT = "Export the adapter with --to adapter and merge it with PEFT itself."
@@ -82,6 +83,11 @@ class Adapter:
             NotFound: a file is missing. BadInput: a file is broken.
             Unsupported: the adapter holds something that cannot be merged exactly.
         """
+        if (folder / PICKLED).is_file() and not (folder / WEIGHTS).is_file():
+            raise Unsupported(
+                f"{folder}: {PICKLED}: pickled weights can run code and are never opened.",
+                "Save the adapter again as safetensors, with PEFT's save_pretrained.",
+            )
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise NotFound(f"{folder}: no {name}.", "Name a checkpoint with a whole adapter.")

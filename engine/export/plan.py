@@ -17,6 +17,7 @@ from engine.export import types as known
 from engine.export.checkout import Checkout
 from engine.export.files import PROVENANCE, partial_of, taken
 from engine.export.mixture import BLOCKS, gguf_bytes
+from engine.export.records import said_of
 from engine.export.safefile import contents, read_header
 from engine.export.stages import Merge, Source
 from engine.export.types import ExportType
@@ -27,12 +28,10 @@ from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NoSpace, Unsupported
 from store.exports import Kind
-from store.runs import Run
 
 _FILES = ("gguf", "adapter-gguf")
 WEIGHTS = "adapter_model.safetensors"
 _MARGIN = 32 * 1024 * 1024
-_CARD_KEYS = ("max_steps", "num_train_epochs", "learning_rate", "r", "lora_alpha", "lora_dropout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,28 +165,8 @@ def source_of(cat: Catalogue, model: Model) -> Source:
         base_sha256=run.base_sha256 if run else None,
         template_sha256=run.template_sha256 if run else None,
         chats=str(chats) if chats and chats.is_file() else None,
-        record=_record(run, model) if run else {},
+        record=said_of(cat, run, model) if run else {},
     )
-
-
-def _record(run: Run, model: Model) -> dict[str, str | int | float | bool | None]:
-    """What a card may say of a run: nothing that names this machine."""
-    found: dict[str, str | int | float | bool | None] = {
-        "name": run.name,
-        "run": run.id,
-        "step": model.step,
-        "data": Path(run.dataset).name,
-        "data snapshot": run.snapshot,
-        "seed": run.seed,
-        "loss": run.loss,
-        "held-out loss": run.eval_loss,
-        "base sha256": run.base_sha256,
-    }
-    for key in _CARD_KEYS:
-        value = run.recipe.get(key)
-        if isinstance(value, str | int | float | bool):
-            found[key] = value
-    return found
 
 
 def _finals(

@@ -44,7 +44,15 @@ from engine.render.renderer import Renderer
 from engine.train import checkpoints
 from store.errors import Conflict, WorkbenchError
 
-_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama-cpp-python")
+_PACKAGES = (
+    "workbench-llm",
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "gguf",
+    "llama-cpp-python",
+)
 
 
 class Work:
@@ -130,7 +138,7 @@ class Work:
         )
         adapter = Path(source.adapter) / WEIGHTS if source.adapter else None
         return {
-            "ref": source.ref,
+            "ref": public_name(source.ref),
             "base": public_name(source.base_ref),
             "base_sha256": base,
             "template_sha256": template,
