@@ -92,11 +92,12 @@ def export(
             )
         ]
         told = [_made(record, client.proof_of(cat, record)) for record in made]
-        advice = _advice(cat, made) if len(merges) > 1 else None
+        merged = _advice(cat, made) if len(merges) > 1 else None
+        taken = _taken(cat, made)
     found: dict[str, object] = {"exports": told} | (told[0] if len(told) == 1 else {})
-    if advice is not None:
-        found["merge"] = advice
-    emit(found, json, "\n".join([*map(_line, made), *([advice] if advice else [])]))
+    found |= {"merge": merged} if merged is not None else {}
+    found |= {"advice": taken} if taken is not None else {}
+    emit(found, json, "\n".join([*map(_line, made), *filter(None, (merged, taken))]))
     _leave(*filter(None, map(_failure, told)))
 
 
@@ -128,6 +129,15 @@ def _advice(cat: Catalogue, made: list[Export]) -> str:
     proofs = [(record, client.proof_of(cat, record)) for record in made]
     rows = advice.rows_of((record, proof, record.bytes or 0) for record, proof in proofs)
     return advice.which_merge(rows)
+
+
+def _taken(cat: Catalogue, made: list[Export]) -> str | None:
+    """Which of several types to take, by what was measured just now."""
+    from engine.export import advice, client
+
+    proofs = [(record, client.proof_of(cat, record)) for record in made]
+    rows = advice.rows_of((record, proof, record.bytes or 0) for record, proof in proofs)
+    return advice.recommend(rows).sentence if len({row.type for row in rows}) > 1 else None
 
 
 def _made(record: Export, proof: Proof | None) -> dict[str, Any]:
