@@ -157,6 +157,9 @@ SHAPES: dict[str, Shape] = {
     "Arcee": Shape("Arcee", _WIDE),
     "StarCoder2": Shape("Starcoder2", adapted=("q_proj", "k_proj", "c_fc", "c_proj")),
     "Nemotron": Shape("Nemotron"),
+    "StableLM 2": Shape("StableLm", {"use_qkv_bias": True}),
+    "StableLM, parallel": Shape("StableLm", {"use_parallel_residual": True}),
+    "Phi-2": Shape("Phi", adapted=("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2")),
 }
 
 

@@ -135,11 +135,9 @@ def test_faithful_merge_equals_the_4_bit_model(
     assert apart(merged, torch.tensor(Reference(source).logits(IDS))) < 2e-3
 
 
-@pytest.mark.parametrize("architecture", ["Qwen2", "GPTNeoX"])
-def test_families_without_a_converter_can_be_merged(architecture: str, tmp_path: Path) -> None:
-    base = tiny_llama(tmp_path / "base", architecture=architecture, tie_word_embeddings=False)
-    targets = {"Qwen2": ["q_proj", "down_proj"], "GPTNeoX": ["query_key_value"]}[architecture]
-    adapter = random_adapter(base, tmp_path / "adapter", target_modules=targets)
+def test_a_family_without_a_converter_can_be_merged(tmp_path: Path) -> None:
+    base = tiny_llama(tmp_path / "base", architecture="GPTNeoX", tie_word_embeddings=False)
+    adapter = random_adapter(base, tmp_path / "adapter", target_modules=["query_key_value"])
     source = source_of(base, adapter)
     assert apart(merged_logits(source, tmp_path / "merged"), peft_logits(base, adapter)) < 2e-3
 
