@@ -190,13 +190,19 @@ class ExportRoom(Using):
         self.refresh_bindings()
 
     def show_proof(self) -> None:
-        """What runs, what went wrong, or the proof of the export under the cursor."""
-        width = self.query_one("#proof-pane").size.width - 2
-        compared = self.query_one("#compare-pane").size.width - 2
-        if not self.has_class("-read") or max(width, compared) < 0:
+        """The list's head, the proof, and what is compared with it."""
+        if self.choosing or not self.listing.size.width:
             return  # nothing is laid out yet
         heading = self.listing.heading(self.listing.size.width)
         self.query_one("#export-heading", Static).update(Content(heading))
+        self._show_one()
+        self._show_compared(self.listing.current)
+
+    def _show_one(self) -> None:
+        """What runs, what went wrong, or the proof of the export under the cursor."""
+        width = self.query_one("#proof-pane").size.width - 2
+        if width < 0:
+            return
         pane = self.query_one("#proof-pane", Pane)
         follows = self.progress is not None and self._following
         pane.set_class(follows, "-alive")
@@ -217,20 +223,20 @@ class ExportRoom(Using):
         if follows:
             scroll = self.query_one("#proof-scroll")
             self.call_after_refresh(scroll.scroll_end, animate=False)
-        if compared > 0:
-            self._show_compared(record, compared)
 
-    def _show_compared(self, record: Record | None, width: int) -> None:
+    def _show_compared(self, record: Record | None) -> None:
         """Every measured type of the model under the cursor, where there are several."""
         pane = self.query_one("#compare-pane", Pane)
+        if pane.size.width < 2:
+            return
         shown = Content("")
         rows = advice.measured(self.catalogue, record.ref) if record is not None else []
         if record is not None and len(rows) > 1:
-            height = self.query_one("#compare-scroll").size.height
+            size = self.query_one("#compare-scroll").size
             here = record.export.id if record.export else None
             shown = compare_words(
                 rows, advice.recommend(rows), advice.which_merge(rows), here,
-                max(width - 1, 40), height,
+                max(size.width - 1, 40), size.height,
             )  # fmt: skip
         elif record is not None:
             few = "Export another type of this model, and both are compared here."
@@ -320,7 +326,7 @@ class ExportRoom(Using):
             if running and self._following:
                 self.listing.choose(running[-1])
         elif not self.choosing:
-            self.show_proof()
+            self._show_one()
 
     def ended(self, made: list[Path]) -> bool:
         self.form.busy = False

@@ -19,6 +19,7 @@ from engine.export.stages import Stage
 from screens.base import Room
 from screens.export.looking import Wish
 from screens.export.progress import Progress
+from screens.safe import visible
 from screens.widgets import words
 from store.catalogue import Catalogue
 from store.errors import WorkbenchError
@@ -75,7 +76,7 @@ class Working(Room):
             )  # fmt: skip
             return [Path(export.path) for export in made]
 
-        self._begin(Progress(f"export of {wish.ref}", types, words.now()), job)
+        self._begin(Progress(f"export of {visible(wish.ref)}", types, words.now()), job)
 
     def verify(self, file: Path, against: str) -> None:
         """Prove a file once more, or a foreign one."""
@@ -84,7 +85,7 @@ class Working(Room):
             client.verify(cat, file, against, on_event=self._on_stage, cancel=self._cancel)
             return [file]
 
-        self._begin(Progress(f"proof of {file.name}", ("",), words.now()), job)
+        self._begin(Progress(f"proof of {visible(file.name)}", ("",), words.now()), job)
 
     def _begin(self, progress: Progress, job: Job) -> None:
         self.progress, self.error = progress, None
