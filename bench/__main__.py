@@ -25,7 +25,9 @@ NAMES = (
     "suites",
     "frames",
     "painting",
+    "export",
     "families",
+    "adapters",
     "vocabularies",
     "templates",
 )
