@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.export.files import remove
 from engine.export.stages import Finished, Job, Message, Refused, Stage
 from engine.jobs.process import environment, python_module
 from store import errors
@@ -30,6 +31,7 @@ _decoder = msgspec.json.Decoder(Message)
 def run(
     job: Job,
     log: Path,
+    room: Path,
     on_event: Callable[[Stage], None] | None,
     cancel: threading.Event | None,
 ) -> Finished:
@@ -37,12 +39,13 @@ def run(
 
     Args:
         log: takes everything the worker's libraries print.
+        room: a folder for temporary files, of what the worker starts too; removed afterwards.
         cancel: set from another thread to end the worker.
     Raises:
         WorkerDied: it ended without an answer. Conflict: it was cancelled.
         WorkbenchError: it refused, in its own words.
     """
-    child = _start(log)
+    child = _start(log, room)
     try:
         assert child.stdin is not None
         try:
@@ -62,9 +65,10 @@ def run(
         raise _died(child, log)
     finally:
         _end(child)
+        remove(room)
 
 
-def _start(log: Path) -> subprocess.Popen[bytes]:
+def _start(log: Path, room: Path) -> subprocess.Popen[bytes]:
     try:
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError as error:
@@ -75,7 +79,7 @@ def _start(log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=handle,
-            env=environment(_OFFLINE),
+            env=environment({**_OFFLINE, "TMPDIR": str(room)}),
             start_new_session=True,
         )
     finally:

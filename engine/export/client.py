@@ -22,9 +22,11 @@ from engine.export.files import (
     MODELFILE,
     PROOF,
     PROVENANCE,
+    new_room,
     partial_of,
     parts,
     provenance,
+    remove,
     remove_export,
     remove_partial,
     settle,
@@ -96,7 +98,8 @@ def export(
     )
     cat.workspace.create()
     _refuse_same_names(cat, plan)
-    records = [_begin(cat, plan, file) for file in plan.files]
+    room = new_room()
+    records = [_begin(cat, plan, file, room) for file in plan.files]
     job = _job(cat, plan, records[0].id)
     folder = plan.files[0].out.parent
     made_folder = not folder.exists()
@@ -105,7 +108,7 @@ def export(
     done: list[Export] = []
     try:
         log = cat.workspace.logs / f"export-{records[0].id}.log"
-        finished = run(job, log, on_event, cancel)
+        finished = run(job, log, room, on_event, cancel)
         for file, record, outcome in zip(plan.files, records, finished.files, strict=True):
             keeper = _Keeper(cat, file, record, plan.source, finished.facts, on_event, cancel)
             done.append(keeper.keep(outcome, force=force))
@@ -122,7 +125,7 @@ def export(
     return done
 
 
-def _begin(cat: Catalogue, plan: Plan, file: File) -> Export:
+def _begin(cat: Catalogue, plan: Plan, file: File, room: Path) -> Export:
     """Note an export that begins, and the process that will end it."""
     return exports.create(
         cat,
@@ -132,7 +135,7 @@ def _begin(cat: Catalogue, plan: Plan, file: File) -> Export:
         path=str(file.out),
         run_id=plan.run_id,
         step=plan.step,
-        provenance=asdict(this_process()),
+        provenance={**asdict(this_process()), "room": str(room)},
     )
 
 
@@ -167,6 +170,8 @@ def listed(cat: Catalogue) -> list[Export]:
     gone = [e for e in found if e.status == "running" and not _alive(e)]
     for record in gone:
         remove_partial(partial_of(Path(record.path)))
+        if room := record.provenance.get("room"):
+            remove(Path(room))
         _fail(cat, record, "its process ended before it was written and proved")
     return exports.all(cat) if gone else found
 
@@ -209,7 +214,7 @@ def verify(
         merge="original" if known.get("merge") == "original" else "faithful",
         expected_sha256=str(known["sha256"]) if "sha256" in known else None,
     )
-    finished = run(job, cat.workspace.logs / f"{stamp}.log", on_event, cancel)
+    finished = run(job, cat.workspace.logs / f"{stamp}.log", new_room(), on_event, cancel)
     outcome = _with_suite(cat, source.ref, target, finished.files[0], on_event, cancel)
     same = [e.id for e in exports.all(cat) if (e.sha256, e.ref) == (outcome.sha256, source.ref)]
     return _add_proof(cat, target, source.ref, outcome, same[0] if same else None)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,8 @@ def present(path: Path) -> bool:
 def remove(path: Path) -> None:
     """Delete a file or folder that may not be there."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        with suppress(FileNotFoundError):  # somebody else clears it too
+            shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
@@ -102,6 +105,11 @@ def remove_export(path: Path) -> None:
         remove(part)
     for name in (PROVENANCE, PROOF):
         remove(beside(path, name))
+
+
+def new_room() -> Path:
+    """A folder for the temporary files of one job."""
+    return Path(tempfile.mkdtemp(prefix="workbench-"))
 
 
 def unproved_name(path: Path) -> Path:
