@@ -101,13 +101,14 @@ def test_it_is_what_peft_has(
 def test_taking_turns_changes_nothing(
     llama: LlamaWorker, base: Path, adapters: dict[str, Path], tmp_path: Path
 ) -> None:
-    told = [llama.logits([IDS], model=kind) for kind in ("plain", "rslora", "", "plain", "rslora")]
-    for kind, first, second in (("plain", *told[0::3]), ("rslora", *told[1::3])):
+    order = ("plain", "rslora", "", "plain", "rslora")
+    told = [llama.logits([IDS], model=kind) for kind in order]
+    for at, kind in enumerate(order[:2]):
         with LlamaWorker.open(base, tmp_path / "alone.log") as worker:
             worker.attach(kind, adapters[kind].with_suffix(".gguf"))
             alone = worker.logits([IDS], model=kind)
-        assert np.array_equal(first, alone)
-        assert np.array_equal(second, alone)
+        assert np.array_equal(told[at], alone)
+        assert np.array_equal(told[at + 3], alone)
     with LlamaWorker.open(base, tmp_path / "base.log") as worker:
         assert np.array_equal(told[2], worker.logits([IDS]))
 

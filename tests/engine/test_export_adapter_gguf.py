@@ -1,0 +1,106 @@
+"""An adapter as GGUF: proved on its base as training held it, and refused where it cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.export.adapter_gguf import write_adapter_gguf
+from engine.export.client import export, verify
+from store import exports
+from store.catalogue import Catalogue
+from store.errors import BadInput, Unsupported
+from tests.engine.chat_fixtures import add_run
+from tests.engine.export_models import random_adapter, source_of, tiny_llama
+
+
+def _ignore(*_: object) -> None:
+    """Progress is looked at elsewhere."""
+
+
+def test_of_a_run_that_held_its_base_in_nf4(cat: Catalogue, tmp_path: Path) -> None:
+    base = tiny_llama(tmp_path / "base", initializer_range=0.1)
+    adapter = random_adapter(base, tmp_path / "adapter", use_rslora=True, r=8)
+    run = add_run(cat, str(base), {3: adapter}, load_in_4bit=True)
+
+    [made] = export(cat, run, to="adapter-gguf", types=["f32"], out=tmp_path / "a.gguf")
+
+    assert (made.kind, made.status) == ("adapter-gguf", "proved")
+    [proof] = exports.proofs(cat, made.id)
+    numbers = next(stage["numbers"] for stage in proof.stages if stage["name"] == "end")
+    assert numbers["kl_mean"] < 1e-6
+    assert numbers["kl_base"] > 0.01
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] in ".a") == [
+        "a.gguf", "a.gguf.proof.json", "a.gguf.workbench.json", "adapter",
+    ]  # fmt: skip
+    reader = gguf.GGUFReader(made.path)
+    words = {key: field.contents() for key, field in reader.fields.items()}
+    assert words["general.type"] == "adapter"
+    assert (words["adapter.type"], words["adapter.lora.alpha"]) == ("lora", 0.0)
+    assert words["workbench.quantization"] == "nf4"
+    assert words["workbench.base_gguf_sha256"] == made.provenance["base_gguf_sha256"]
+    assert not [key for key, value in words.items() if str(tmp_path) in str(value)]
+
+    assert verify(cat, Path(made.path), run).verdict == "pass"
+    assert not list(cat.workspace.logs.glob("*.base"))
+
+
+def test_it_is_not_proved_for_another_adapter(cat: Catalogue, tmp_path: Path) -> None:
+    base = tiny_llama(tmp_path / "base")
+    one = random_adapter(base, tmp_path / "one")
+    other = random_adapter(base, tmp_path / "other", r=8, use_rslora=True)
+    target = tmp_path / "other.gguf"
+    write_adapter_gguf(source_of(base, other), target, notes={}, on_progress=_ignore)
+
+    proof = verify(cat, target, add_run(cat, str(base), {1: one}))
+
+    assert proof.verdict == "fail"
+    assert {stage["name"]: stage["state"] for stage in proof.stages}["end"] == "fail"
+
+
+HELD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "dora": ({}, {"use_dora": True}, "DoRA's magnitudes"),
+    "saved": ({}, {"modules_to_save": ["lm_head"]}, "modules_to_save"),
+    "tokens": ({}, {"trainable_token_indices": [7, 9]}, "trained rows of tokens"),
+    "tied": (
+        {"tie_word_embeddings": True},
+        {"target_modules": ["embed_tokens"]},
+        "one tensor for embedding and head",
+    ),
+    "bias": ({}, {"lora_bias": True}, "key lora_bias"),
+}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_what_it_cannot_hold_is_refused_with_the_way_out(kind: str, tmp_path: Path) -> None:
+    model, config, words = HELD[kind]
+    base = tiny_llama(tmp_path / "base", **model)
+    adapter = random_adapter(base, tmp_path / "adapter", **config)
+    with pytest.raises(Unsupported, match=words) as refused:
+        write_adapter_gguf(
+            source_of(base, adapter), tmp_path / "a.gguf", notes={}, on_progress=_ignore
+        )
+    assert "--to gguf" in refused.value.hint or kind == "bias"
+    assert not (tmp_path / "a.gguf").exists()
+
+
+def test_an_embedding_that_grew_and_values_that_are_none_are_refused(tmp_path: Path) -> None:
+    base = tiny_llama(tmp_path / "base")
+    adapter = random_adapter(base, tmp_path / "adapter", target_modules=["embed_tokens", "q_proj"])
+    weights = adapter / "adapter_model.safetensors"
+    stored = load_file(weights)
+    key = next(name for name in stored if name.endswith("embed_tokens.base_layer.weight"))
+    source = source_of(base, adapter)
+    write_adapter_gguf(source, tmp_path / "a.gguf", notes={}, on_progress=_ignore)
+    save_file(stored | {key: stored[key] + 1}, weights)
+    with pytest.raises(Unsupported, match="an embedding that is not the base's"):
+        write_adapter_gguf(source, tmp_path / "b.gguf", notes={}, on_progress=_ignore)
+    broken = {name: torch.full_like(one, torch.nan) for name, one in stored.items() if name != key}
+    save_file(broken | {key: stored[key]}, weights)
+    with pytest.raises(BadInput, match="NaN or infinite"):
+        write_adapter_gguf(source, tmp_path / "c.gguf", notes={}, on_progress=_ignore)
