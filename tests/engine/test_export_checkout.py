@@ -13,9 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.export import checkout
+from engine.export import checkout, client
 from engine.export.checkout import Checkout
+from engine.export.stages import Stage
+from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound, Unsupported
+from tests.engine.chat_fixtures import add_run
+from tests.engine.export_models import edit_json, random_adapter, tiny_llama
 
 SCRIPT = """
 import argparse, json, os, sys
@@ -108,6 +112,35 @@ def test_what_it_cannot_is_said(
     assert message in refused.value.message
     assert hint in refused.value.hint
     assert not target.exists()
+
+
+WRITES = """
+sys.modules.pop("gguf")
+sys.path.pop(1)
+from engine.export.convert import write_gguf
+from engine.export.merge import Merged
+from engine.export.stages import Source
+source = Source("m", asked.model, "m")
+write_gguf(Merged(source), Path(asked.model), asked.outtype, Path(asked.outfile), notes={},
+           on_progress=lambda *_: None)
+sys.exit()
+"""
+
+
+def test_what_it_makes_is_proved(cat: Catalogue, clone: Path, tmp_path: Path) -> None:
+    """From a run: a merged folder for the converter, its file, the proof."""
+    base = tiny_llama(tmp_path / "base", num_hidden_layers=1)
+    run = add_run(cat, str(base), {4: random_adapter(base, tmp_path / "adapter")})
+    edit_json(base / "config.json", do=WRITES)
+    told: list[Stage] = []
+    [made] = client.export(cat, run, types=["q8_0"], llama_cpp=clone, on_event=told.append)
+    assert made.status == "proved"
+    assert made.provenance["converter_commit"] == "c" * 40
+    assert made.provenance["converter_sha256"] == Checkout.open(clone).sha256
+    [written] = [stage for stage in told if stage.name == "write" and stage.state == "pass"]
+    assert written.text == "by llama.cpp's own converter (ccccccccc)"
+    left = {path.name for path in Path(made.path).parent.iterdir()}
+    assert all(name.startswith(Path(made.path).name) for name in left)
 
 
 def test_code_of_a_model_is_never_run(clone: Path, tmp_path: Path) -> None:
