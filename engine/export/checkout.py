@@ -11,15 +11,14 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.export.files import remove, room_of
 from engine.jobs.process import environment
 from engine.models.folder import read_json
 from store.errors import BadInput, Conflict, NotFound, Unsupported
@@ -103,7 +102,9 @@ class Checkout:
             Conflict: it was cancelled. Nothing is left at `target`.
         """
         _refuse_code(folder)
-        room = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        room = room_of(target)
+        remove(room)
+        room.mkdir()
         try:
             # It reads braces in the name of its file, and words in that of the folder.
             made, model = room / "model.gguf", room / "model"
@@ -115,7 +116,7 @@ class Checkout:
                 raise _failure(code, log, start)
             os.replace(made, target)
         finally:
-            shutil.rmtree(room, ignore_errors=True)
+            remove(room)
 
 
 def _run(words: list[str], room: Path, log: Path, cancel: threading.Event | None) -> int:

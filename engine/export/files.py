@@ -85,8 +85,11 @@ def remove(path: Path) -> None:
 
 def remove_partial(partial: Path) -> None:
     """Take away everything that lies under a temporary name."""
-    for path in (partial, parts_folder(partial), halfway_of(partial), folder_of(partial)):
+    halfway = halfway_of(partial)
+    for path in (partial, parts_folder(partial), halfway, folder_of(partial)):
         remove(path)
+    for path in (partial, halfway):
+        remove(room_of(path))
 
 
 def halfway_of(partial: Path) -> Path:
@@ -97,6 +100,11 @@ def halfway_of(partial: Path) -> Path:
 def folder_of(partial: Path) -> Path:
     """Where a merged folder lies while another converter makes a file of it."""
     return partial.with_name(f"{partial.name}.merged")
+
+
+def room_of(partial: Path) -> Path:
+    """Where another converter works on a file."""
+    return partial.with_name(f"{partial.name}.room")
 
 
 def remove_export(path: Path) -> None:
