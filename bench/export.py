@@ -56,7 +56,7 @@ def run(cat: Catalogue, ref: str, types: Sequence[str], out: Path) -> float:
 
 
 def main() -> int:
-    """Both jobs in a workspace that goes away; fails where one type takes too long on an idle machine."""
+    """Both jobs; fails where one type takes too long on a machine that does nothing else."""
     ref = sys.argv[1] if len(sys.argv) > 1 else "starter"
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     with (

@@ -7,7 +7,6 @@ quantiser makes from one file in 16 bits. Does not know whether they are right (
 from __future__ import annotations
 
 import errno
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,8 +33,8 @@ from engine.models.folder import file_sha256, read_json
 from engine.render.renderer import Renderer
 from store.errors import NoSpace, Unsupported, WorkbenchError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_BYTES = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
+"""None: numpy tells of a short write without a number."""
 
 
 class Writer:
@@ -277,8 +276,7 @@ def as_refusal(error: WorkbenchError | OSError, folder: Path) -> WorkbenchError:
     """What the user can do about: ours as it is, a full disk in our words; others are raised."""
     if isinstance(error, WorkbenchError):
         return error
-    # numpy reports a short write without an error number: then the disk itself is asked.
-    if error.errno not in _FULL and shutil.disk_usage(folder).free >= _FULL_BYTES:
+    if error.errno not in _FULL:
         raise error
     return NoSpace(
         f"{folder}: the disk is full, or takes no file this large.", "Make room, then export again."
