@@ -174,7 +174,7 @@ def _facts(record: Record) -> list[Content]:
         facts.append(("size", f"{words.size(record.bytes)}  ({record.bytes:,} bytes)"))
     facts.append(("model", record.ref))
     if export is not None:
-        if "merge" in export.provenance:
+        if export.provenance.get("quantization"):
             facts.append(("base", str(export.provenance["merge"])))
         if export.sha256:
             facts.append(("sha256", f"{export.sha256[:16]}…"))
