@@ -31,7 +31,7 @@ WAY_OUT = {
     "convert": "Its weights are not those that were merged: export it again; if that fails too, "
     "use --to merged.",
     "quant": "Take a larger type.",
-    "end": "Export it again from this model, in F16 to see whether the type is to blame.",
+    "end": "Export it again from this model.",
 }
 """What a stage that failed says in the end."""
 

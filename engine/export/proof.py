@@ -27,6 +27,7 @@ Say = Callable[[Stage], None]
 _SHOWN = 60
 _BEYOND = 8
 """Tokens a file may go on where the trained model has ended, to see that it does not end."""
+_ORIGINAL = "the adapter on the base's own weights"
 _ALIKE = 512
 """Positions on which a file that failed is held against what it may be instead."""
 
@@ -65,6 +66,7 @@ class _Proof:
         self._tell = say
         self._sixteen = sixteen
         self._type = choose(job.kind, target.type) if target.type else of_gguf(None)
+        self._merge = job.merge
         self._mute = False  # its template refuses, so nothing can be asked of it
         self.stages: list[Stage] = []
 
@@ -239,10 +241,20 @@ class _Proof:
 
         against = [yard.trained] if origin is yard.trained else [yard.trained, origin]
         results = yard.compare(samples, said, against, self._positions(name))
+        found, words = results[-1], ""
+        foreign = self._job.do == "verify" and self._job.expected_sha256 is None
+        if foreign and yard.original is not origin and self._fails(found):
+            [other] = yard.compare(samples, said, [yard.original], self._positions(name))
+            if not self._fails(other):
+                found, words, self._merge = other, f"{_ORIGINAL}: ", "original"
         if name != "end":
-            found = results[-1].numbers()
-            self._decide(name, limits.judge(found, self._type.limits), describe(found), **found)
+            numbers = found.numbers()
+            state = limits.judge(numbers, self._type.limits)
+            self._decide(name, state, words + describe(numbers), **numbers)
         self._end(results[0], samples, said)
+
+    def _fails(self, found: Divergence) -> bool:
+        return limits.judge(found.numbers(), self._type.limits) == "fail"
 
     def _first(self) -> str:
         """The stage that asks the file for its distributions first."""
@@ -262,7 +274,7 @@ class _Proof:
         if worth is not None:
             numbers["kl_base"] = worth
             numbers["share_lost"] = numbers["kl_mean"] / worth if worth > 0 else 0.0
-        allowed = limits.end(self._type, self._job.merge)
+        allowed = limits.end(self._type, self._merge)
         state = limits.judge(numbers, allowed)
         text = describe(numbers)
         if state == "fail":
@@ -283,7 +295,7 @@ class _Proof:
         if self._job.source.adapter is not None:
             known.append(("it answers as the base does without the adapter", yard.bare))
         if yard.original is not yard.written:
-            known.append(("it is the adapter on the base's own weights", yard.original))
+            known.append((f"it is {_ORIGINAL}", yard.original))
         for words, other in known:
             [found] = yard.compare(few, said, [other], lambda *_: None)
             if limits.judge(found.numbers(), allowed) != "fail":
@@ -320,7 +332,7 @@ class _Proof:
             where = ", ".join(str(fork.token) for fork in forks.values())
             text += f"; first differing tokens: {where}, choices at most {gap:.2g} nats apart"
             numbers["gap"] = gap
-        text += f"; {ended} end by themselves, {due} of the trained model's"
+        text += f"; {ended} end their turn, {due} with the trained model"
         exact = self._type.bits >= limits.SIXTEEN
         tied = gap <= limits.TIE_NATS
         state: State = "pass" if tied or not exact else "warn"
