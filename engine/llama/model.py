@@ -8,6 +8,7 @@ formats by itself and prints. What llama.cpp logs goes to standard error, contro
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,6 +42,12 @@ def _log(level: int, text: bytes, _data: ctypes.c_void_p) -> None:
     sys.stderr.flush()
 
 
+def _complaint() -> str:
+    """Why llama.cpp refused something, without the names of its functions."""
+    first = next(iter(_complaints), "it says no reason")
+    return re.sub(r"^(\w+: )+(failed to apply lora adapter: )?", "", first)
+
+
 class LlamaModel:
     """A loaded file with one context.
 
@@ -65,7 +72,7 @@ class LlamaModel:
         self._model = llama_cpp.llama_model_load_from_file(bytes(path), model_options)
         if not self._model:
             raise BadInput(
-                f"{path}: llama.cpp cannot load this file: {(_complaints or ['no reason'])[0]}",
+                f"{path}: llama.cpp cannot load this file: {_complaint()}",
                 "Export it again, or choose another file.",
             )
         self._vocab: Any = llama_cpp.llama_model_get_vocab(self._model)
@@ -209,7 +216,7 @@ class LlamaModel:
         adapter = llama_cpp.llama_adapter_lora_init(self._model, bytes(path))
         if not adapter:
             raise BadInput(
-                f"{path}: llama.cpp cannot use this adapter: {(_complaints or ['no reason'])[0]}",
+                f"{path}: llama.cpp cannot use this adapter: {_complaint()}",
                 "Name the base that it was made for, or export it again.",
             )
         if llama_cpp.llama_adapter_get_alora_n_invocation_tokens(adapter):
