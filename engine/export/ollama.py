@@ -43,6 +43,7 @@ _HOSTILE = (
     "line\n\nline\r\n  line\n",
 )
 _SHOWN = 100
+_AROUND = 40
 _BOOL = 7
 _HEAD = 1 << 26
 """More than the keys of any vocabulary take."""
@@ -56,7 +57,7 @@ class Template:
         source: Go; None where nothing could be learned of the trained template.
         conversations, different: of the held-out ones, and those whose prompts come out
             differently.
-        first: the first of them, as Ollama would have it.
+        first: what is different in the first of them.
         cautions: what else a user must know, one sentence each.
     """
 
@@ -83,7 +84,7 @@ class Template:
         if self.different:
             return (
                 f"unverified: {self.different} of {self.conversations} conversations differ; "
-                f"first: {visible(self.first):.{_SHOWN}}"
+                f"first: {visible(self.first)}"
             )
         return f"verified: {self.conversations} conversations are rendered byte for byte"
 
@@ -113,7 +114,9 @@ def template_for(
         wrong += found is not None
         first = first or found or ""
     cautions = [*_around(renderer, bos, ends=ends)]
-    if wrong:
+    if source is None:
+        cautions.append("Newer versions of Ollama take the trained one, older ones guess.")
+    elif wrong:
         cautions.append("Without TEMPLATE newer versions of Ollama take the trained one.")
     if source is not None and (broken := _hostile(renderer, source, bos)):
         cautions.append(f"Some texts come out differently, such as {broken!r:.{_SHOWN}}.")
@@ -138,7 +141,7 @@ def _trained(renderer: Renderer, turns: Sequence[Turn], bos: str) -> str | None:
 
 
 def _difference(renderer: Renderer, source: str, turns: Sequence[Turn], bos: str) -> str | None:
-    """What Ollama makes of the first prompt that comes out differently; None where none does."""
+    """What is different in the first prompt that is; None where none is."""
     template = GoTemplate(source)
     for end, turn in enumerate(turns, 1):
         if turn.role == "assistant" or (end < len(turns) and turns[end].role != "assistant"):
@@ -147,12 +150,17 @@ def _difference(renderer: Renderer, source: str, turns: Sequence[Turn], bos: str
         expected = _trained(renderer, asked, bos)
         try:
             found = template.render([(one.role, one.text) for one in asked])
-        except GoFailed as error:
+        except GoFailed:
             if expected is not None:
-                return str(error)
-        else:
-            if found != expected:
-                return found
+                return "an error"
+            continue
+        if expected is None:
+            return "a prompt where the trained template refuses"
+        if found != expected:
+            pairs = enumerate(zip(found, expected, strict=False))
+            at = next((i for i, (a, b) in pairs if a != b), min(len(found), len(expected)))
+            there, trained = found[at : at + _AROUND], expected[at : at + _AROUND]
+            return f"{there!r} instead of {trained!r}"
     return None
 
 

@@ -171,7 +171,9 @@ def test_what_cannot_be_rendered_the_same_is_marked(starter: Path, tmp_path: Pat
     assert (found.conversations, found.different, found.verified) == (2, 1, False)
     stage = ollama.write_ollama(tmp_path, source, renderer, samples, "f16")
     assert stage.state == "warn"
-    assert "# unverified: 1 of 2 conversations differ" in (tmp_path / "Modelfile").read_text()
+    text = (tmp_path / "Modelfile").read_text()
+    assert "# unverified: 1 of 2 conversations differ; first: " in text
+    assert " instead of '!a<|im_end|>" in text
 
 
 def test_what_a_user_must_know(starter: Path, tmp_path: Path) -> None:
