@@ -91,9 +91,9 @@ _GGUF = (
   their neighbours: there Q5_K_S lost as much as Q5_K_M, IQ3_M 0.8 and IQ3_XXS 1.9 times as much as
   Q3_K_M, IQ2_M 1.1 and IQ2_XXS 2.5 times as much as Q2_K.
 
-That run (1,141 held-out positions, in nats): F32 1e-12, F16 3e-7, BF16 2e-5, Q8_0 3e-4, Q6_K 0.0017,
-Q5_K_M 0.0042, Q5_K_S 0.0043, Q4_K_M 0.020, Q4_K_S 0.017, Q4_0 0.021, IQ4_XS 0.020, Q3_K_M 0.048,
-IQ3_M 0.037, IQ3_XXS 0.090, Q2_K 0.12, IQ2_M 0.13, IQ2_XXS 0.30: all pass.
+That run, in nats over 1,141 held-out positions: F32 1e-12, F16 3e-7, BF16 2e-5, Q8_0 3e-4,
+Q6_K 0.0017, Q5_K_M 0.0042, Q5_K_S 0.0043, Q4_K_M 0.020, Q4_K_S 0.017, Q4_0 0.021, IQ4_XS 0.020,
+Q3_K_M 0.048, IQ3_M 0.037, IQ3_XXS 0.090, Q2_K 0.12, IQ2_M 0.13, IQ2_XXS 0.30: all pass.
 """
 
 TYPES: dict[str, dict[str, ExportType]] = {
