@@ -90,19 +90,10 @@ def write_gguf(
     """
     family = families.family_of(merged.config)
     planned = _with_head(merged, family)
-    rows = next((p.shape[0] for p in planned if p.name == EMBEDDING), 0)
-    vocabulary = read_vocabulary(folder, rows)
     file_type, kind = _FILE_TYPES[type_name]
     targets = _targets(merged, family, planned, kind)
     writer = gguf.GGUFWriter(None, family.arch)
-    name = vocabulary.named(notes.get("general.name", family.arch))
-    _add_general(writer, {**notes, "general.name": name}, int(file_type))
-    writer.add_size_label(gguf.size_label(sum(prod(p.shape) for p in merged.plan()), 0, 0, 0))
-    if licence := _licence(folder):
-        writer.add_license(licence)
-    for key, value_type, value in graph.keys(merged.config, rows):
-        _add(writer, f"{family.arch}.{key}", value_type, value)
-    vocabulary.write(writer)
+    _add_keys(writer, merged, folder, {**notes}, int(file_type))
     for item in targets:
         shape = list(item.shape)
         writer.add_tensor_info(
@@ -112,6 +103,7 @@ def write_gguf(
         writer.write_header_to_file(target)
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+        writer.kv_data.clear()  # a vocabulary of 128,000 tokens takes 200 MB
         assert writer.fout is not None
         out = writer.fout[0]
         writer.write_padding(out, out.tell())
@@ -139,6 +131,23 @@ def _licence(folder: Path) -> str | None:
     head = text.partition("---\n")[2].partition("\n---")[0] if text.startswith("---\n") else ""
     found = re.search(r"^license: *[\"']?([\w.-]+)", head, re.MULTILINE)
     return found[1] if found else None
+
+
+def _add_keys(
+    writer: gguf.GGUFWriter, merged: Merged, folder: Path, notes: dict[str, str], file_type: int
+) -> None:
+    """What a file says of itself: the model, its graph, its vocabulary."""
+    sizes = {item.name: item.shape for item in merged.plan()}
+    rows = sizes[EMBEDDING][0] if EMBEDDING in sizes else 0
+    vocabulary = read_vocabulary(folder, rows)
+    notes["general.name"] = vocabulary.named(notes.get("general.name", writer.arch))
+    _add_general(writer, notes, file_type)
+    writer.add_size_label(gguf.size_label(sum(map(prod, sizes.values())), 0, 0, 0))
+    if licence := _licence(folder):
+        writer.add_license(licence)
+    for key, value_type, value in graph.keys(merged.config, rows):
+        _add(writer, f"{writer.arch}.{key}", value_type, value)
+    vocabulary.write(writer)
 
 
 def gguf_names(config: dict[str, Any]) -> gguf.TensorNameMap:

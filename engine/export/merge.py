@@ -7,7 +7,7 @@ repacks those in place on a CPU, and merging into them gives garbage without an 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -207,11 +207,8 @@ class Merged:
 
         config.json alone cannot tell: a head trained or stored apart stays apart.
         """
-        from transformers import AutoConfig
-
         entries = self._weights.entries
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        said = bool(config.tie_word_embeddings)
+        said = _says_tied(folder, self.config)
         self._own_head = HEAD in entries
         if EMBEDDING not in entries:  # another family's names: everything is copied as it is
             return not self._own_head
@@ -236,6 +233,16 @@ class Merged:
         strange = sorted(self._adapter.modules - known)
         if strange:
             raise _strange_modules(strange)
+
+
+def _says_tied(folder: Path, config: Mapping[str, object]) -> bool:
+    """What config.json says of head and embedding, else what its model class takes for granted."""
+    said = config.get("tie_word_embeddings")
+    if said is None:
+        from transformers import AutoConfig
+
+        said = AutoConfig.from_pretrained(folder, local_files_only=True).tie_word_embeddings
+    return bool(said)
 
 
 def _strange_modules(names: list[str]) -> Unsupported:
