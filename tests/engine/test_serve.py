@@ -16,8 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
+from engine.export.adapter_gguf import write_adapter_gguf
 from engine.serve.answering import Cut
-from tests.engine.chat_fixtures import make_model
+from tests.engine.chat_fixtures import make_adapter, make_gguf, make_model
+from tests.engine.export_models import source_of
 
 ROOT = Path(__file__).parents[2]
 FOX = [{"role": "user", "content": "What colour is the fox?"}]
@@ -264,6 +266,23 @@ def test_a_key_a_client_that_leaves_a_worker_that_dies_and_the_end(tmp_path: Pat
     *_, last = _events(reply.read())
     assert "the server is ending" in json.loads(last)["error"]["message"]
     assert not list((tmp_path / "ws").rglob("*.sock"))
+
+
+def test_a_file_with_an_adapter_is_served_as_what_it_is(tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "tiny")
+    base, adapter = make_gguf(folder, tmp_path / "tiny.gguf"), tmp_path / "lora.gguf"
+    trained = source_of(folder, make_adapter(folder, tmp_path / "lora"))
+    write_adapter_gguf(trained, adapter, notes={}, on_progress=lambda _done, _total: None)
+    told = []
+    for ref, name in ((f"{base}+{adapter}*0.5", "tiny.gguf+lora.gguf*0.5"), (base, "tiny.gguf")):
+        found = Served(tmp_path / "ws", str(ref))
+        try:
+            listed = json.loads(found.send("GET", "/v1/models")[1])["data"]
+            assert [model["id"] for model in listed] == [name]
+            told.append(found.ask(model=name)["choices"][0]["message"]["content"])
+        finally:
+            assert found.end() == (0, "")
+    assert told[0] != told[1]
 
 
 def test_a_stop_sequence_is_never_told_in_part() -> None:
