@@ -27,6 +27,7 @@ from store import runs
 from store.answers import Known
 from store.catalogue import Catalogue
 from store.errors import Conflict, WorkbenchError
+from store.visible import visible
 
 NAME = "suite"
 MOST = 60
@@ -53,19 +54,14 @@ def ask(
         of: the file's type, for the stage.
         on_event: called while it runs and with the verdict. cancel: as for the export.
     Returns:
-        fail: it passes fewer prompts, beyond chance (exact McNemar, p < 0.05 after Holm);
-        warn: a drop of `WARN_DROP` or more that may be chance, or nothing could be judged.
+        fail: it cannot be asked, or passes fewer prompts, beyond chance (exact McNemar, p < 0.05
+        after Holm); warn: a drop of `WARN_DROP` or more that may be chance, or there is nothing to
+        compare with.
         None where no suite belongs to the model.
     Raises:
         Conflict: it was cancelled.
     """
-    model = resolve(cat, ref)
-    found = suites_of(cat, model)
-    if not found:
-        return None
-    asked = [few(suite, max(1, MOST // len(found))) for suite in found]
     say = on_event or (lambda _: None)
-    say(Stage(NAME, "running", "asking the check suites", of=of))
 
     def came(who: str) -> Callable[[int, int], None]:
         def tell(done: int, total: int) -> None:
@@ -76,22 +72,42 @@ def ask(
 
         return tell
 
-    try:
-        # One after the other: whose answers are known is not loaded.
-        trained = [_results(cat, model.ref, suite, came("the trained model")) for suite in asked]
-        export = [_results(cat, str(file), suite, came("the file")) for suite in asked]
-    except Conflict:
-        raise
-    except WorkbenchError as error:
-        stage = Stage(NAME, "fail", f"it could not be asked: {error.message}", of=of)
-    else:
-        stage = judge(asked, trained, export, of)
-    say(stage)
+    stage = _asked(cat, resolve(cat, ref), file, of, came)
+    if cancel is not None and cancel.is_set():
+        raise Conflict("the export was cancelled.", "Start it again when you like.")
+    if stage is not None:
+        say(stage)
     return stage
 
 
+def _asked(
+    cat: Catalogue,
+    model: Model,
+    file: Path,
+    of: str,
+    came: Callable[[str], Callable[[int, int], None]],
+) -> Stage | None:
+    """The trained model, then the file: whose answers are known is not loaded."""
+    try:
+        found = suites_of(cat, model)
+        if not found:
+            return None
+        asked = [few(suite, max(1, MOST // len(found))) for suite in found]
+        trained = [_results(cat, model.ref, suite, came("the trained model")) for suite in asked]
+    except WorkbenchError as error:  # no fault of the file
+        return Stage(NAME, "warn", f"nothing to compare with: {visible(error.message)}", of=of)
+    try:
+        export = [_results(cat, str(file), suite, came("the file")) for suite in asked]
+    except WorkbenchError as error:
+        return Stage(NAME, "fail", f"it could not be asked: {visible(error.message)}", of=of)
+    return judge(asked, trained, export, of)
+
+
 def suites_of(cat: Catalogue, model: Model) -> list[Suite]:
-    """What the run's recipe names, as the run keeps it; else the shipped suite of the starter."""
+    """What the run's recipe names, as the run keeps it; else the shipped suite of the starter.
+
+    Without what a model judges: its opinion is none of the file's.
+    """
     found: list[Suite] = []
     if model.run_id is not None:
         run = runs.get(cat, model.run_id)
@@ -99,7 +115,11 @@ def suites_of(cat: Catalogue, model: Model) -> list[Suite]:
         found = list(suites.load(named, cat.workspace.run_dir(run.id)).values())
     if not found and model.base_ref == "starter":
         found = [shipped.load("retention")]
-    return found
+    counted = (
+        replace(suite, groups=tuple(group for group in suite.groups if not group.judge))
+        for suite in found
+    )
+    return [suite for suite in counted if suite.size]
 
 
 def few(suite: Suite, most: int) -> Suite:
@@ -155,7 +175,7 @@ def _dropped(one: Difference) -> bool:
 def _results(
     cat: Catalogue, ref: str, suite: Suite, on_progress: Callable[[int, int], None]
 ) -> ModelResult:
-    """A suite on one model; rubrics are left out, since their judge may be anyone."""
+    """A suite on one model."""
     turns = [prompt.turns for _, prompt in suite.asked]
     [(name, column)] = asking.ask(
         cat, [ref], turns, Sampling(max_tokens=suite.max_tokens), on_progress

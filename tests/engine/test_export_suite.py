@@ -109,7 +109,9 @@ def test_the_rule(trained: str, export: str, state: str) -> None:
     assert stage.numbers["down"] - stage.numbers["up"] == trained.count("+") - export.count("+")
 
 
-def test_which_suites_and_how_much_of_them(cat: Catalogue, tmp_path: Path) -> None:
+def test_which_suites_and_how_much_of_them(
+    cat: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = shipped.load("general")
     some = suite.few(whole, 10)
     assert some.size == 10 and {g.name for g in some.groups} <= {g.name for g in whole.groups}
@@ -123,6 +125,13 @@ def test_which_suites_and_how_much_of_them(cat: Catalogue, tmp_path: Path) -> No
     found = suite.suites_of(cat, model)
     assert [s.name for s in found] == ["habit", "general"]
     assert all(cat.workspace.run_dir(run.id) in s.path.parents for s in found)  # as it was frozen
+
+    # Gone by now: no fault of the file, and nothing is loaded.
+    for kept in cat.workspace.run_dir(run.id).rglob("*.toml"):
+        kept.write_text("no suite")
+    monkeypatch.setattr(suite, "resolve", lambda *_: model)
+    stage = suite.ask(cat, "run:1", tmp_path / "any.gguf", "f16")
+    assert stage is not None and stage.state == "warn" and "no suite" not in stage.text
 
     foreign = Model(str(tmp_path), "m", tmp_path, str(tmp_path))
     assert suite.suites_of(cat, foreign) == []
