@@ -63,6 +63,7 @@ class ExportForm(Pane):
         self._merge = Cycle(tuple(MERGES), "faithful")
         self._out = Input(compact=True, select_on_focus=False)
         self._label = ""
+        self._known: tuple[str, str] | None = None
         self.outlook: Outlook | None = None
 
     def compose(self) -> ComposeResult:
@@ -125,8 +126,11 @@ class ExportForm(Pane):
 
     def show(self, outlook: Outlook | None, error: WorkbenchError | None) -> None:
         """What there is to choose from; on an error the types stay as they were last."""
-        self.outlook = outlook or None
+        self.outlook = outlook
+        if error is not None and self._known != (self.wish.ref, self.wish.to):
+            self.types.show((), "")  # what was known is of another model
         if outlook is not None:
+            self._known = (outlook.wish.ref, outlook.wish.to)
             self.types.show(outlook.offers, outlook.best)
             self.set_class(outlook.nf4, "-nf4")
             heading = self.types.heading(outlook.context)
@@ -138,7 +142,7 @@ class ExportForm(Pane):
         self.set_class(self._to.value in LLAMA, "-runs")
         self._explain()
         self._show_plan(outlook, error)
-        self.fit_types()
+        self.call_after_refresh(self.fit_types)
 
     def _show_plan(self, outlook: Outlook | None, error: WorkbenchError | None) -> None:
         """How much will be written, or why nothing can be."""
@@ -146,7 +150,7 @@ class ExportForm(Pane):
         shown = Content.styled("…", "$foreground 60%")
         if refused is not None:
             shown = Content.assemble(("✗ ", "$text-error bold")) + line(refused.message)
-            shown += Content.styled("\n  ") + line(refused.hint, "$foreground 60%")
+            shown += Content("\n  ") + line(refused.hint, "$foreground 60%")
         elif not self.types.ticked and outlook is not None:
             why = "" if outlook.best else f"{outlook.reason}; or "
             shown = Content.assemble(("! ", "$text-warning"), f"{why}tick a type with space")
@@ -156,6 +160,8 @@ class ExportForm(Pane):
         count = len(self.types.ticked)
         noun = "file" if self._to.value in ("gguf", "adapter-gguf") else "folder"
         wanted = f"Export {count} {noun}s, each proved" if count > 1 else f"Export 1 {noun}"
+        if refused is not None or not count:
+            wanted = "Export"
         self.query_one("#export-start", Button).label = Content(f"▶ {wanted}")
 
     def on_resize(self) -> None:
