@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.chat.protocol import Seat
-from engine.llama.model import LlamaModel
+from engine.llama.model import LlamaModel, Saved
 from store.errors import BadInput
 
 MOST = 16
 """Adapters that are loaded at once; others are read again when they are asked."""
 SAME = 1e-4
 """How far logits may lie that were computed in the same way: root mean square, as a share."""
+MOST_KEPT = 4
+"""Caches of others that are kept: the columns of a chat read only what is new in it."""
 _LEAST = 1e-6
 _PROBE = "Why is the sky blue, and who has seen it otherwise?"
 _FED = 2
@@ -74,12 +76,13 @@ class Adapters:
 
     def __init__(self, model: LlamaModel) -> None:
         self._model = model
-        self._seats: dict[str, Seat] = {}
         self._worn: dict[str, Worn | None] = {}
         self._loaded: dict[tuple[Path, tuple[int, int, int]], Any] = {}
         text = model.tokenize(_PROBE, parse_special=False, add_special=True)
         self._probe = (text * (_FED + 1))[: max(len(text), _FED + 1)]
         self._base: Logits | None = None
+        self._now: Worn | None = None
+        self._kept: dict[Worn | None, Saved] = {}
         self.sound = True
 
     def attach(self, seats: Sequence[Seat]) -> Iterator[tuple[Seat, Seal]]:
@@ -89,28 +92,47 @@ class Adapters:
             BadInput, Unsupported: llama.cpp refuses an adapter.
         """
         worn = [Worn.of(seat) for seat in seats]
+        self._keep()
         seals = self._seal(worn)
+        self._model.forget()
+        self._restore()
         for seat, wears in zip(seats, worn, strict=True):
             self._worn.pop(seat.model, None)
             if seals[wears].ok:
-                self._worn[seat.model], self._seats[seat.model] = wears, seat
+                self._worn[seat.model] = wears
             yield seat, seals[wears]
 
     def wear(self, model: str) -> None:
-        """Let the model `model` answer from now on.
+        """Let the model `model` answer from now on, with the cache of its own last answer.
 
         Raises:
             BadInput: it was never seated, its seal broke, or its file changed since.
         """
         if model not in self._worn:
             raise BadInput(f"{model} is not attached here", "Attach it first.")
-        self._wear(self._worn[model])
+        worn = self._worn[model]
+        if worn != self._now:
+            self._keep()
+            self._wear(worn)
+            self._restore()
+
+    def _keep(self) -> None:
+        if (cache := self._model.saved()) is not None:
+            self._kept[self._now] = cache
+        while len(self._kept) > MOST_KEPT:
+            self._kept.pop(next(iter(self._kept)))
+
+    def _restore(self) -> None:
+        if (cache := self._kept.pop(self._now, None)) is not None:
+            self._model.restore(cache)
 
     def _wear(self, worn: Worn | None) -> None:
+        """From an empty cache, unless it is worn already."""
         if worn is None:
             self._model.wear(None)
         else:
             self._model.wear(self._load(worn), worn.strength)
+        self._now = worn
 
     def _load(self, worn: Worn) -> Any:
         key = worn.path, worn.version
@@ -118,9 +140,9 @@ class Adapters:
         if adapter is None:
             if Worn.of(Seat("", str(worn.path), worn.strength)) != worn:
                 raise BadInput(f"{worn.path}: it was written anew meanwhile", "Open it again.")
+            adapter = self._model.read_adapter(worn.path)
             while len(self._loaded) >= MOST:
                 self._model.drop_adapter(self._loaded.pop(next(iter(self._loaded))))
-            adapter = self._model.read_adapter(worn.path)
         self._loaded[key] = adapter  # the last one in is the last one out
         return adapter
 

@@ -24,6 +24,9 @@ from store.visible import visible
 
 MAX_LOGIT_BYTES = 64 * 1024 * 1024
 """Logits that llama.cpp holds at once when every position is asked for."""
+MAX_SAVED_BYTES = 256 * 1024 * 1024
+Saved = tuple[list[int], ctypes.Array[ctypes.c_uint8]]
+"""Ids, and what the cache holds for them."""
 _BATCH = 512
 _DEBUG_LEVEL, _ERROR_LEVEL = 1, 4
 
@@ -247,6 +250,25 @@ class LlamaModel:
         if self._worn[0] == adapter:
             self.wear(None)
         llama_cpp.llama_adapter_lora_free(adapter)
+
+    def saved(self) -> Saved | None:
+        """A copy of the cache for `restore`; None where it is empty or over `MAX_SAVED_BYTES`."""
+        size = int(llama_cpp.llama_state_seq_get_size(self._context, 0))
+        if not self._held or size > MAX_SAVED_BYTES:
+            return None
+        state = (ctypes.c_uint8 * size)()
+        if llama_cpp.llama_state_seq_get_data(self._context, state, size, 0) != size:
+            return None
+        return list(self._held), state
+
+    def restore(self, saved: Saved) -> None:
+        """Put back what the same model, with the same adapter on, computed before."""
+        self.forget()
+        held, state = saved
+        if llama_cpp.llama_state_seq_set_data(self._context, state, len(state), 0):
+            self._held = list(held)
+        else:
+            self.forget()
 
     def forget(self) -> None:
         """Empty the cache."""

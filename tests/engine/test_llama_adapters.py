@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +139,45 @@ def test_a_switch_empties_the_cache(
             LlamaModel.wear(model, adapter, strength)
 
     monkeypatch.setattr(model, "wear", careless)
+    model.forget()
     model.wear(None)
     model.prompt(IDS)
     model.wear(adapter)
     assert not np.allclose(model.prompt(IDS), right, atol=0.1)
     assert not any(seal.ok for _, seal in sealer.attach(seats))
+
+
+def test_each_goes_on_from_its_own_cache(
+    base: Path, adapters: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = opened(base)
+    columns = Adapters(model)
+    names = {"base": None, **{k: str(adapters[k].with_suffix(".gguf")) for k in ("plain", "ends")}}
+    seats = [Seat(name, path) for name, path in names.items()]
+    assert all(seal.ok for _, seal in columns.attach(seats))
+    alone = {}
+    for name in names:
+        columns.wear(name)
+        model.forget()
+        model.prompt(IDS[:100])
+        alone[name] = model.prompt(IDS[:120])
+    read: list[int] = []
+    decode = model._decode
+    for name in names:
+        columns.wear(name)
+        model.forget()
+        model.prompt(IDS[:100])
+    assert all(seal.ok for _, seal in columns.attach(seats))  # another window's, in between
+
+    def counted(ids: Sequence[int], *, every: bool) -> None:
+        read.append(len(ids))
+        decode(ids, every=every)
+
+    monkeypatch.setattr(model, "_decode", counted)
+    for name in names:
+        columns.wear(name)
+        assert np.array_equal(model.prompt(IDS[:120]), alone[name])
+    assert read == [20, 20, 20]
 
 
 def test_columns_share_a_worker_and_say_what_each_says_alone(
