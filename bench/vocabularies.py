@@ -275,8 +275,8 @@ def differing(base: Path, folder: Path, texts: Sequence[str]) -> tuple[list[str]
     """
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     ours = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-    given, _ = how_read(base)
     vocabulary = read_vocabulary(base, tokenizer.get_vocab_size())
+    given = vocabulary.given
     with LlamaWorker.open(empty_model(vocabulary, folder / "m.gguf"), folder / "log") as llama:
         found = [llama.tokenize(texts), llama.tokenize([given.text(text) for text in texts])]
     raw, mended = ([t for t, a, b in zip(texts, ours, ids, strict=True) if a != b] for ids in found)
@@ -304,7 +304,8 @@ def _measure(real: Real, sources: Path, folder: Path) -> bool:
 
 def _said(base: Path, different: Sequence[str]) -> bool:
     """Print what is known of differing texts; False where it is nothing."""
-    given, unmended = how_read(base)
+    prefix = "chat_template" not in (base / "tokenizer_config.json").read_text()
+    given, unmended = how_read(base, prefix)
     for sentence in (*given.mended(), *unmended):
         print(f"    {sentence}")
     for text in different[:3]:

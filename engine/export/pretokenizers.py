@@ -132,7 +132,8 @@ def _canonical(node: Mapping[str, Any] | None) -> tuple[Step, ...]:
 
 def _split_step(node: Mapping[str, Any]) -> Step:
     """Matches stand alone. Two ways to write it: with patterns that leave no gap they are one."""
-    pattern = str(node.get("pattern", {}).get("Regex"))
+    pattern = node.get("pattern", {})
+    pattern = str(pattern.get("Regex", pattern))
     behavior, invert = str(node.get("behavior")), bool(node.get("invert"))
     if (behavior, invert) in (("Isolated", False), ("Removed", True)):
         covers = pattern.endswith(r"\s+")

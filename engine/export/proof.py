@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.export import limits
+from engine.export import limits, reading
 from engine.export.candidates import Candidate, open_candidate
 from engine.export.divergence import Divergence
 from engine.export.kept import Logits
@@ -126,39 +126,8 @@ class _Proof:
             self._decide(name, "fail", error.message)
 
     def _tokens(self, candidate: Candidate) -> None:
-        yard = self._yard
-        texts = yard.texts
-        expected = [yard.encode(text, framed=False) for text in texts]
-        given = [candidate.given.text(text) for text in texts]
-        found = candidate.encode(given, framed=False)
-        wrong = [i for i, (a, b) in enumerate(zip(expected, found, strict=True)) if a != b]
-        numbers = {"texts": float(len(texts)), "different": float(len(wrong))}
-        if wrong:
-            text = f"{len(wrong)} of {len(texts)} texts give other ids; first: "
-            text += " ".join([f"{texts[wrong[0]]!r:.{_SHOWN}}.", *candidate.unmended])
-            # What llama.cpp is known to read otherwise is told, unless held-out chats show it.
-            known = bool(candidate.unmended) and wrong[0] >= len(yard.samples)
-            return self._decide("tokens", "warn" if known else "fail", text, **numbers)
-        framed = self._framed(candidate)
-        if framed:
-            return self._decide("tokens", "fail", framed, **numbers)
-        text = " ".join([f"{len(texts)} texts give the same ids.", *candidate.given.mended()])
-        asked = len(yard.samples)
-        state: State = "pass" if given[:asked] == texts[:asked] else "warn"
-        return self._decide("tokens", state, text.rstrip("."), **numbers)
-
-    def _framed(self, candidate: Candidate) -> str:
-        """What is wrong with the tokens that are put around a text; "" for nothing."""
-        yard, given = self._yard, candidate.given.text
-        chats = [sample.text for sample in yard.samples if sample.turns][:3]
-        read = candidate.read_chats([given(text) for text in chats])
-        if read != [yard.encode(text, framed=False) for text in chats]:
-            return "a chat is framed with other begin or end tokens than in training"
-        plain = [] if chats else [sample.text for sample in yard.samples][:3]
-        read = candidate.encode([given(text) for text in plain], framed=True)
-        if read != [yard.encode(text, framed=True) for text in plain]:
-            return "plain text is framed with other begin or end tokens than in training"
-        return ""
+        state, text, numbers = reading.compare(candidate, self._yard)
+        self._decide("tokens", state, text, **numbers)
 
     def _template(self, candidate: Candidate) -> None:
         renderer = self._yard.renderer
@@ -170,7 +139,7 @@ class _Proof:
             for prompt, part in ((False, turns), (True, question(turns))):
                 expected = renderer.render(part, generation_prompt=prompt, spans=False).text
                 found = candidate.render(part, generation_prompt=prompt)
-                if found != expected:
+                if candidate.given.text(found) != candidate.given.text(expected):
                     wrong += 1
                     shown = shown or f"{found!r:.{_SHOWN}}"
         numbers = {"conversations": float(len(chats)), "different": float(wrong)}

@@ -49,7 +49,8 @@ class Vocabulary:
         special: `bos`, `eos`, `eot`, `eom`, `unknown`, `padding` to ids.
         add_bos, add_eos: whether llama.cpp frames a text: as the post-processor does, but not
             where a chat was trained without.
-        template: the chat template, verbatim, or None.
+        template: the chat template, verbatim but for a space that llama.cpp would not put before
+            it, or None.
         given: what has to be done to texts before llama.cpp reads them.
     """
 
@@ -100,19 +101,22 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
         Unsupported: a tokenizer llama.cpp would read differently.
         BadInput: the files contradict each other.
     """
+    renderer = Renderer.load(folder)
+    template = renderer.template_source
+    given, _ = how_read(folder, template is None)
     path = folder / "tokenizer.json"
     data = read_json(path)
-    given, _ = how_read(folder)
     model = data["model"]
     sentencepiece = bool(model.get("byte_fallback"))
-    renderer = Renderer.load(folder)
     tokenizer = Tokenizer.from_file(str(path))
     special = _special(folder, renderer, tokenizer, model)
     add_bos, add_eos = _framing(tokenizer, special, renderer, path)
-    if renderer.template_source is not None:
+    if template is not None:
         # A chat is framed by its template alone, and llama.cpp would add to that.
-        begins = shipped(renderer)[0].ids[:1] == (special.get("bos"),)
-        add_bos, add_eos = add_bos and begins, False
+        chat = shipped(renderer)[0]
+        add_bos, add_eos = add_bos and chat.ids[:1] == (special.get("bos"),), False
+        if given.text(chat.text) == f" {chat.text}":
+            template = "{{ ' ' }}" + template
     merges = [_pair(merge) for merge in model.get("merges", [])]
     tokens, types = _tokens(tokenizer, rows, special.values(), path)
     if sentencepiece:
@@ -127,25 +131,23 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
         special=special,
         add_bos=add_bos,
         add_eos=add_eos,
-        template=renderer.template_source,
+        template=template,
         given=given,
     )
 
 
-def how_read(folder: Path, prefix: bool | None = None) -> tuple[Given, tuple[str, ...]]:
+def how_read(folder: Path, prefix: bool) -> tuple[Given, tuple[str, ...]]:
     """What texts need before llama.cpp reads them, and what it reads otherwise all the same.
 
     Args:
-        prefix: the file's own `add_space_prefix`. None: as we write it, which is never where a
-            chat template, which begins with a special token, makes "only at the start" exact.
+        prefix: the file's `add_space_prefix`. Ours have it where the tokenizer asks for it; where
+            it asks for a space "only at the start", not for a chat: it starts with a special token.
     Raises:
         Unsupported: a tokenizer llama.cpp would read differently.
     """
     path = folder / "tokenizer.json"
     data = read_json(path)
     _check_model(data.get("model", {}), path)
-    if prefix is None:
-        prefix = Renderer.load(folder).template_source is None
     if data["model"].get("byte_fallback"):
         given, cut = given_of(data, False, prefix), ""
     else:

@@ -250,7 +250,8 @@ def test_vocabularies_that_cannot_be_right_are_refused(tmp_path: Path) -> None:
     base = starter(tmp_path / "base")
     with pytest.raises(BadInput, match="beyond the embedding's 100 rows"):
         read_vocabulary(base, 100)
-    edit_model(base, type="Unigram")
+    unigram = {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a", -1.0]]}
+    edit_json(base / "tokenizer.json", model=unigram)
     with pytest.raises(Unsupported, match=r"model\.type"):
         read_vocabulary(base, 2048)
     spm = sentencepiece(tmp_path / "spm", steps=[REPLACE])
@@ -267,3 +268,14 @@ def test_hostile_texts_are_many_and_always_the_same() -> None:
     assert len(set(texts)) == len(texts) > 1300
     assert {"<x>", "a<x>b", " <x> x\n<x><x>\n\n1"} <= set(texts)
     assert any(unicodedata.normalize("NFC", text) != text for text in texts)
+
+
+def test_a_template_without_special_token_at_its_start_gets_the_space(tmp_path: Path) -> None:
+    """As TinyLlama's: `<|user|>` is text there, and llama.cpp is told to put no space."""
+    base = sentencepiece(tmp_path / "base", cut={**METASPACE, "prepend_scheme": "first"})
+    assert read_vocabulary(base, 1200).template == TEMPLATE
+    bare = TEMPLATE.replace("{{ bos_token }}", "")
+    edit_json(base / "tokenizer_config.json", chat_template=bare)
+    found = read_vocabulary(base, 1200)
+    assert found.template == "{{ ' ' }}" + bare
+    assert not found.given.prefix
