@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.export import ropes
 from engine.export.ropes import FACTORS, PLAIN, YARN, Key, Rope
-from engine.export.shape import Config, head_dim, heads, layers, whole
+from engine.export.shape import Config, head_dim, heads, layers, listed, whole
 from store.errors import Unsupported
 
 _MERGED = "Use --to merged: a folder for transformers, which other converters read."
@@ -89,7 +89,8 @@ def _attention_scale(large: int) -> Check:
 
     def check(config: Config) -> str | None:
         query = heads(config)[0]
-        width = config["hidden_size"] // query if layers(config) == large else head_dim(config)
+        wide = layers(config) == large
+        width = whole(config, "hidden_size") // query if wide else head_dim(config)
         value = config.get("query_pre_attn_scalar")
         return None if value == width else f"query_pre_attn_scalar {value} (it takes {width})"
 
@@ -98,10 +99,10 @@ def _attention_scale(large: int) -> Check:
 
 def _no_rope_layers(config: Config) -> str | None:
     """SmolLM3 leaves every fourth layer without positions."""
-    count, step = layers(config), config.get("no_rope_layer_interval", 4)
-    usual = [int((i + 1) % 4 != 0) for i in range(count)]
-    found = config.get("no_rope_layers") or [int((i + 1) % step != 0) for i in range(count)]
-    return None if found[:count] == usual else f"no_rope_layers {found[:8]}"
+    count, step = layers(config), whole(config, "no_rope_layer_interval", 4)
+    usual, said = ([int((i + 1) % every != 0) for i in range(count)] for every in (4, step))
+    found = listed(config, "no_rope_layers", int, count) or said
+    return None if found == usual else f"no_rope_layers {found[:8]}"
 
 
 def _exaone_window(config: Config) -> str | None:
@@ -273,8 +274,8 @@ FAMILIES: dict[str, Family] = {family.architecture: family for family in _ROWS}
 
 def architecture(config: Config) -> str:
     """The class name in config.json, or `unknown`."""
-    names = config.get("architectures") or ["unknown"]
-    return str(names[0])
+    names = config.get("architectures")
+    return str(names[0]) if isinstance(names, list) and names else "unknown"
 
 
 def family_of(config: Config) -> Family:

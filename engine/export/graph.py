@@ -8,7 +8,7 @@ from __future__ import annotations
 from engine.export import ropes
 from engine.export.families import FAMILIES, Family, architecture, family_of, ropes_of
 from engine.export.ropes import Key
-from engine.export.shape import Config, head_dim, heads, layers, whole, wrong
+from engine.export.shape import Config, head_dim, heads, layers, listed, number, whole
 
 
 def _rotated(config: Config, family: Family) -> int:
@@ -23,18 +23,16 @@ def rope_tensors(config: Config) -> dict[str, list[float]]:
 
 def _window(config: Config, family: Family) -> tuple[int, list[bool]] | None:
     """The sliding window in tokens and the layers that have it, if any has."""
-    size = config.get("sliding_window")
-    if not size or not config.get("use_sliding_window", True):
+    if not config.get("sliding_window") or not config.get("use_sliding_window", True):
         return None
-    count, kinds = layers(config), config.get("layer_types")
-    if kinds:
-        listed = [kind == "sliding_attention" for kind in kinds]
+    size, count = whole(config, "sliding_window"), layers(config)
+    if kinds := listed(config, "layer_types", str, count):
+        windowed = [kind == "sliding_attention" for kind in kinds]
     else:
-        named = config.get("sliding_window_pattern")
-        period = whole(config, "sliding_window_pattern") if named else family.period
-        first = int(config.get("max_window_layers") or 0) if family.window_last else 0
-        listed = [i >= first and (not period or (i + 1) % period != 0) for i in range(count)]
-    return (int(size), listed) if any(listed) else None
+        period = whole(config, "sliding_window_pattern", family.period)
+        first = number(config, "max_window_layers", 0) if family.window_last else 0
+        windowed = [i >= first and (not period or (i + 1) % period != 0) for i in range(count)]
+    return (size, windowed) if any(windowed) else None
 
 
 def context(config: Config) -> int:
@@ -103,9 +101,6 @@ def _numbers(config: Config, family: Family) -> list[Key]:
     wanted = [(there, here, True)] if isinstance(there, str) else []
     wanted += [(name, key, family.needed) for name, key in family.scalars]
     for name, key, needed in wanted:
-        value = config.get(name)
-        if isinstance(value, int | float):
-            fixed.append((key, "f32", float(value)))
-        elif needed or value is not None:
-            raise wrong(name, "a number", value)
+        if needed or config.get(name) is not None:
+            fixed.append((key, "f32", number(config, name)))
     return fixed

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.export.shape import Config, whole, wrong
+from engine.export.shape import Config, above_zero, number, settings, whole, wrong
 from store.errors import Unsupported
 
 Value = int | float | str | list[bool]
@@ -47,31 +47,23 @@ class Rope:
     limit: int
     settings: Mapping[str, Any]
 
-    def number(self, key: str) -> float:
-        """A setting that this kind of scaling cannot do without."""
-        value = self.settings.get(key)
-        if not isinstance(value, int | float):
-            raise wrong(f"rope_parameters: {key}", f"a number for {self.kind}", value)
-        return float(value)
-
     @property
     def factor(self) -> float:
         """How far the context was stretched."""
-        found = self.settings.get("factor")
-        return float(found) if found else self.limit / self.original
+        return above_zero(self.settings, "factor", self.limit / self.original)
 
     @property
     def attention(self) -> float:
         """What transformers multiplies sine and cosine with."""
-        if (explicit := self.settings.get("attention_factor")) is not None:
-            return float(explicit)
+        if self.settings.get("attention_factor") is not None:
+            return above_zero(self.settings, "attention_factor")
         if self.factor <= 1 or self.kind not in ("yarn", "longrope"):
             return 1.0
         if self.kind == "longrope":
             return math.sqrt(1 + math.log(self.factor) / math.log(self.original))
         log = 0.1 * math.log(self.factor)
-        over, under = self.settings.get("mscale"), self.settings.get("mscale_all_dim")
-        return (over * log + 1) / (under * log + 1) if over and under else log + 1
+        over, under = (number(self.settings, key, 0.0) for key in ("mscale", "mscale_all_dim"))
+        return (over * log + 1) / (under * log + 1) if over > 0 and under > 0 else log + 1
 
 
 def ropes(config: Config, *, nested: bool, theta: float, share: float) -> tuple[Rope, Rope]:
@@ -81,34 +73,34 @@ def ropes(config: Config, *, nested: bool, theta: float, share: float) -> tuple[
         nested: whether the family may give sliding layers their own.
         theta, share: what the family takes where config.json says nothing.
     """
-    found = config.get("rope_parameters") or {}
-    settings = dict(config.get("rope_scaling") or {}) | {
-        key: value for key, value in found.items() if key not in LAYERS
-    }
+    found = settings(config, "rope_parameters")
+    flat = settings(config, "rope_scaling") | {k: v for k, v in found.items() if k not in LAYERS}
     common = {
         "rope_theta": config.get("rope_theta") or theta,
         "partial_rotary_factor": config.get("partial_rotary_factor") or share,
     }
-    full = _one(config, common | settings | (found.get(LAYERS[0]) or {}))
+    full = _one(config, common | flat | settings(found, LAYERS[0]))
     if not nested:
         return full, full
     common["rope_theta"] = config.get("rope_local_base_freq") or common["rope_theta"]
-    return full, _one(config, common | (found.get(LAYERS[1]) or {}))
+    return full, _one(config, common | settings(found, LAYERS[1]))
 
 
-def _one(config: Config, settings: Mapping[str, Any]) -> Rope:
+def _one(config: Config, said: Config) -> Rope:
     limit = whole(config, "max_position_embeddings")
-    kind = str(settings.get("rope_type") or settings.get("type") or "default")
-    # Phi-3 keeps the original context beside the settings, and there it goes first.
-    original = config.get("original_max_position_embeddings")
-    original = original or settings.get("original_max_position_embeddings") or limit
+    kind = str(said.get("rope_type") or said.get("type") or "default")
+    original = "original_max_position_embeddings"
+    share = above_zero(said, "partial_rotary_factor", 1.0)
+    if share > 1:
+        raise wrong("partial_rotary_factor", "a number up to 1", share)
     return Rope(
         "longrope" if kind == "su" else kind,
-        float(settings.get("rope_theta") or 10000.0),
-        float(settings.get("partial_rotary_factor") or 1.0),
-        int(original),
+        above_zero(said, "rope_theta", 10000.0),
+        share,
+        # Phi-3 keeps the original context beside the settings, and there it goes first.
+        whole(config, original, whole(said, original, limit)),
         limit,
-        settings,
+        said,
     )
 
 
@@ -125,8 +117,7 @@ def check(rope: Rope, known: frozenset[str], what: str) -> None:
             _MERGED,
         )
     if rope.kind == "yarn":
-        settings = {key: rope.settings.get(key) or usual for key, usual in _BETAS.items()}
-        odd = [key for key, usual in _BETAS.items() if float(settings[key]) != usual]
+        odd = [key for key, usual in _BETAS.items() if number(rope.settings, key, usual) != usual]
         odd += ["truncate"] if rope.settings.get("truncate") is False else []
         if odd:
             raise Unsupported(
@@ -166,14 +157,18 @@ def tensors(rope: Rope, dim: int) -> dict[str, list[float]]:
     for key in ("long", "short"):
         factors = rope.settings.get(f"{key}_factor")
         if not isinstance(factors, list) or len(factors) != dim // 2:
-            raise wrong(f"rope_parameters: {key}_factor", f"{dim // 2} numbers", factors)
-        found[f"rope_factors_{key}.weight"] = [float(factor) for factor in factors]
+            raise wrong(f"{key}_factor", f"{dim // 2} numbers", factors)
+        name = f"{key}_factor"
+        found[f"rope_factors_{key}.weight"] = [above_zero({name: f}, name) for f in factors]
     return found
 
 
 def _llama3(rope: Rope, dim: int) -> list[float]:
     """Llama 3.1's rule: long wavelengths are stretched, short ones kept, those between blended."""
-    factor, low, high = map(rope.number, ("factor", "low_freq_factor", "high_freq_factor"))
+    names = ("factor", "low_freq_factor", "high_freq_factor")
+    factor, low, high = (above_zero(rope.settings, name) for name in names)
+    if high <= low:
+        raise wrong("high_freq_factor", "more than low_freq_factor", high)
     factors = []
     for i in range(0, dim, 2):
         wavelength = 2 * math.pi * rope.theta ** (i / dim)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +267,27 @@ def test_an_image_token_without_a_row_is_left_out(models: dict[str, Path], tmp_p
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(BadInput, match="2048 lies beyond the embedding's 2048 rows"):
         convert(source_of(folder), tmp_path / "m.gguf")
+
+
+ODD: list[Any] = [None, "x", -1, 0, 10**30, float("nan"), float("inf"), True, [], [None] * 9, {}]
+
+
+def spoilt(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The config with each value in it, one at a time, replaced by each odd one."""
+    for key, value in config.items():
+        yield from ({**config, key: odd} for odd in ODD)
+        if isinstance(value, dict):
+            yield from ({**config, key: inner} for inner in spoilt(value))
+
+
+@pytest.mark.parametrize("name", ["Llama 3, SmolLM2", "Gemma 3", "SmolLM3", "OLMo 3", "Granite"])
+def test_an_odd_config_is_read_or_refused(name: str, models: dict[str, Path]) -> None:
+    refused = 0
+    for config in spoilt(changed(models[name])):
+        try:
+            family_of(config)
+            assert graph.keys(config, 9)
+            graph.rope_tensors(config)
+        except (BadInput, Unsupported):
+            refused += 1
+    assert refused > 100
