@@ -23,7 +23,7 @@ from engine.export import families, graph
 from engine.export.families import Family
 from engine.export.merge import EMBEDDING, HEAD, Merged, Planned
 from engine.export.ropes import Value
-from engine.export.shape import Config, heads, layers
+from engine.export.shape import MERGED, Config, heads, layers
 from engine.export.vocabulary import read_vocabulary
 from store.errors import BadInput, Unsupported
 
@@ -168,7 +168,7 @@ def _with_head(merged: Merged, family: Family) -> list[Planned]:
     if own and family.head == "tied":
         raise Unsupported(
             f"{HEAD} differs from the embedding: llama.cpp's '{family.arch}' has one for both.",
-            "Train without lm_head and embed_tokens, or use --to merged.",
+            f"{MERGED} Or train without lm_head and embed_tokens.",
         )
     if not own and family.head == "own":
         embedding = next(item for item in planned if item.name == EMBEDDING)
@@ -191,7 +191,7 @@ def _targets(
         if name is None or (part == "bias" and module.rpartition(".")[2] not in family.biases):
             raise Unsupported(
                 f"tensor {item.name}: llama.cpp's '{family.arch}' has no place for it.",
-                "Use --to merged: a folder for transformers.",
+                MERGED,
             )
         targets.append(_Target(item, name, item.shape, _kind(item.shape, kind)))
     _check_whole([item.name for item in targets], layers(merged.config), family)

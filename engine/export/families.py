@@ -12,10 +12,13 @@ from typing import Any
 
 from engine.export import ropes
 from engine.export.ropes import FACTORS, PLAIN, YARN, Key, Rope
-from engine.export.shape import Config, head_dim, heads, layers, listed, whole
+from engine.export.shape import MERGED, Config, head_dim, heads, layers, listed, whole
 from store.errors import Unsupported
 
-_MERGED = "Use --to merged: a folder for transformers, which other converters read."
+_ELSE = (
+    "Use --to merged: a folder for transformers; or --llama-cpp DIR: the converter of a llama.cpp "
+    "checkout, which may know it."
+)
 _QKV = ("q_proj", "k_proj", "v_proj")
 _EVERY = (*_QKV, "o_proj", "gate_proj", "up_proj", "down_proj")
 _NORMS = ("input_layernorm", "post_attention_layernorm", "norm")
@@ -292,9 +295,11 @@ def family_of(config: Config) -> Family:
         text = f"architecture {name}: the GGUF converter knows {short}."
         if "text_config" in config:
             text = f"architecture {name}: more than text; the GGUF converter knows text models."
-        raise Unsupported(text, _MERGED)
+        raise Unsupported(text, _ELSE)
     if odd := _beyond(config, family):
-        raise Unsupported(f"{name} with {odd}: llama.cpp's '{family.arch}' has not.", _MERGED)
+        raise Unsupported(
+            f"llama.cpp's '{family.arch}' does not compute {name} with {odd}.", MERGED
+        )
     full, sliding = ropes_of(config, family)
     ropes.check(full, family.ropes, f"'{family.arch}'")
     if family.nested:

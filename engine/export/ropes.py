@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.export.shape import Config, above_zero, number, settings, whole, wrong
+from engine.export.shape import MERGED, Config, above_zero, number, settings, whole, wrong
 from store.errors import Unsupported
 
 Value = int | float | str | list[bool]
@@ -25,7 +25,6 @@ FACTORS = YARN | {"llama3", "longrope"}
 a list of factors besides, as Llama 3.1 and LongRoPE (arXiv 2402.13753) have them."""
 
 LAYERS = ("full_attention", "sliding_attention")
-_MERGED = "Use --to merged: a folder for transformers, which other converters read."
 _BETAS = {"beta_fast": 32.0, "beta_slow": 1.0}
 
 
@@ -114,7 +113,7 @@ def check(rope: Rope, known: frozenset[str], what: str) -> None:
         raise Unsupported(
             f"rope type {rope.kind}: the GGUF converter knows {', '.join(sorted(known))} "
             f"for llama.cpp's {what}.",
-            _MERGED,
+            MERGED,
         )
     if rope.kind == "yarn":
         odd = [key for key, usual in _BETAS.items() if number(rope.settings, key, usual) != usual]
@@ -123,7 +122,7 @@ def check(rope: Rope, known: frozenset[str], what: str) -> None:
             raise Unsupported(
                 f"rope type yarn with {odd[0]} {rope.settings[odd[0]]}: llama.cpp's {what} has "
                 "its own.",
-                _MERGED,
+                MERGED,
             )
 
 

@@ -14,6 +14,8 @@ from store.errors import BadInput
 
 Config = Mapping[str, Any]
 
+MERGED = "Use --to merged: a folder for transformers and vLLM, which answer like the training."
+"""The way out of what llama.cpp cannot compute."""
 _MOST = 1 << 30
 _MOST_LAYERS = 512
 """What llama.cpp holds (LLAMA_MAX_LAYERS)."""
