@@ -49,13 +49,10 @@ def write_adapter_gguf(
         BadInput: it holds values that are no numbers.
         OSError: the disk is full or breaks.
     """
-    if source.adapter is None:
-        raise Unsupported(f"{source.ref}: has no adapter.", "Name a run, for example run:1.")
     config = read_json(Path(source.base) / "config.json")
     family = families.family_of(config)
-    adapter = Adapter.load(Path(source.adapter))
+    adapter = checked(source)
     names = _names(adapter, config, family)
-    _check(adapter, source)
     writer = gguf.GGUFWriter(None, family.arch)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
@@ -80,6 +77,32 @@ def write_adapter_gguf(
     with target.open("rb") as handle:
         os.fsync(handle.fileno())
     return len(names)
+
+
+def checked(source: Source) -> Adapter:
+    """The adapter of `source`, which such a file can hold.
+
+    Raises:
+        Unsupported: it cannot. NotFound, BadInput: the adapter's files are not whole.
+    """
+    if source.adapter is None:
+        raise Unsupported(f"{source.ref}: has no adapter.", "Name a run, for example run:1.")
+    adapter = Adapter.load(Path(source.adapter))
+    for module in sorted(adapter.modules):
+        if why := _more_than_a_pair(adapter.part(module), module, source):
+            raise Unsupported(
+                f"{source.ref}: module {module}: {why}, which an adapter for llama.cpp cannot "
+                "hold.",
+                _MERGE,
+            )
+    ends = sorted(adapter.modules & set(_ENDS))
+    if ends and Merged(msgspec.structs.replace(source, adapter=None)).tied:
+        raise Unsupported(
+            f"{source.ref}: module {ends[0]}: the base has one tensor for embedding and head, and "
+            "llama.cpp cannot adapt one of the two alone.",
+            _MERGE,
+        )
+    return adapter
 
 
 def write_base_gguf(source: Source, target: Path, *, on_progress: Progress) -> None:
@@ -109,25 +132,6 @@ def _names(adapter: Adapter, config: Mapping[str, Any], family: Family) -> dict[
             )
         found[module] = name
     return found
-
-
-def _check(adapter: Adapter, source: Source) -> None:
-    """Refuse what two small matrices a module cannot say."""
-    for module in sorted(adapter.modules):
-        part = adapter.part(module)
-        if why := _more_than_a_pair(part, module, source):
-            raise Unsupported(
-                f"{source.ref}: module {module}: {why}, which an adapter for llama.cpp cannot "
-                "hold.",
-                _MERGE,
-            )
-    ends = sorted(adapter.modules & set(_ENDS))
-    if ends and Merged(msgspec.structs.replace(source, adapter=None)).tied:
-        raise Unsupported(
-            f"{source.ref}: module {ends[0]}: the base has one tensor for embedding and head, and "
-            "llama.cpp cannot adapt one of the two alone.",
-            _MERGE,
-        )
 
 
 def _more_than_a_pair(part: Part, module: str, source: Source) -> str:
