@@ -7,21 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from engine.export import plan as planning
-from engine.export import suite
-from engine.export.card import public_name
 from engine.export.child import run
 from engine.export.files import (
     MODELFILE,
-    PROOF,
-    PROVENANCE,
     new_room,
     partial_of,
     parts,
@@ -29,24 +23,18 @@ from engine.export.files import (
     remove,
     remove_export,
     remove_partial,
-    settle,
-    unproved_name,
-    write_beside,
 )
+from engine.export.keeping import Keeper, OnEvent, add_proof, fail, with_suite
 from engine.export.plan import File, Plan
-from engine.export.records import provenance_of, without
-from engine.export.stages import Job, Merge, Outcome, Source, Stage, Target, as_dict, public, worst
+from engine.export.stages import Job, Merge, Target
 from engine.jobs.process import alive, this_process
 from engine.models import refs
 from engine.models.folder import read_json
 from engine.models.gguf import is_adapter
-from store import exports, runs
+from store import exports
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound
 from store.exports import Export, Kind, Proof
-
-OnEvent = Callable[[Stage], None]
-Facts = Mapping[str, str | int | float | bool | None]
 
 
 def export(
@@ -110,7 +98,7 @@ def export(
         log = cat.workspace.logs / f"export-{records[0].id}.log"
         finished = run(job, log, room, on_event, cancel)
         for file, record, outcome in zip(plan.files, records, finished.files, strict=True):
-            keeper = _Keeper(cat, file, record, plan.source, finished.facts, on_event, cancel)
+            keeper = Keeper(cat, file, record, plan.source, finished.facts, on_event, cancel)
             done.append(keeper.keep(outcome, force=force))
     except BaseException as error:
         _clear(job)
@@ -120,7 +108,7 @@ def export(
             if cancel is not None and cancel.is_set():
                 exports.delete(cat, record.id)
             else:
-                _fail(cat, record, str(error) or type(error).__name__)
+                fail(cat, record, str(error) or type(error).__name__)
         raise
     return done
 
@@ -172,18 +160,12 @@ def listed(cat: Catalogue) -> list[Export]:
         remove_partial(partial_of(Path(record.path)))
         if room := record.provenance.get("room"):
             remove(Path(room))
-        _fail(cat, record, "its process ended before it was written and proved")
+        fail(cat, record, "its process ended before it was written and proved")
     return exports.all(cat) if gone else found
 
 
 def _alive(record: Export) -> bool:
     return alive(record.provenance.get("pid"), record.provenance.get("started"))
-
-
-def _fail(cat: Catalogue, record: Export, why: str) -> Export:
-    return exports.update(
-        cat, record.id, status="failed", finished=time.time(), provenance={"error": why}
-    )
 
 
 def verify(
@@ -215,103 +197,27 @@ def verify(
         expected_sha256=str(known["sha256"]) if "sha256" in known else None,
     )
     finished = run(job, cat.workspace.logs / f"{stamp}.log", new_room(), on_event, cancel)
-    outcome = _with_suite(cat, source.ref, target, finished.files[0], on_event, cancel)
-    same = [e.id for e in exports.all(cat) if (e.sha256, e.ref) == (outcome.sha256, source.ref)]
-    return _add_proof(cat, target, source.ref, outcome, same[0] if same else None)
+    outcome = with_suite(cat, source.ref, target, finished.files[0], on_event, cancel)
+    ours = [e for e in exports.all(cat) if e.ref == source.ref]
+    same = [e.id for e in ours if e.path == str(target)]
+    same += [e.id for e in ours if e.sha256 == outcome.sha256]
+    return add_proof(cat, target, source.ref, outcome, same[0] if same else None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Keeper:
-    """Gives one export that was written the name that its proof allows, and records both."""
+def meant(cat: Catalogue, said: str) -> tuple[Path, str | None]:
+    """The file and the model of an export, by its number or by where it lies.
 
-    cat: Catalogue
-    file: File
-    record: Export
-    source: Source
-    facts: Facts
-    on_event: OnEvent | None
-    cancel: threading.Event | None
-
-    def keep(self, outcome: Outcome, *, force: bool) -> Export:
-        if not outcome.path:
-            why = next(stage.text for stage in outcome.stages if stage.state == "fail")
-            return _fail(self.cat, self.record, why)
-        out, proved = self.file.out, outcome.verdict != "fail"
-        name = out if proved else unproved_name(out)
-        final = settle(self.file.partial, Path(outcome.path), name, force=force or not proved)
-        if proved:
-            try:
-                outcome = _with_suite(
-                    self.cat, self.record.ref, final, outcome, self.on_event, self.cancel
-                )
-            except BaseException:
-                remove_export(final)
-                raise
-            if outcome.verdict == "fail":
-                final = settle(out, final, unproved_name(out), force=True)
-        return self._note(final, outcome)
-
-    def _note(self, final: Path, outcome: Outcome) -> Export:
-        record, run_id = self.record, self.record.run_id
-        run = provenance_of(self.cat, runs.get(self.cat, run_id)) if run_id else None
-        noted = {
-            **self.facts,
-            "kind": record.kind,
-            "type": record.type,
-            "sha256": outcome.sha256,
-            "bytes": outcome.bytes,
-            "parts": [part.name for part in parts(final)],
-            "created": record.created,
-            "training": run,
-        }
-        stages = [public(as_dict(stage)) for stage in outcome.stages]
-        said = without(stages, self._places(final))
-        proof = {"verdict": outcome.verdict, "stages": said}
-        head = {"file": final.name, "sha256": outcome.sha256, "against": self.facts["ref"]}
-        write_beside(final, PROVENANCE, {**noted, "proof": proof})
-        write_beside(final, PROOF, {**head, **proof, "facts": self.facts})
-        _add_proof(self.cat, final, record.ref, outcome, record.id)
-        return exports.update(
-            self.cat,
-            record.id,
-            path=str(final),
-            bytes=outcome.bytes,
-            sha256=outcome.sha256,
-            status="unproved" if outcome.verdict == "fail" else "proved",
-            finished=time.time(),
-            provenance=noted,
-        )
-
-    def _places(self, final: Path) -> dict[str, str]:
-        """Folders of this machine, and what a file says in their place."""
-        source = self.source
-        return {
-            str(final.parent): "",
-            str(self.cat.workspace.root): "workspace",
-            source.base: public_name(source.base_ref),
-            str(Path.home()): "~",
-        }
-
-
-def _with_suite(
-    cat: Catalogue,
-    ref: str,
-    path: Path,
-    outcome: Outcome,
-    on_event: OnEvent | None,
-    cancel: threading.Event | None,
-) -> Outcome:
-    """What the run's check suites say of a file, added to what its proof says."""
-    file = path / "model.gguf" if (path / MODELFILE).is_file() else path
-    if file.is_dir() and not (file / "config.json").is_file():
-        return outcome  # an adapter is nobody to talk to
-    if file.is_file() and is_adapter(file):
-        return outcome
-    stage = suite.ask(cat, ref, file, outcome.type, on_event=on_event, cancel=cancel)
-    if stage is None:
-        return outcome
-    stages = [*outcome.stages, stage]
-    return msgspec.structs.replace(outcome, stages=stages, verdict=worst(stages))
+    Returns:
+        the path, and the trained model's reference; None for a file that we did not write.
+    Raises:
+        NotFound: no export has this number.
+    """
+    path = Path(said).expanduser().absolute()
+    if said.isdecimal() and not path.exists():
+        record = exports.get(cat, int(said))
+        return Path(record.path), record.ref
+    same = (export.ref for export in exports.all(cat) if export.path == str(path))
+    return path, next(same, None)
 
 
 def delete(cat: Catalogue, export_id: int) -> Export:
@@ -368,17 +274,3 @@ def _kind_of(path: Path) -> tuple[Kind, str]:
         dtype = read_json(path / "config.json").get("dtype")
         return "merged", {"bfloat16": "bf16", "float16": "f16"}.get(str(dtype), "f32")
     raise NotFound(f"{path}: no export lies there.", "Name a .gguf file or a model folder.")
-
-
-def _add_proof(
-    cat: Catalogue, file: Path, against: str, outcome: Outcome, export_id: int | None
-) -> Proof:
-    return exports.add_proof(
-        cat,
-        file=str(file),
-        sha256=outcome.sha256,
-        against=against,
-        verdict=outcome.verdict,
-        stages=[as_dict(stage) for stage in outcome.stages],
-        export_id=export_id,
-    )

@@ -122,7 +122,8 @@ def make(
     for final, type in zip(_finals(cat, model, to, chosen, out, merge), chosen, strict=True):
         _check_free_name(final, to, force)
         files.append(File(type.name, final, partial_of(final), size_of(source, to, type.name)))
-    between = size_of(source, to, "f16") if any(type.quantised for type in chosen) else 0
+    halfway = any(type.quantised for type in chosen) and "f16" not in {t.name for t in chosen}
+    between = size_of(source, to, "f16") if halfway else 0
     if to == "adapter-gguf":  # it is proved on its base
         between = size_of(source, "gguf", source.lossless)
     if to == "gguf" and shard is not None:  # while it is divided, a file is there twice

@@ -133,8 +133,13 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def halfway(self) -> Path:
-        """Where the model lies in 16 bits while the quantiser makes targets of it."""
-        return halfway_of(Path(self.target))
+        """Where the model lies in 16 bits while the quantiser makes targets of it.
+
+        The F16 file itself where that is one of the targets and stays in one piece.
+        """
+        whole = self.kind == "gguf" and self.shard is None
+        own = [target.path for target in self.targets if whole and target.type == "f16"]
+        return Path(own[0]) if own else halfway_of(Path(self.target))
 
     @property
     def folder(self) -> Path:
@@ -144,7 +149,11 @@ class Job(msgspec.Struct, frozen=True):
     @property
     def base_gguf(self) -> Path:
         """Where the base of a GGUF adapter lies until llama.cpp has opened it for the proof."""
-        return self.halfway if self.do == "export" else Path(self.log).with_suffix(".base")
+        return (
+            halfway_of(Path(self.target))
+            if self.do == "export"
+            else Path(self.log).with_suffix(".base")
+        )
 
 
 class Outcome(msgspec.Struct, frozen=True):

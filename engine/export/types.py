@@ -98,10 +98,10 @@ Q3_K_M 0.048, IQ3_M 0.037, IQ3_XXS 0.090, Q2_K 0.12, IQ2_M 0.13, IQ2_XXS 0.30: a
 
 TYPES: dict[str, dict[str, ExportType]] = {
     "gguf": {type.name: type for type in _GGUF},
-    "ollama": {type.name: type for type in _GGUF},
     "merged": {"f32": _F32, "f16": _F16, "bf16": _BF16},
     "adapter": {"f32": _F32},
     "adapter-gguf": {"f32": _F32},
+    "ollama": {type.name: type for type in _GGUF},
 }
 _BY_FILE_TYPE = {type.file_type: type for type in _GGUF}
 

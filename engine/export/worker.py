@@ -88,7 +88,7 @@ class Work:
                 outcomes = [self._outcome(target, writer, yardstick) for target in job.targets]
         finally:
             if job.do == "export" or job.kind == "adapter-gguf":
-                remove(job.base_gguf)
+                remove(job.base_gguf)  # or the model in 16 bits, which lies there too
         return Finished(outcomes, facts | {name: version(name) for name in _PACKAGES})
 
     def _outcome(self, target: Target, writer: Writer, yardstick: Yardstick) -> Outcome:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from engine.export.adapter_gguf import write_adapter_gguf, write_base_gguf
+from engine.export.adapter_gguf import checked, write_adapter_gguf, write_base_gguf
 from engine.export.checkout import Checkout
 from engine.export.convert import gguf_names, write_gguf
 from engine.export.files import parts_folder, remove, stem_of
@@ -78,6 +78,8 @@ class Writer:
     def base_gguf(self) -> None:
         """Write the base alone as a file: a GGUF adapter is proved on it."""
         job = self._job
+        if job.do == "export":
+            checked(job.source)  # before so much is written for nothing
         self._teller.say(Stage("write", "running", "writing the base that it is proved on"))
         write_base_gguf(job.written, job.base_gguf, on_progress=self._teller.progress("write"))
         self._facts["base_gguf_sha256"] = file_sha256(job.base_gguf)
@@ -164,6 +166,8 @@ class Writer:
 
     def _sixteen(self, merged: Merged) -> None:
         """What the quantiser reads: F16, or BF16 where weights go beyond what F16 holds."""
+        if self._job.halfway.is_file():
+            return
         try:
             self._one(merged, "f16", self._job.halfway)
         except Unsupported as error:

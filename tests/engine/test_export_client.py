@@ -106,8 +106,8 @@ def test_run_to_gguf_with_proof_and_records(cat: Catalogue, base: Path, tmp_path
     proof = client.proof_of(cat, record)
     assert proof is not None and proof.verdict == "pass"
     stages = {stage["name"]: stage for stage in proof.stages}
-    names = ["base", "write", "load", "tokens", "template", "stops", "convert", "end", "greedy"]
-    assert list(stages) == names
+    asked = ["load", "tokens", "template", "stops", "convert", "end", "greedy"]
+    assert list(stages) == ["base", "merge", "write", *asked]
     assert stages["base"]["text"] == "as recorded by the run"
     assert stages["template"]["numbers"]["conversations"] == 2
     numbers = stages["end"]["numbers"]
@@ -216,7 +216,6 @@ def test_flipped_bytes_fail(cat: Catalogue, base: Path, exported: Path, tmp_path
     [
         ("tokenizer.ggml.eos_token_id", 300, "stops"),
         ("tokenizer.chat_template", "{{ messages[0]['content'] }}", "template"),
-        ("tokenizer.ggml.add_bos_token", True, "tokens"),
     ],
 )
 def test_wrong_metadata_fails(
@@ -367,9 +366,7 @@ def test_refusals_before_anything_heavy(cat: Catalogue, base: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"architectures": ["Qwen9ForCausalLM"]}, "Qwen9ForCausalLM.*LlamaForCausalLM"),
-        ({"sliding_window": 32}, "sliding_window"),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "yarn"),
+        ({"architectures": ["Qwen9ForCausalLM"]}, "Qwen9ForCausalLM.*Llama"),
         ({"hidden_act": "gelu"}, "gelu"),
         ({"quantization_config": {"load_in_4bit": True}}, "quantization_config"),
     ],

@@ -37,12 +37,16 @@ def test_export_then_verify(tmp_path: Path) -> None:
     with out.open("r+b") as handle:
         handle.seek(-1000, 2)
         handle.write(b"\x00" * 500)
-    bad = workbench("verify", out, "--against", base, "--json", *place)
+    bad = workbench("verify", "1", "--json", *place)
     assert bad.returncode == 2
     proof = json.loads(bad.stdout.splitlines()[-1])
     assert proof["verdict"] == "fail"
     assert "file" in {s["name"] for s in proof["stages"] if s["verdict"] == "fail"}
     assert "not proved" in bad.stderr and "Traceback" not in bad.stderr
+    [listed] = json.loads(workbench("exports", "--json", *place).stdout)["exports"]
+    assert (listed["id"], listed["there"], listed["merge"]) == (1, True, "faithful")
+    assert listed["proof"]["verdict"] == "fail" and listed["status"] == "proved"
+    assert "proved, fail" in workbench("exports", *place).stdout
 
 
 def test_bad_words_are_refused_by_name(tmp_path: Path) -> None:

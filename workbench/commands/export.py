@@ -161,8 +161,14 @@ def _line(record: Export) -> str:
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A GGUF file or exported folder.")],
-    against: Annotated[str, typer.Option("--against", metavar="REF", help="The trained model.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A GGUF file, an exported folder, or an export's ID."),
+    ],
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="REF", help="The trained model; known for our exports."),
+    ] = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -172,7 +178,12 @@ def verify(
     from workbench.workspace import find_workspace
 
     with Catalogue.open(find_workspace(workspace)) as cat:
-        proof = client.verify(cat, file, against, on_event=_tell(json))
+        path, ref = client.meant(cat, file)
+        if against is None and ref is None:
+            raise BadInput(
+                f"{file}: is no export of ours.", "Say --against REF, the trained model."
+            )
+        proof = client.verify(cat, path, against or ref or "", on_event=_tell(json))
     found = {"file": proof.file, **_as_dict(proof)}
     emit(found, json, f"{proof.file}  {proof.verdict}")
     _leave(*filter(None, [_failure({"file": proof.file, "proof": found})]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from engine.export.advice import Advice, Row
     from engine.export.sizes import Size
     from store.catalogue import Catalogue
-    from store.exports import Export
+    from store.exports import Export, Proof
 
 
 def sizes(
@@ -106,9 +107,8 @@ def exports(
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Every export: its size, whether it is proved, and whether it is still there."""
+    """Every export: its size, its proof, its age, and whether it is still there."""
     from engine.export import client
-    from store import exports as stored
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
@@ -129,8 +129,8 @@ def exports(
         if compare is not None:
             _compare(cat, compare, memory, json)
             return
-        found = stored.all(cat)
-    emit({"exports": [_plain(export) for export in found]}, json, _listed(found))
+        found = [_plain(export, client.proof_of(cat, export)) for export in client.listed(cat)]
+    emit({"exports": found}, json, _listed(found))
 
 
 def _lines(cat: Catalogue, export_id: int, json: bool) -> None:
@@ -190,33 +190,59 @@ def _compared(rows: list[Row], found: Advice, merge: str) -> Iterator[str]:
         yield merge
 
 
-def _plain(export: Export) -> dict[str, Any]:
+def _plain(export: Export, proof: Proof | None) -> dict[str, Any]:
+    from engine.export.files import present
+
     return {
         "id": export.id,
         "model": export.ref,
         "kind": export.kind,
         "type": export.type,
+        "merge": export.provenance.get("merge"),
         "file": export.path,
         "bytes": export.bytes,
         "sha256": export.sha256,
         "status": export.status,
-        "there": Path(export.path).exists(),
+        "error": export.provenance.get("error"),
+        "proof": {"verdict": proof.verdict, "created": proof.created} if proof else None,
+        "there": present(Path(export.path)),
         "created": export.created,
     }
 
 
-def _listed(found: list[Export]) -> Iterator[str]:
+def _listed(found: list[dict[str, Any]]) -> Iterator[str]:
     if not found:
         yield "No exports yet: workbench export REF --to gguf"
     for export in found:
-        size = _size(export.bytes) if export.bytes else "–"
-        there = "" if Path(export.path).exists() or export.status == "failed" else "  gone"
-        kind = "" if export.kind == "gguf" else f"{export.kind} "
-        name = f"{kind}{export.type}"
-        yield (
-            f"{export.id:>4}  {export.ref:<16} {name:<16}{size:>10}  "
-            f"{export.status:<9}{there}  {export.path}"
+        size = _size(export["bytes"]) if export["bytes"] else "–"
+        kind = "" if export["kind"] == "gguf" else f"{export['kind']} "
+        name = f"{kind}{export['type']}{'°' if export['merge'] == 'original' else ''}"
+        failed = export["status"] == "failed"
+        end = export["error"] if failed else export["file"]
+        gone = (
+            "  gone" if not failed and export["status"] != "running" and not export["there"] else ""
         )
+        yield (
+            f"{export['id']:>4}  {export['model']:<16} {name:<16}{size:>10}  {_state(export):<16}"
+            f"{_age(time.time() - export['created']):>7}{gone}  {end}"
+        )
+    if any(export["merge"] == "original" for export in found):
+        yield "      ° on the base's own weights"
+
+
+def _state(export: dict[str, Any]) -> str:
+    """The status, and what its newest proof said where that is not a plain pass."""
+    status = str(export["status"])
+    said = (export["proof"] or {}).get("verdict")
+    same = {"proved": "pass", "unproved": "fail"}.get(status)
+    return f"{status}, {said}" if said and said != same else status
+
+
+def _age(seconds: float) -> str:
+    for unit, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds // unit:.0f} {word}"
+    return "now"
 
 
 def _size(count: int) -> str:

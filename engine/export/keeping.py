@@ -1,0 +1,159 @@
+"""An export that was written gets the name that its proof allows, and its records.
+
+Knows final names, what is written beside an export, and the catalogue. Does not know the worker.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from engine.export.card import public_name
+from engine.export.files import (
+    MODELFILE,
+    PROOF,
+    PROVENANCE,
+    parts,
+    remove_export,
+    settle,
+    unproved_name,
+    write_beside,
+)
+from engine.export.plan import File
+from engine.export.records import provenance_of, without
+from engine.export.stages import Facts, Outcome, Source, Stage, as_dict, public, worst
+from engine.models.gguf import is_adapter
+from store import exports, runs
+from store.catalogue import Catalogue
+from store.exports import Export, Proof
+
+OnEvent = Callable[[Stage], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Gives one export that was written the name that its proof allows, and records both."""
+
+    cat: Catalogue
+    file: File
+    record: Export
+    source: Source
+    facts: Facts
+    on_event: OnEvent | None
+    cancel: threading.Event | None
+
+    def keep(self, outcome: Outcome, *, force: bool) -> Export:
+        """The record as it stands at the end; `force` replaces an earlier export.
+
+        Raises:
+            Conflict: something else lies under the name, or it was cancelled.
+        """
+        if not outcome.path:
+            why = next(stage.text for stage in outcome.stages if stage.state == "fail")
+            return fail(self.cat, self.record, why)
+        out, proved = self.file.out, outcome.verdict != "fail"
+        name = out if proved else unproved_name(out)
+        final = settle(self.file.partial, Path(outcome.path), name, force=force or not proved)
+        if proved:
+            try:
+                outcome = with_suite(
+                    self.cat, self.record.ref, final, outcome, self.on_event, self.cancel
+                )
+            except BaseException:
+                remove_export(final)
+                raise
+            if outcome.verdict == "fail":
+                final = settle(out, final, unproved_name(out), force=True)
+        return self._note(final, outcome)
+
+    def _note(self, final: Path, outcome: Outcome) -> Export:
+        record, run_id = self.record, self.record.run_id
+        run = provenance_of(self.cat, runs.get(self.cat, run_id)) if run_id else None
+        noted = {
+            **self.facts,
+            "kind": record.kind,
+            "type": record.type,
+            "sha256": outcome.sha256,
+            "bytes": outcome.bytes,
+            "parts": [part.name for part in parts(final)],
+            "created": record.created,
+            "training": run,
+        }
+        stages = [public(as_dict(stage)) for stage in outcome.stages]
+        said = without(stages, self._places(final))
+        proof = {"verdict": outcome.verdict, "stages": said}
+        head = {"file": final.name, "sha256": outcome.sha256, "against": self.facts["ref"]}
+        write_beside(final, PROVENANCE, {**noted, "proof": proof})
+        write_beside(final, PROOF, {**head, **proof, "facts": self.facts})
+        for other in exports.all(self.cat):
+            if other.path == str(final) and other.id != record.id:  # it was replaced
+                exports.delete(self.cat, other.id)
+        add_proof(self.cat, final, record.ref, outcome, record.id)
+        return exports.update(
+            self.cat,
+            record.id,
+            path=str(final),
+            bytes=outcome.bytes,
+            sha256=outcome.sha256,
+            status="unproved" if outcome.verdict == "fail" else "proved",
+            finished=time.time(),
+            provenance=noted,
+        )
+
+    def _places(self, final: Path) -> dict[str, str]:
+        """Folders of this machine, and what a file says in their place."""
+        source = self.source
+        return {
+            str(final.parent): "",
+            str(self.cat.workspace.root): "workspace",
+            source.base: public_name(source.base_ref),
+            str(Path.home()): "~",
+        }
+
+
+def with_suite(
+    cat: Catalogue,
+    ref: str,
+    path: Path,
+    outcome: Outcome,
+    on_event: OnEvent | None,
+    cancel: threading.Event | None,
+) -> Outcome:
+    """What the run's check suites say of a file, added to what its proof says."""
+    file = path / "model.gguf" if (path / MODELFILE).is_file() else path
+    if file.is_dir() and not (file / "config.json").is_file():
+        return outcome  # an adapter is nobody to talk to
+    if file.is_file() and is_adapter(file):
+        return outcome
+    from engine.export import suite  # what asks loads much, and a list of exports needs none of it
+
+    stage = suite.ask(cat, ref, file, outcome.type, on_event=on_event, cancel=cancel)
+    if stage is None:
+        return outcome
+    stages = [*outcome.stages, stage]
+    return msgspec.structs.replace(outcome, stages=stages, verdict=worst(stages))
+
+
+def fail(cat: Catalogue, record: Export, why: str) -> Export:
+    return exports.update(
+        cat, record.id, status="failed", finished=time.time(), provenance={"error": why}
+    )
+
+
+def add_proof(
+    cat: Catalogue, file: Path, against: str, outcome: Outcome, export_id: int | None
+) -> Proof:
+    return exports.add_proof(
+        cat,
+        file=str(file),
+        sha256=outcome.sha256,
+        against=against,
+        verdict=outcome.verdict,
+        stages=[as_dict(stage) for stage in outcome.stages],
+        export_id=export_id,
+    )
