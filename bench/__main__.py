@@ -28,6 +28,7 @@ NAMES = (
     "export",
     "families",
     "adapters",
+    "convert",
     "vocabularies",
     "templates",
 )
