@@ -54,7 +54,7 @@ def _heading() -> Content:
 
 def _line(row: Row, best: bool, here: bool) -> Content:
     lost = "–" if row.share_lost is None else f"{row.share_lost:.1%}"
-    loss = "–" if row.loss is None else f"{row.loss:.4f}"
+    loss = "–" if row.change is None else f"{row.change:+.4f}"
     sign, colour = words.STATES[row.verdict]
     return Content.assemble(
         ("★ " if best else "  ", "$accent"),

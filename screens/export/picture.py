@@ -5,6 +5,7 @@ Knows points, labels and cells. Does not measure or choose anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,9 +51,14 @@ class Point:
 def picture(points: Sequence[Point], width: int, height: int) -> Content:
     """The plot as lines of text, y logarithmic; the first line says what is drawn.
 
+    What is no number is left out: the table beside it says so.
+
     Args:
         width: cells; height: lines in all.
     """
+    points = [point for point in points if math.isfinite(point.kl)]
+    if not points:
+        return Content("")
     unit, word = (1e9, "GB") if max(p.bytes for p in points) >= 20e9 else (1e6, "MB")
     drawn = [(p, p.bytes / unit, max(p.kl, LEAST_KL)) for p in sorted(points, key=_order)]
     curves = [Curve.of(p.label, _sign(p)[1], [x], [y], mark=_sign(p)[0]) for p, x, y in drawn]

@@ -88,7 +88,7 @@ def stage_lines(
 
 
 def _wrapped(words_: str, width: int) -> list[str]:
-    return textwrap.wrap(words_, max(width - _LABEL - 3, 20)) or [""]
+    return textwrap.wrap(words_, max(width - _LABEL - 3, 20), break_on_hyphens=False) or [""]
 
 
 def _hanging(words_: str, tone: str) -> Content:
@@ -182,7 +182,7 @@ def _facts(record: Record) -> list[Content]:
     facts.append(("model", record.ref))
     if export is not None:
         if export.provenance.get("quantization"):
-            facts.append(("base", str(export.provenance["merge"])))
+            facts.append(("base", str(export.provenance.get("merge", "faithful"))))
         if export.sha256:
             facts.append(("sha256", f"{export.sha256[:16]}…"))
     elif proof is not None:

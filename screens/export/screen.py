@@ -226,17 +226,17 @@ class ExportRoom(Using):
 
     def _show_compared(self, record: Record | None) -> None:
         """Every measured type of the model under the cursor, where there are several."""
-        pane = self.query_one("#compare-pane", Pane)
-        if pane.size.width < 2:
+        pane, room = self.query_one("#compare-pane", Pane), self.query_one("#below").size
+        if not room.width or not self.has_class("-compare"):
             return
+        width = room.width // (2 if self.roomy else 1) - 3
         shown = Content("")
         rows = advice.measured(self.catalogue, record.ref) if record is not None else []
         if record is not None and len(rows) > 1:
-            size = self.query_one("#compare-scroll").size
             here = record.export.id if record.export else None
             shown = compare_words(
                 rows, advice.recommend(rows), advice.which_merge(rows), here,
-                max(size.width - 1, 40), size.height,
+                max(width, 40), room.height - 1,
             )  # fmt: skip
         elif record is not None:
             few = "Export another type of this model, and both are compared here."

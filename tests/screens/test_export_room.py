@@ -77,6 +77,11 @@ async def test_a_proof_is_read_again(
         await pilot.press("i")
         await pilot.pause()
         assert "the same text gives the same ids" in dump(pilot.app)
+        if size == NARROW:
+            await pilot.press("p")
+            await until(pilot, lambda: "★ f16 is the smallest" in dump(pilot.app))
+            assert "divergence (mean KL, log)" in dump(pilot.app)
+            await pilot.press("p")
         await pilot.press("i", "j")
         await pilot.pause()
         assert "✗ not proved" in dump(pilot.app)

@@ -57,6 +57,9 @@ def test_a_plot_names_its_points_and_keeps_to_its_width() -> None:
             for name in ("q2_k", "q4_k_m", "q8_0", "f32")}  # fmt: skip
     assert rows["q2_k"] < rows["q4_k_m"] < rows["q8_0"] < rows["f32"]
     picture(points[:1], 40, 8)
+    lost = Point("broken", 2_000_000, float("nan"), "fail")
+    assert "broken" not in picture([*points, lost], 60, 14).plain
+    assert picture([lost], 60, 14).plain == ""
 
 
 def test_divergences_are_short() -> None:
