@@ -20,10 +20,12 @@ from tokenizers import Tokenizer
 
 from engine.data.rows import Turn
 from engine.export.given import Given
+from engine.export.lora import WEIGHTS
 from engine.export.reference import Reference
 from engine.export.stages import Job, Source, Target
 from engine.export.vocabulary import how_read
 from engine.export.yardstick import Yardstick
+from engine.llama.bounds import bounded
 from engine.llama.client import LlamaWorker
 from engine.render.renderer import Renderer
 from store.errors import BadInput, Unsupported, WorkbenchError
@@ -80,7 +82,8 @@ class GgufCandidate:
         self.eos: int | None = found.eos
         said = found.metadata.get("general.file_type", "")
         self.file_type: int | None = int(said) if said.isdecimal() else None
-        prefix = found.metadata.get("tokenizer.ggml.add_space_prefix", "true") == "true"
+        prefix = found.metadata.get("tokenizer.ggml.model") == "llama"
+        prefix = prefix and found.metadata.get("tokenizer.ggml.add_space_prefix") != "false"
         self.given = Given()
         self.unmended: Sequence[str] = ()
         with suppress(Unsupported):  # else somebody else's converter knows the tokenizer
@@ -115,7 +118,8 @@ class FolderCandidate:
 
     def __init__(self, folder: Path) -> None:
         self._model = Reference(Source(ref="merged", base=str(folder), base_ref="merged"))
-        self._renderer = Renderer.load(folder)
+        with bounded("the chat template"):
+            self._renderer = Renderer.load(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -129,7 +133,9 @@ class FolderCandidate:
         return self.encode(texts, framed=False)
 
     def render(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
-        return self._renderer.render(turns, generation_prompt=generation_prompt).text
+        with bounded("the chat template"):
+            found = self._renderer.render(turns, generation_prompt=generation_prompt, spans=False)
+        return found.text
 
     def stops(self, ids: Sequence[int]) -> list[bool]:
         return [token in self._renderer.stop_ids for token in ids]
@@ -147,6 +153,8 @@ class AdapterCandidate(FolderCandidate):
 
     def __init__(self, source: Source, folder: Path) -> None:
         base = Path(source.base)
+        if not (folder / WEIGHTS).is_file():  # the other form is a pickle, which may do anything
+            raise BadInput(f"{folder}: no {WEIGHTS} in it", "Save the adapter as safetensors.")
         self._model = Reference(msgspec.structs.replace(source, adapter=str(folder)))
         self._renderer = Renderer.load(base)
         self._tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
@@ -198,6 +206,7 @@ _ITS_FAULT = (
     ArithmeticError,
     AttributeError,
     LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     SafetensorError,

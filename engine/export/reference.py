@@ -36,7 +36,11 @@ class Reference:
         folder = Path(source.base)
         self.device = _device(folder)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=DTYPES[source.dtype], local_files_only=True, use_safetensors=True
+            folder,
+            dtype=DTYPES[source.dtype],
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
         model.requires_grad_(False)
         if source.quantization == "nf4":

@@ -25,7 +25,7 @@ from engine.export.stages import Job, Source, Stage, Target
 from engine.export.types import TYPES
 from engine.export.yardstick import Yardstick
 from tests.engine.export_models import edit_json, random_adapter, source_of, tiny_llama
-from tests.engine.hostile_gguf import NO, field, rewritten
+from tests.engine.hostile_gguf import BOMBS, NO, field, rewritten
 
 
 class Bench:
@@ -251,13 +251,38 @@ def test_positions_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_broken_folder_fails_to_load(bench: Bench, tmp_path: Path) -> None:
     """Whatever a library says of it."""
-    for number, spoil in enumerate(("config.json", "tokenizer.json", "model.safetensors")):
+    spoils = ("config.json", "tokenizer.json", "model.safetensors", "code")
+    for number, spoil in enumerate(spoils):
         folder = tmp_path / str(number)
         shutil.copytree(bench.folder / "base", folder)
         if spoil == "config.json":
             edit_json(folder / spoil, hidden_size=65)
+        elif spoil == "code":  # it is neither run nor asked for
+            (folder / "mine.py").write_text("raise SystemExit('run')")
+            own = {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}
+            edit_json(folder / "config.json", model_type="mine", auto_map=own)
         else:
             (folder / spoil).write_bytes((folder / spoil).read_bytes()[:-100])
         job = bench.job(folder, "merged", "f32")
         stages = proof.prove(job, job.targets[0], bench.yardstick, lambda _: None)
         assert [(s.name, s.state) for s in stages] == [("load", "fail")], (spoil, stages)
+
+
+def test_a_folder_with_a_template_that_means_harm(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "merged"
+    shutil.copytree(bench.folder / "base", folder)
+    (folder / "chat_template.jinja").write_text(BOMBS["doubled forty times"])
+    job = bench.job(folder, "merged", "f32")
+    stages = proof.prove(job, job.targets[0], bench.yardstick, lambda _: None)
+    found = {stage.name: stage.state for stage in stages}
+    assert found["template"] == "fail" and "greedy" not in found
+
+
+def test_an_adapter_that_is_a_pickle(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    shutil.copytree(bench.folder / "adapter", folder)
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    job = bench.job(folder, "adapter", "f32")
+    stages = proof.prove(job, job.targets[0], bench.yardstick, lambda _: None)
+    assert [(s.name, s.state) for s in stages] == [("load", "fail")]
+    assert "no adapter_model.safetensors" in stages[0].text
