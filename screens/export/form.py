@@ -16,7 +16,6 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
-from engine.export.types import TYPES
 from screens.export.choices import about_type, points_of, total_words
 from screens.export.looking import LLAMA, Outlook, Wish
 from screens.export.picture import picture
@@ -57,7 +56,7 @@ class ExportForm(Pane):
     def __init__(self) -> None:
         super().__init__(id="export-form")
         self._model = Pick("model", "", "⏎ choose a run or checkpoint")
-        self._to = Cycle(tuple(kind for kind in KINDS if kind in TYPES), "gguf")
+        self._to = Cycle(tuple(KINDS), "gguf")
         self._memory = Input("8 GB", compact=True, select_on_focus=False)
         self._held = Input("4,096", compact=True, select_on_focus=False)
         self._merge = Cycle(tuple(MERGES), "faithful")

@@ -132,8 +132,10 @@ def _for_llama(
     """Offers, the recommended type, the reason, and the context they are told for."""
     found = sizing.sizes(cat, wish.ref, context=_context(wish.context))
     room = sizing.memory_of(wish.memory) if wish.memory else None
-    chosen = sizing.best(found, room if room is not None else max(s.memory for s in found))
     seen = {row.type: row for row in rows if row.original == (wish.merge == "original")}
+    failed = {name for name, row in seen.items() if row.verdict == "fail"}
+    sound = [size for size in found if size.type.name not in failed]
+    chosen = sizing.best(sound, room if room is not None else max(s.memory for s in found))
     offers = tuple(
         Offer(
             size.type, size.bytes, size.memory, None if room is None else size.memory <= room,
@@ -144,6 +146,10 @@ def _for_llama(
     context = found[0].context
     if chosen is None:
         return offers, "", f"none of these runs in {words.size(room or 0)}", context
+    alike = [o for o in offers if o.row and o.row.alike and o.bytes < chosen.bytes]
+    if alike:
+        name = min(alike, key=lambda offer: offer.bytes).type.name
+        return offers, name, "the smallest that was measured to answer like the model", context
     if chosen.type.name in ("f16", "q8_0"):
         return offers, chosen.type.name, "the smallest that loses nothing to notice", context
     return offers, chosen.type.name, f"loses least of what runs in {words.size(room or 0)}", context
