@@ -16,11 +16,14 @@ _SURE = 2.0
 """Standard errors from which a difference of losses is no chance."""
 
 
-def compare_bases(yardstick: Yardstick, say: Callable[[Stage], None]) -> Stage | None:
+def compare_bases(
+    yardstick: Yardstick, say: Callable[[Stage], None], *, alone: bool = False
+) -> Stage | None:
     """Measure the faithful merge against the one on the base's own weights.
 
     Args:
         say: hears the stage while it runs.
+        alone: the adapter is not merged: its user chooses the base.
     Returns:
         A stage for a reader's choice, which never fails: KL and top-1 of the original merge from
         the model as chatted, both held-out losses, and one sentence on which to take. None where
@@ -29,12 +32,18 @@ def compare_bases(yardstick: Yardstick, say: Callable[[Stage], None]) -> Stage |
     if yardstick.original is yardstick.trained:
         return None
     try:
-        return _measured(yardstick, say)
+        text, advice, numbers = _measured(yardstick, say)
     except Unsupported as error:
         return Stage(NAME, "pass", f"not measured: {error.message}")
+    if alone:
+        advice = "so it answers on a file of the base's own weights; --to gguf merges it faithfully"
+    return Stage(NAME, "pass", f"{text}; {advice}", numbers)
 
 
-def _measured(yardstick: Yardstick, say: Callable[[Stage], None]) -> Stage:
+def _measured(
+    yardstick: Yardstick, say: Callable[[Stage], None]
+) -> tuple[str, str, dict[str, float]]:
+    """What was measured in words, what it means for a merge, and the numbers."""
     samples = yardstick.chosen(fitted=False)
 
     def tell(done: int, total: int) -> None:
@@ -59,4 +68,4 @@ def _measured(yardstick: Yardstick, say: Callable[[Stage], None]) -> Stage:
                 "original answers held-out rows better beyond chance, but is not what you "
                 "chatted with: take it only if you check it again"
             )
-    return Stage(NAME, "pass", f"{text}; {advice}", numbers)
+    return text, advice, numbers

@@ -81,8 +81,9 @@ class Work:
             if job.do == "export":
                 writer.write()
             with Yardstick(job) as yardstick:
-                if job.do == "export" and job.kind not in ("adapter", "adapter-gguf"):
-                    both = compare_bases(yardstick, self._teller.say)
+                if job.do == "export" and job.kind != "adapter":
+                    alone = job.kind == "adapter-gguf"
+                    both = compare_bases(yardstick, self._teller.say, alone=alone)
                     if both is not None:
                         self._teller.decide(both)
                 outcomes = [self._outcome(target, writer, yardstick) for target in job.targets]

@@ -94,8 +94,7 @@ class Writer:
         )
         text = f"{count} modules in F32, their scaling folded in"
         if job.written.quantization:
-            text += "; exact on the base as training held it, and on a file of the base's own "
-            text += "weights about 1e-3 nats away"
+            text += "; exact on the base as training held it"
         self._teller.decide(Stage("write", "pass", text, {"modules": float(count)}, job.type))
 
     def _models(self) -> None:
