@@ -193,6 +193,7 @@ def _opened(job: Job, target: Target, yardstick: Yardstick, stack: ExitStack) ->
                 return GgufCandidate(job.base_gguf, Path(job.log), yardstick, stack, path)
             finally:
                 job.base_gguf.unlink(missing_ok=True)  # llama.cpp has it open
+    yardstick.make_room()
     try:
         if job.kind == "merged":
             return FolderCandidate(path)

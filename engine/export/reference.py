@@ -94,9 +94,14 @@ def _round_trip(model: Any, folder: Path, double_quant: bool) -> None:
         weight.data.copy_(held.to(weight.device))
 
 
+def needs(folder: Path) -> float:
+    """Bytes of memory that a model takes in 32 bit."""
+    return sum(entry.size for entry in contents(folder).values()) * 4 * _MARGIN
+
+
 def _device(folder: Path) -> str:
     """Where the reference fits: a GPU with room, else the CPU."""
-    needed = sum(entry.size for entry in contents(folder).values()) * 4 * _MARGIN
+    needed = needs(folder)
     if torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > needed:
         return "cuda"
     free = psutil.virtual_memory().available

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
+import psutil
 from tokenizers import Tokenizer
 
 from engine.data.rows import Turn
 from engine.export.divergence import Divergence
 from engine.export.kept import Kept, Logits
 from engine.export.plan import context_of
-from engine.export.reference import Reference
+from engine.export.reference import Reference, needs
 from engine.export.samples import MAX_LENGTH, held_out
 from engine.export.stages import Job, Source
 from engine.export.torture import torture
@@ -102,14 +103,28 @@ class Yardstick:
     def _on(self, original: Source) -> Reference:
         """The adapter on the base's own weights; the model as chatted leaves if it is done."""
         if self._merged is None:
-            samples = self.chosen(fitted=False)
-            self.compare(samples, self.trained, [], lambda *_: None)
-            self.worth(samples)
-            self.greedy(lambda *_: None)
-            if self.trained.holds(samples):
-                self._model = None
+            self._let_go()
             self._merged = Reference(original)
         return self._merged
+
+    def make_room(self) -> None:
+        """Where memory holds one model only: let those here leave before another one comes."""
+        there = int(self._model is not None)
+        if psutil.virtual_memory().available < (2 - there) * needs(self.base):
+            samples = self.chosen(fitted=False)
+            self.compare(samples, self.written, [], lambda *_: None)
+            self._let_go()
+            if self.written.holds(samples):
+                self._merged = None
+
+    def _let_go(self) -> None:
+        """Let the model as chatted say everything, and leave if all of it is kept."""
+        samples = self.chosen(fitted=False)
+        self.compare(samples, self.trained, [], lambda *_: None)
+        self.worth(samples)
+        self.greedy(lambda *_: None)
+        if self.trained.holds(samples):
+            self._model = None
 
     def kept(self, ask: Callable[[int], Logits]) -> Kept:
         """Logits by sample, kept beside the log of the job until the yardstick is closed."""

@@ -268,6 +268,18 @@ def test_a_broken_folder_fails_to_load(bench: Bench, tmp_path: Path) -> None:
         assert [(s.name, s.state) for s in stages] == [("load", "fail")], (spoil, stages)
 
 
+def test_one_model_at_a_time_where_memory_is_short(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = bench.folder / "adapter"
+    job = bench.job(adapter, "adapter", "f32")
+    monkeypatch.setattr(yardstick, "needs", lambda _: 1e18)
+    with Yardstick(job) as own:
+        stages = proof.prove(job, job.targets[0], own, lambda _: None)
+        assert {stage.state for stage in stages} == {"pass"}
+        assert own._model is None  # it has said everything and left
+
+
 def test_a_folder_with_a_template_that_means_harm(bench: Bench, tmp_path: Path) -> None:
     folder = tmp_path / "merged"
     shutil.copytree(bench.folder / "base", folder)
