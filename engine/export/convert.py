@@ -171,8 +171,7 @@ def _with_head(merged: Merged, family: Family) -> list[Planned]:
             f"{MERGED} Or train without lm_head and embed_tokens.",
         )
     if not own and family.head == "own":
-        embedding = next(item for item in planned if item.name == EMBEDDING)
-        planned.append(replace(embedding, name=HEAD))
+        planned += [replace(item, name=HEAD) for item in planned if item.name == EMBEDDING]
     return planned
 
 
@@ -204,12 +203,15 @@ def _check_whole(names: list[str], count: int, family: Family) -> None:
     blocks = {number: {p for n, _, p in parts if n == number} for number, _, _ in parts}
     first = blocks.get("0", set())
     odd = next((i for i in range(count) if blocks.get(str(i)) != first), None)
-    normed = "output_norm.weight" in names or family.arch == "olmo"  # its norms have no weights
-    if odd is None and first and len(blocks) == count and len({*names}) == len(names) and normed:
+    around = {"token_embd.weight", "output_norm.weight"} - {*names}
+    if family.arch == "olmo":  # its norms have no weights
+        around -= {"output_norm.weight"}
+    single = len(blocks) == count and len({*names}) == len(names)
+    if odd is None and first and single and not around:
         return
-    missing = f"block {odd} of {count}" if odd is not None else f"one of {count} blocks or a norm"
+    missing = next(iter(sorted(around)), f"block {odd or 0} of {count} is not as the others are")
     raise BadInput(
-        f"the weights are not whole: {missing} is not as block 0 is.",
+        f"the weights are not whole: {missing}.",
         "Copy or download the model folder again.",
     )
 

@@ -56,7 +56,7 @@ class Rope:
         """What transformers multiplies sine and cosine with."""
         if self.settings.get("attention_factor") is not None:
             return above_zero(self.settings, "attention_factor")
-        if self.factor <= 1 or self.kind not in ("yarn", "longrope"):
+        if self.factor <= 1 or self.original == 1 or self.kind not in ("yarn", "longrope"):
             return 1.0
         if self.kind == "longrope":
             return math.sqrt(1 + math.log(self.factor) / math.log(self.original))

@@ -21,6 +21,7 @@ from engine.export.stages import Source
 from store.errors import BadInput, Unsupported
 
 NAMES = list(SHAPES)
+LONG = "Phi-3.5, Phi-4-mini, longrope"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ ADAPTERS: list[tuple[str, dict[str, Any]]] = [
     ("Phi-3", {"use_dora": True}),
     ("Phi-3", {"modules_to_save": ["lm_head"]}),
     (
-        "Phi-3.5, Phi-4-mini, longrope",
+        LONG,
         {
             "use_rslora": True,
             "rank_pattern": {"qkv_proj": 2},
@@ -199,7 +200,7 @@ def test_a_broken_config_names_its_key(
 
 def test_a_cap_is_said(models: dict[str, Path], tmp_path: Path) -> None:
     capped = convert(source_of(models["Mistral, capped to its window"]), tmp_path / "a.gguf")
-    long = convert(source_of(models["Phi-3.5, Phi-4-mini, longrope"]), tmp_path / "b.gguf")
+    long = convert(source_of(models[LONG]), tmp_path / "b.gguf")
 
     assert capped.remarks[0].startswith("context 128 instead of 512: llama.cpp's 'llama' has no")
     assert long.remarks[0].startswith("context 512 instead of 4096: opened with more")
@@ -221,12 +222,15 @@ def test_a_weight_without_a_place(tmp_path: Path) -> None:
         convert(source_of(build(shape, tmp_path / "base")), tmp_path / "m.gguf")
 
 
-@pytest.mark.parametrize("lost", ["model.layers.1.mlp.up_proj.weight", "model.norm.weight"])
+@pytest.mark.parametrize("lost", ["layers.1.mlp.up_proj", "norm", "embed_tokens"])
 def test_a_lost_weight_is_noticed(lost: str, models: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "base"
     shutil.copytree(models["Qwen3"], folder)
     weights = load_file(folder / "model.safetensors")
-    save_file({k: v for k, v in weights.items() if k != lost}, folder / "model.safetensors")
+    save_file(
+        {k: v for k, v in weights.items() if k != f"model.{lost}.weight"},
+        folder / "model.safetensors",
+    )
     with pytest.raises(BadInput, match="not whole"):
         convert(source_of(folder), tmp_path / "m.gguf")
 
@@ -269,7 +273,7 @@ def test_an_image_token_without_a_row_is_left_out(models: dict[str, Path], tmp_p
         convert(source_of(folder), tmp_path / "m.gguf")
 
 
-ODD: list[Any] = [None, "x", -1, 0, 10**30, float("nan"), float("inf"), True, [], [None] * 9, {}]
+ODD: list[Any] = [None, "x", -1, 0, 1, 10**30, float("nan"), float("inf"), True, [], [None] * 9, {}]
 
 
 def spoilt(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -280,7 +284,9 @@ def spoilt(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from ({**config, key: inner} for inner in spoilt(value))
 
 
-@pytest.mark.parametrize("name", ["Llama 3, SmolLM2", "Gemma 3", "SmolLM3", "OLMo 3", "Granite"])
+@pytest.mark.parametrize(
+    "name", ["Llama 3, SmolLM2", "Gemma 3", "SmolLM3", "OLMo 3", "Granite", LONG]
+)
 def test_an_odd_config_is_read_or_refused(name: str, models: dict[str, Path]) -> None:
     refused = 0
     for config in spoilt(changed(models[name])):
