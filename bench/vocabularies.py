@@ -62,7 +62,7 @@ class Real:
 REAL = (
     Real("llama-bpe", "Llama 3, SmolLM3", "llama-bpe"),
     Real("qwen2", "Qwen 2, 2.5, 3", "qwen2", nfc=True),
-    Real("qwen35", "Qwen 3.5 (cut)", "qwen35", nfc=True),
+    Real("qwen35", "Qwen 3.5 (cut)", "qwen35"),
     Real("gpt-2", "GPT-2", "gpt-2"),
     Real("starcoder", "StarCoder 2, SmolLM 2 (cut)", "smollm"),
     Real("refact", "Refact, Granite 3", "smollm"),

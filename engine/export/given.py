@@ -129,7 +129,7 @@ def given_of(data: Mapping[str, Any], nfc: bool, prefix: bool) -> Given:
 
 
 def _contents(items: list[Mapping[str, Any]]) -> frozenset[str]:
-    return frozenset(str(item["content"]) for item in items)
+    return frozenset(str(item["content"]) for item in items if item["content"])
 
 
 def _space(data: Mapping[str, Any], prefix: bool) -> Space:

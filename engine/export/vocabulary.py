@@ -190,7 +190,7 @@ def _special(
     bos = renderer.bos_id
     if bos is None:  # llama.cpp would make up an id, and templates would print its text
         bos = read_json(folder / "config.json").get("bos_token_id")
-    if isinstance(bos, int):
+    if isinstance(bos, int) and 0 <= bos < 2**31 and tokenizer.id_to_token(bos) is not None:
         found["bos"] = bos
     first = [renderer.eos_id] if renderer.eos_id is not None else list(renderer.stop_ids[:1])
     others = [stop for stop in renderer.stop_ids if stop not in first]

@@ -94,8 +94,8 @@ def stop_ids(folder: Path) -> list[int]:
     """End-of-generation ids of generation_config.json, else config.json; a list or one."""
     for name in ("generation_config.json", "config.json"):
         value = read_json(folder / name).get("eos_token_id")
-        if isinstance(value, int):
-            return [value]
-        if isinstance(value, list):
-            return [item for item in value if isinstance(item, int)]
+        if isinstance(value, int | list):
+            listed = value if isinstance(value, list) else [value]
+            # Some write -1 for "none".
+            return [item for item in listed if isinstance(item, int) and 0 <= item < 2**31]
     return []

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, trainers
 
 from bench.vocabularies import TEMPLATE, crossing, differing, merges_of
 from engine.export import pretokenizers, scores
-from engine.export.given import Given
+from engine.export.given import Given, given_of
 from engine.export.torture import torture
 from engine.export.vocabulary import CONTROL, UNUSED, USER_DEFINED, read_vocabulary
 from store.errors import BadInput, Unsupported
@@ -159,6 +159,16 @@ def test_special_ids_types_and_holes(tmp_path: Path) -> None:
     assert found.types[size:] == [CONTROL, USER_DEFINED, CONTROL, *[UNUSED] * 7]
 
 
+def test_ids_that_mean_none_are_none(tmp_path: Path) -> None:
+    base = starter(tmp_path / "base")
+    edit_json(base / "tokenizer_config.json", bos_token=None)
+    for number in (-1, 2**40, 4000):
+        edit_json(base / "config.json", bos_token_id=number, eos_token_id=[-1, 2**40])
+        found = read_vocabulary(base, 2048)
+        assert "bos" not in found.special
+        assert found.special["eos"] == 5
+
+
 def test_a_token_that_no_text_leads_to_is_no_end_of_answers(tmp_path: Path) -> None:
     base = starter(tmp_path / "base")
     vocab = json.loads((base / "tokenizer.json").read_text())["model"]["vocab"]
@@ -189,6 +199,8 @@ def test_white_space_beside_a_token_and_marks_after_it() -> None:
     assert given.text("<a>\u0338e\u0301") == "<a>\u0338é"
     assert len(given.mended()) == 2
     assert Given().text(" a") == " a"
+    empty = {"model": {}, "added_tokens": [{"content": "", "rstrip": True}]}
+    assert given_of(empty, False, False).text("a  b") == "a  b"
 
 
 def test_the_name_that_makes_llama_cpp_swallow_spaces(tmp_path: Path) -> None:
