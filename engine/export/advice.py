@@ -27,6 +27,7 @@ _SIGMAS = 2.0
 _EXACT = 1e-3
 """Usual losses up to here say nothing of what a model is sensitive to."""
 _FILES = ("gguf", "ollama")
+_MEASURED = ("proved", "unproved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def measured(cat: Catalogue, ref: str, beside: int = 0) -> list[Row]:
     """
     newest: dict[tuple[str, bool], Export] = {}
     for export in exports.all(cat):
-        if export.ref == ref and export.status in ("proved", "unproved"):
+        if export.ref == ref and export.kind in _FILES and export.status in _MEASURED:
             original = export.provenance.get("merge") == "original"
             newest.setdefault((export.type, original), export)
     proofs = [(one, exports.proofs(cat, one.id)) for one in newest.values()]

@@ -21,9 +21,9 @@ MB = 1_000_000
 def _export(
     cat: Catalogue, type: str, size: int, kl: float, verdict: exports.Verdict = "pass",
     *, loss: float = 2.0, merge: str = "faithful", share: float = 0.0,
-    ref: str = "run:1@4",
+    ref: str = "run:1@4", kind: exports.Kind = "gguf",
 ) -> None:  # fmt: skip
-    made = exports.create(cat, ref=ref, kind="gguf", type=type, path=f"/x/{type}.gguf")
+    made = exports.create(cat, ref=ref, kind=kind, type=type, path=f"/x/{type}.gguf")
     status = "unproved" if verdict == "fail" else "proved"
     provenance = {"merge": merge}
     exports.update(cat, made.id, bytes=size * MB, status=status, provenance=provenance)
@@ -103,6 +103,12 @@ def test_what_failed_is_never_taken(cat: Catalogue) -> None:
     assert advice.recommend(advice.measured(cat, "run:1@4")).row is None
     _export(cat, "q8_0", 850, 1e-4)  # The newest one counts.
     assert advice.recommend(advice.measured(cat, "run:1@4")).row is not None
+
+
+def test_a_folder_hides_no_file_of_its_type(cat: Catalogue) -> None:
+    _export(cat, "f16", 1600, 1e-7)
+    _export(cat, "f16", 1600, 2e-7, kind="merged")
+    assert [row.kl for row in advice.measured(cat, "run:1@4")] == [1e-7]
 
 
 def test_faithful_against_original(cat: Catalogue) -> None:
