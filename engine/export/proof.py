@@ -25,6 +25,7 @@ from store.visible import visible
 
 Say = Callable[[Stage], None]
 _SHOWN = 60
+_LONGEST = 800
 _BEYOND = 8
 """Tokens a file may go on where the trained model has ended, to see that it does not end."""
 _ORIGINAL = "the adapter on the base's own weights"
@@ -108,6 +109,7 @@ class _Proof:
         self._tell(Stage(name, "running", text, numbers, self._target.type))
 
     def _decide(self, name: str, state: State, text: str, **numbers: float) -> None:
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
         if state == "fail":
             text = f"{text.rstrip('.')}. {limits.WAY_OUT.get(name, '')}".rstrip()
         # JSON has no word for what is no number.

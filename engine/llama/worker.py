@@ -44,6 +44,8 @@ from store.errors import BadInput, Unsupported, WorkerDied
 CHAT_CONTEXT = 8192
 MAX_RENDERED = 8_000_000
 """Characters that a conversation may become: more than any context holds."""
+_SHOWN = 400
+"""Characters of what a foreign template says itself."""
 _TOO_MUCH = "wants more memory than any conversation needs"
 _OWN_TEMPLATE = "Use the template that came with the model."
 
@@ -143,7 +145,8 @@ class LlamaBackend:
             roles = [turn.role for turn in turns]
             way = "the system message" if "system" in roles else "what it does not know"
             raise BadInput(
-                f"the file's chat template refuses these turns ({' '.join(roles)}): {error}",
+                f"the file's chat template refuses these turns ({' '.join(roles)}): "
+                f"{str(error)[:_SHOWN]}",
                 f"Leave out {way}, or change the order of the turns.",
             ) from error
         if len(text) > MAX_RENDERED:

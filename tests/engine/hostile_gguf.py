@@ -147,6 +147,7 @@ BOMBS = {
     "a way out": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "no template": "{% for %}",
     "a template too long": "x" * 300_000,
+    "a long refusal": "{{ raise_exception('x' * 100000000) }}",
     "escape codes": "\x1b]0;owned\x07{{ raise_exception('\x1b[2J no') }}",
 }
 """Chat templates that mean harm."""
