@@ -128,6 +128,18 @@ async def test_what_cannot_be_written_is_refused_in_the_form(make_app: MakeApp) 
         assert [offer.type.name for offer in form.types.offers] == list(known.TYPES["merged"])
 
 
+async def test_a_job_that_ends_before_a_record_says_why(make_app: MakeApp, tmp_path: Path) -> None:
+    async with make_app().run_test(size=NARROW) as pilot:
+        room = await export_room(pilot)
+        (tmp_path / "model.gguf").write_bytes(b"GGUF")
+        room.verify(tmp_path / "model.gguf", "run:9")
+        await until(pilot, lambda: room.error is not None)
+        assert "✗ run 9 does not exist" in dump(pilot.app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "An export is done when it is proved" in dump(pilot.app)
+
+
 async def test_another_room_names_the_model(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
