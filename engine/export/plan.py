@@ -5,6 +5,7 @@ Knows references, headers and free space. Does not load weights.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -116,7 +117,7 @@ def make(
         raise Unsupported(
             f"{ref}: has no adapter.", "Name a run, for example run:1, or use --to merged."
         )
-    if source.quantization is None or source.adapter is None:
+    if source.quantization is None or source.adapter is None or to == "adapter":
         merge = "faithful"  # the weights were held as they are: there is no other choice
     files = []
     for final, type in zip(_finals(cat, model, to, chosen, out, merge), chosen, strict=True):
@@ -190,6 +191,8 @@ def _finals(
     given = out.expanduser().absolute()
     if not given.parent.is_dir():
         raise BadInput(f"{given.parent}: no such folder.", "Make it, or choose another --out.")
+    if not os.access(given if given.is_dir() else given.parent, os.W_OK | os.X_OK):
+        raise BadInput(f"{given.parent}: may not be written into.", "Choose another --out.")
     if len(chosen) > 1 and given.exists() and not given.is_dir():
         raise BadInput(f"{out}: is a file; {len(chosen)} types need a folder.", "Name a folder.")
     if len(chosen) > 1 or (ending and given.is_dir()):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from store.catalogue import Catalogue
     from store.exports import Export, Proof
 
+_LEAST_SHARD = 1_000_000
 _MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "running": "…"}
 
 RefArgument = Annotated[
@@ -71,6 +72,8 @@ def export(
 
     merges = _merges(merge)
     limit = memory_of(shard, "--shard") if shard else None
+    if limit is not None and limit < _LEAST_SHARD:
+        raise BadInput(f"--shard {shard}: expected at least 1MB.", "Say --shard 4GB.")
     if len(merges) > 1 and out is not None and out.parent.is_dir():
         out.mkdir(exist_ok=True)
     with Catalogue.open(find_workspace(workspace)) as cat:
