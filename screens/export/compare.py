@@ -39,6 +39,8 @@ def compare_words(
         Point(_label(row), row.bytes, row.kl, row.verdict, row is advice.row, row.export_id == here)
         for row in rows
     ]
+    if any(row.original for row in rows):
+        table.append(Content.styled("  ° on the base's own weights", _QUIET))
     return Content("\n").join([*said, picture(points, width, room), Content(""), *table])
 
 
