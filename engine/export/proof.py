@@ -1,4 +1,4 @@
-"""(heavy) Is the export the model that was trained? Eight questions, each with its own verdict.
+"""(heavy) Is the export the model that was trained? Question after question, each with a verdict.
 
 Knows the stages and their rules; the limits are in `limits`. Does not know how the export was made.
 Everything is fixed, so the same file gives the same proof.
@@ -91,7 +91,7 @@ class _Proof:
             ("template", self._template),
             ("stops", self._stops),
             ("convert", self._convert),
-            ("end", self._distributions),
+            (self._first(), self._distributions),
             ("greedy", self._greedy),
         ]
         for name, ask in stages:
