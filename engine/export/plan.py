@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from engine.export.types import ExportType
 from engine.models import refs
 from engine.models.folder import describe, read_json
 from engine.models.refs import Model
-from store import runs
+from store import exports, runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NoSpace, Unsupported
 from store.exports import Kind
@@ -187,7 +187,8 @@ def _finals(
     names = [f"{slug}-{'adapter' if adapter else type.name}" for type in chosen]
     if out is None:
         folder = cat.workspace.create().exports.absolute()
-        return [_free(folder, name, ending) for name in names]
+        busy = {export.path for export in exports.all(cat) if export.status == "running"}
+        return [_free(folder, name, ending, busy) for name in names]
     given = out.expanduser().absolute()
     if not given.parent.is_dir():
         raise BadInput(f"{given.parent}: no such folder.", "Make it, or choose another --out.")
@@ -202,9 +203,9 @@ def _finals(
     return [given]
 
 
-def _free(folder: Path, name: str, ending: str) -> Path:
+def _free(folder: Path, name: str, ending: str, busy: Set[str]) -> Path:
     number, path = 1, folder / f"{name}{ending}"
-    while taken(path) or taken(partial_of(path)):
+    while taken(path) or str(path) in busy:
         number += 1
         path = folder / f"{name}-{number}{ending}"
     return path
