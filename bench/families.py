@@ -158,6 +158,16 @@ REASONS: tuple[Reason, ...] = (
         lambda ours, _theirs, key: ours.arch == "nemotron" and "rms_epsilon" in key,
     ),
     (
+        "parallel layers: theirs has a key that this graph does not read (it looks for the norm)",
+        lambda ours, _theirs, key: ours.arch == "stablelm" and "parallel_residual" in key,
+    ),
+    (
+        "Phi-2's measures: theirs takes those of the published model, whatever the config says",
+        lambda ours, _theirs, key: (
+            ours.arch == "phi2" and key.endswith(("head_count_kv", "feed_forward_length"))
+        ),
+    ),
+    (
         "head: the graph wants one of its own; theirs leaves out a tied one and does not load",
         lambda ours, theirs, key: (
             ours.arch == "olmo2"

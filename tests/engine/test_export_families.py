@@ -72,6 +72,8 @@ ADAPTERS: list[tuple[str, dict[str, Any]]] = [
     ("Qwen3", {"use_dora": True, "use_rslora": True}),
     ("Gemma 3", {"modules_to_save": ["lm_head"]}),
     ("Qwen2, Qwen2.5, tied", {"target_modules": ["q_proj", "embed_tokens"]}),
+    ("Granite", {"modules_to_save": ["embed_tokens", "lm_head"], "use_dora": True}),
+    ("Llama 3, SmolLM2", {"modules_to_save": ["embed_tokens"]}),
     ("Gemma 2", {"trainable_token_indices": [7, 2000]}),
     ("OLMo 2, tied", {"trainable_token_indices": [7, 2000]}),
 ]
