@@ -16,6 +16,7 @@ from engine.export import plan as planning
 from engine.export.child import run
 from engine.export.files import (
     MODELFILE,
+    left,
     new_room,
     partial_of,
     parts,
@@ -231,7 +232,7 @@ def delete(cat: Catalogue, export_id: int) -> Export:
     path = Path(record.path)
     if record.status == "running":
         raise Conflict(f"export {export_id} is being written.", "Cancel it, or wait for its end.")
-    if record.status != "failed" and path.exists():
+    if record.status != "failed" and left(path):
         if provenance(path).get("sha256") != record.sha256:
             raise Conflict(
                 f"{path}: is not what export {export_id} wrote.", "Delete it yourself if you like."

@@ -52,6 +52,20 @@ def parts(path: Path) -> list[Path]:
     Raises:
         NotFound: a part is missing. Conflict: it is not the first part.
     """
+    found = _named(path)
+    missing = [part.name for part in found if not part.is_file()]
+    if len(found) > 1 and missing and path.exists():
+        raise NotFound(f"{path}: part {missing[0]} is missing.", "Copy every part beside it.")
+    return found
+
+
+def left(path: Path) -> list[Path]:
+    """What is still there of an export, some parts of which may be gone."""
+    return [part for part in _named(path) if part.exists()]
+
+
+def _named(path: Path) -> list[Path]:
+    """The files that belong to an export by its name."""
     named = _PART.fullmatch(path.name)
     if named is None or path.is_dir():
         return [path]
@@ -59,11 +73,7 @@ def parts(path: Path) -> list[Path]:
     if number != 1:
         first = part_name(stem, 1, count)
         raise Conflict(f"{path}: is part {number} of {count}.", f"Name the first part, {first}.")
-    found = [path.with_name(part_name(stem, place, count)) for place in range(1, count + 1)]
-    missing = [part.name for part in found if not part.is_file()]
-    if missing and path.exists():
-        raise NotFound(f"{path}: part {missing[0]} is missing.", "Copy every part beside it.")
-    return found
+    return [path.with_name(part_name(stem, place, count)) for place in range(1, count + 1)]
 
 
 def present(path: Path) -> bool:
@@ -109,7 +119,7 @@ def room_of(partial: Path) -> Path:
 
 def remove_export(path: Path) -> None:
     """Delete an export: its parts and what lies beside it."""
-    for part in parts(path):
+    for part in left(path):
         remove(part)
     for name in (PROVENANCE, PROOF):
         remove(beside(path, name))

@@ -125,6 +125,8 @@ def with_suite(
     cancel: threading.Event | None,
 ) -> Outcome:
     """What the run's check suites say of a file, added to what its proof says."""
+    if any(stage.name == "load" and stage.state == "fail" for stage in outcome.stages):
+        return outcome
     file = path / "model.gguf" if (path / MODELFILE).is_file() else path
     if file.is_dir() and not (file / "config.json").is_file():
         return outcome  # an adapter is nobody to talk to

@@ -75,6 +75,19 @@ def test_only_what_was_exported_is_deleted(cat: Catalogue, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["ws"] and not exports.all(cat)
 
 
+def test_an_export_whose_parts_are_not_all_there_is_deleted(cat: Catalogue, tmp_path: Path) -> None:
+    parts = [tmp_path / f"m-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    for gone in parts[:2]:
+        record = exports.create(cat, ref="starter", kind="gguf", type="f16", path=str(parts[0]))
+        exports.update(cat, record.id, status="proved", sha256="abc")
+        (tmp_path / f"{parts[0].name}.workbench.json").write_text('{"sha256": "abc"}')
+        for part in parts:
+            part.touch()
+        gone.unlink()
+        client.delete(cat, record.id)
+        assert [path.name for path in tmp_path.iterdir()] == ["ws"] and not exports.all(cat)
+
+
 @pytest.mark.parametrize(
     "shape",
     [
