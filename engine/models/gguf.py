@@ -10,10 +10,12 @@ import struct
 from pathlib import Path
 
 from store.errors import BadInput
+from store.visible import visible
 
 _HEAD = 1 << 16
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _TEXT = 8
+_ADAPTER, _WEIGHTS, _NAME = "workbench.adapter_sha256", "workbench.base_sha256", "workbench.base"
 
 
 def first_words(path: Path) -> dict[str, str]:
@@ -49,7 +51,7 @@ def first_words(path: Path) -> dict[str, str]:
 def _text(head: bytes, at: int) -> tuple[str, int]:
     (size,) = struct.unpack_from("<Q", head, at)
     (text,) = struct.unpack_from(f"{min(size, _HEAD)}s", head, at + 8)
-    return text.decode("utf-8", "replace"), at + 8 + size
+    return visible(text.decode("utf-8", "replace")), at + 8 + size
 
 
 def is_adapter(path: Path) -> bool:
@@ -80,4 +82,24 @@ def check_pair(base: Path, adapter: Path) -> None:
         raise BadInput(
             f"{adapter}: made for architecture {names[1]}, and {base.name} is {names[0]}",
             "Name the base that the adapter was made for.",
+        )
+    _check_provenance(base, below, adapter, above)
+
+
+def _check_provenance(
+    base: Path, below: dict[str, str], adapter: Path, above: dict[str, str]
+) -> None:
+    """Of files that we wrote more is known: shapes alone fit an adapter to other weights too."""
+    merged = below.get(_ADAPTER)
+    if merged is not None and merged == above.get(_ADAPTER):
+        raise BadInput(
+            f"{base}: holds the adapter {adapter.name} already; it would be put on twice",
+            "Name the file of the base alone, or this one alone.",
+        )
+    weights = below.get(_WEIGHTS), above.get(_WEIGHTS)
+    if merged is None and None not in weights and weights[0] != weights[1]:
+        raise BadInput(
+            f"{adapter}: trained on the weights of {above.get(_NAME)} ({weights[1]:.8}), and "
+            f"{base.name} holds those of {below.get(_NAME)} ({weights[0]:.8})",
+            "Name a file of the base that the adapter was trained on.",
         )

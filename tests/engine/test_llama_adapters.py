@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from engine.llama.adapters import Adapters
 from engine.llama.client import LlamaWorker
 from engine.llama.model import LlamaModel
 from engine.models import refs
+from engine.models.gguf import check_pair
 from store.catalogue import Catalogue
 from store.errors import BadInput, NotFound, WorkbenchError
 from tests.engine.chat_fixtures import make_gguf, make_model
@@ -254,6 +256,33 @@ def test_what_cannot_be_a_pair_is_refused_in_words(
     ):
         with pytest.raises(WorkbenchError, match=words):
             ChatSession.open(cat, [str(base), f"{base}+{adapter}"], keep=False)
+
+
+def head(path: Path, kind: str, **words: str) -> Path:
+    """A file with keys alone, which is as far as a reference is looked at."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_type(kind)
+    for key, value in words.items():
+        writer.add_string(f"workbench.{key}", value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return path
+
+
+def test_of_our_own_files_the_weights_are_compared_too(tmp_path: Path) -> None:
+    adapter = head(tmp_path / "a", "adapter", base="one", base_sha256="11", adapter_sha256="aa")
+    right = head(tmp_path / "right", "model", base="one", base_sha256="11")
+    other = head(tmp_path / "other", "model", base="\x1b[2Jtwo", base_sha256="22")
+    merged = head(tmp_path / "merged", "model", base_sha256="11", adapter_sha256="aa")
+    trained_on = head(tmp_path / "on", "model", base_sha256="33", adapter_sha256="bb")
+    for base in (right, trained_on):
+        check_pair(base, adapter)
+    with pytest.raises(BadInput, match=r"weights of one \(11\), and other holds") as wrong:
+        check_pair(other, adapter)
+    assert "\x1b" not in wrong.value.message
+    with pytest.raises(BadInput, match="put on twice"):
+        check_pair(merged, adapter)
 
 
 def test_an_adapter_that_is_written_anew_is_seated_anew(
