@@ -80,7 +80,8 @@ def write_merged(
         with (target / name).open("wb") as handle:
             handle.write(_header(part, type_name))
             for item in part:
-                handle.write(_bytes(merged.tensor(item), item, type_name))
+                for piece in merged.pieces(item):
+                    handle.write(_bytes(piece, item, type_name))
                 done += 1
                 on_progress(done, len(planned))
             handle.flush()
