@@ -30,8 +30,10 @@ from engine.export.stages import Facts, Outcome, Source, Stage, as_dict, public,
 from engine.models.gguf import is_adapter
 from store import exports, runs
 from store.catalogue import Catalogue
+from store.errors import Conflict, WorkbenchError, WorkerDied
 from store.exports import Export, Proof
 
+_POLL_SECONDS = 0.1
 OnEvent = Callable[[Stage], None]
 
 
@@ -132,13 +134,50 @@ def with_suite(
         return outcome  # an adapter is nobody to talk to
     if file.is_file() and is_adapter(file):
         return outcome
-    from engine.export import suite  # what asks loads much, and a list of exports needs none of it
-
-    stage = suite.ask(cat, ref, file, outcome.type, on_event=on_event, cancel=cancel)
+    stage = _asked(cat, ref, file, outcome.type, on_event, cancel)
     if stage is None:
         return outcome
     stages = [*outcome.stages, stage]
     return msgspec.structs.replace(outcome, stages=stages, verdict=worst(stages))
+
+
+def _asked(
+    cat: Catalogue,
+    ref: str,
+    file: Path,
+    of: str,
+    on_event: OnEvent | None,
+    cancel: threading.Event | None,
+) -> Stage | None:
+    """Ask the suites, and stop waiting at once when cancelled: a model may just be loading.
+
+    Raises:
+        Conflict: it was cancelled.
+    """
+    from engine.export import suite  # what asks loads much, and a list of exports needs none of it
+
+    if cancel is None:
+        return suite.ask(cat, ref, file, of, on_event=on_event)
+    found: list[Stage | WorkbenchError | None] = []
+
+    def work() -> None:
+        try:
+            with Catalogue.open(cat.workspace) as own:
+                found.append(suite.ask(own, ref, file, of, on_event=on_event, cancel=cancel))
+        except WorkbenchError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive() and not cancel.is_set():
+        thread.join(_POLL_SECONDS)
+    if cancel.is_set():
+        raise Conflict("the export was cancelled.", "Start it again when you like.")
+    if not found:
+        raise WorkerDied("the check suites were not asked to the end", "Export again.")
+    if isinstance(found[0], WorkbenchError):
+        raise found[0]
+    return found[0]
 
 
 def fail(cat: Catalogue, record: Export, why: str) -> Export:
