@@ -104,12 +104,6 @@ class ExportForm(Pane):
             self._memory.value.strip() if to in LLAMA else "", self._held.value.strip(),
         )  # fmt: skip
 
-    @property
-    def ready(self) -> bool:
-        """Whether what the form says now was looked at and can be written."""
-        seen = self.outlook
-        return seen is not None and seen.plan is not None and seen.wish == self.wish
-
     def fill(self, *, ref: str, label: str = "") -> None:
         """Choose the model; the types are left to the advice again."""
         self._model.value = ref

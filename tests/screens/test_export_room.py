@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from engine.export import types as known
 from screens.base import ChatWith, ExportRef
+from screens.export.form import ExportForm
 from screens.export.ledger import Record, read_records
 from screens.export.screen import ExportRoom
 from screens.widgets import words
@@ -39,6 +40,12 @@ async def export_room(pilot: Pilot[Any]) -> ExportRoom:
     assert isinstance(room, ExportRoom)
     await until(pilot, lambda: room.form.outlook is not None)
     return room
+
+
+def ready(form: ExportForm) -> bool:
+    """Whether what the form says now was looked at and can be written."""
+    seen = form.outlook
+    return seen is not None and seen.plan is not None and seen.wish == form.wish
 
 
 def shown(app: Any) -> str:
@@ -96,7 +103,7 @@ async def test_types_are_ticked_and_the_advice_follows_memory(make_app: MakeApp)
         form = room.form
         assert form.types.advised and list(form.types.ticked) == ["q8_0"]
         await pilot.press("j", "space")
-        await until(pilot, lambda: form.ready)
+        await until(pilot, lambda: ready(form))
         assert list(form.types.ticked) == ["q8_0", "q6_k"]
         assert form.outlook is not None and form.outlook.plan is not None
         assert [file.type for file in form.outlook.plan.files] == ["q8_0", "q6_k"]
@@ -104,7 +111,7 @@ async def test_types_are_ticked_and_the_advice_follows_memory(make_app: MakeApp)
         form.types.untick()
         needs = next(o.memory for o in form.types.offers if o.type.name == "q5_k_m")
         form._memory.value = str(needs)
-        await until(pilot, lambda: form.ready and form.types.best == "q5_k_m")
+        await until(pilot, lambda: ready(form) and form.types.best == "q5_k_m")
         assert "q5_k_m: loses least of what runs in" in dump(pilot.app)
         form._memory.value = "1 MB"
         await until(pilot, lambda: "! none of these runs in 1.00 MB" in dump(pilot.app))
@@ -124,7 +131,7 @@ async def test_what_cannot_be_written_is_refused_in_the_form(make_app: MakeApp) 
         assert room.choosing and room.progress is None
         form._to.value = "merged"
         form._to.post_message(form._to.Changed())
-        await until(pilot, lambda: form.ready)
+        await until(pilot, lambda: ready(form))
         assert [offer.type.name for offer in form.types.offers] == list(known.TYPES["merged"])
 
 
@@ -158,7 +165,7 @@ async def test_two_types_are_written_proved_compared_and_deleted(
     async with app.run_test(size=WIDE) as pilot:
         room = await export_room(pilot)
         await pilot.press("j", "j", "j", "j", "space")
-        await until(pilot, lambda: room.form.ready)
+        await until(pilot, lambda: ready(room.form))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: room.progress is not None and bool(room.progress.stages), 300)
         assert not room.choosing and room.parting.startswith("The export of starter ends with")
