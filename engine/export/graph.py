@@ -11,6 +11,16 @@ from engine.export.ropes import Key
 from engine.export.shape import Config, head_dim, heads, layers, listed, number, whole
 
 
+def check(config: Config) -> None:
+    """Refuse, before a weight is read, whatever llama.cpp would not compute or nobody can read.
+
+    Raises:
+        Unsupported, BadInput: in words, as `family_of`, `keys` and `rope_tensors` say it.
+    """
+    keys(config, rows=1)
+    rope_tensors(config)
+
+
 def _rotated(config: Config, family: Family) -> int:
     return int(head_dim(config) * ropes_of(config, family)[0].share)
 

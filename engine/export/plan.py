@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.export import families, graph
+from engine.export import graph
 from engine.export import types as known
 from engine.export.checkout import Checkout
 from engine.export.files import PROVENANCE, partial_of, taken
@@ -112,7 +112,7 @@ def make(
         )
     checkout = _checkout(to, llama_cpp) if llama_cpp is not None else None
     if checkout is None and to in (*_FILES, "ollama"):
-        families.family_of(config)
+        graph.check(config)
     if to in ("adapter", "adapter-gguf") and source.adapter is None:
         raise Unsupported(
             f"{ref}: has no adapter.", "Name a run, for example run:1, or use --to merged."

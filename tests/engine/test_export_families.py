@@ -293,9 +293,7 @@ def test_an_odd_config_is_read_or_refused(name: str, models: dict[str, Path]) ->
     refused = 0
     for config in spoilt(changed(models[name])):
         try:
-            family_of(config)
-            assert graph.keys(config, 9)
-            graph.rope_tensors(config)
+            graph.check(config)
         except (BadInput, Unsupported):
             refused += 1
     assert refused > 100
