@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +96,10 @@ def remove(path: Path) -> None:
 
 def remove_partial(partial: Path) -> None:
     """Take away everything that lies under a temporary name."""
-    halfway = halfway_of(partial)
-    for path in (partial, parts_folder(partial), halfway, folder_of(partial)):
+    for path in (partial, parts_folder(partial), halfway_of(partial), folder_of(partial)):
         remove(path)
-    for path in (partial, halfway):
-        remove(room_of(path))
+    for room in partial.parent.glob(f".{escape(partial.name)}.*"):  # of llama.cpp's converter
+        remove(room)
 
 
 def halfway_of(partial: Path) -> Path:
