@@ -102,11 +102,12 @@ def export(
             keeper = Keeper(cat, file, record, plan.source, finished.facts, on_event, cancel)
             done.append(keeper.keep(outcome, force=force))
     except BaseException as error:
+        cancelled = isinstance(error, KeyboardInterrupt) or (cancel is not None and cancel.is_set())
         _clear(job)
         if made_folder and not any(folder.iterdir()):
             folder.rmdir()
         for record in records[len(done) :]:
-            if cancel is not None and cancel.is_set():
+            if cancelled:
                 exports.delete(cat, record.id)
             else:
                 fail(cat, record, str(error) or type(error).__name__)

@@ -73,16 +73,20 @@ class Reference:
 
     @torch.inference_mode()
     def greedy(self, ids: Sequence[int], stops: Sequence[int], max_tokens: int) -> list[int]:
-        """The most likely continuation, the stop token included."""
+        """The most likely continuation, the stop token included.
+
+        A model that keeps no keys and values, as Mamba, reads everything again for each token.
+        """
         found: list[int] = []
         tokens, cache = torch.tensor([list(ids)], device=self.device), None
         while len(found) < max_tokens:
             out = self._model(input_ids=tokens, past_key_values=cache, use_cache=True)
-            cache = out.past_key_values
+            cache = out.get("past_key_values")
             found.append(int(out.logits[0, -1].argmax()))
             if found[-1] in stops:
                 break
-            tokens = torch.tensor([[found[-1]]], device=self.device)
+            new = found[-1:] if cache is not None else [*ids, *found]
+            tokens = torch.tensor([new], device=self.device)
         return found
 
 

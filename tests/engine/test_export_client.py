@@ -338,6 +338,9 @@ def test_end_of_the_client_leaves_nothing(how: signal.Signals, base: Path, tmp_p
     assert gone and not alive
     assert [file.name for file in tmp_path.iterdir()] == ["ws"]
     client_process.stdout.close()
+    with Catalogue.open(Workspace(tmp_path / "ws")) as cat:
+        said = [export.status for export in client.listed(cat)]
+    assert said == ([] if how == signal.SIGINT else ["failed"])
 
 
 def test_refusals_before_anything_heavy(cat: Catalogue, base: Path, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
+from transformers import MambaConfig, MambaForCausalLM
 
 from engine.export import limits, proof, yardstick
 from engine.export.bases import compare_bases
@@ -21,6 +23,7 @@ from engine.export.convert import write_gguf
 from engine.export.kept import Kept
 from engine.export.merge import Merged
 from engine.export.quantise import quantise
+from engine.export.reference import Reference
 from engine.export.stages import Job, Source, Stage, Target
 from engine.export.types import TYPES
 from engine.export.yardstick import Yardstick
@@ -298,3 +301,15 @@ def test_an_adapter_that_is_a_pickle(bench: Bench, tmp_path: Path) -> None:
     stages = proof.prove(job, job.targets[0], bench.yardstick, lambda _: None)
     assert [(s.name, s.state) for s in stages] == [("load", "fail")]
     assert "no adapter_model.safetensors" in stages[0].text
+
+
+def test_greedy_answers_of_a_model_without_keys_and_values(tmp_path: Path) -> None:
+    config = MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2, state_size=4)
+    torch.manual_seed(3)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    model = Reference(source_of(tmp_path))
+    ids = [1, 2, 3]
+    for token in model.greedy([1, 2, 3], [], 5):
+        assert token == int(model.logits(ids)[-1].argmax())
+        ids.append(token)
+    assert len(ids) == 8
