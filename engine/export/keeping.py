@@ -58,19 +58,20 @@ class Keeper:
         if not outcome.path:
             why = next(stage.text for stage in outcome.stages if stage.state == "fail")
             return fail(self.cat, self.record, why)
-        out, proved = self.file.out, outcome.verdict != "fail"
-        name = out if proved else unproved_name(out)
-        final = settle(self.file.partial, Path(outcome.path), name, force=force or not proved)
-        if proved:
+        out = self.file.out
+        # Until everything was asked it has the name of what is not proved: a kill leaves no other.
+        unproved = unproved_name(out)
+        final = settle(self.file.partial, Path(outcome.path), unproved, force=True)
+        if outcome.verdict != "fail":
             try:
                 outcome = with_suite(
                     self.cat, self.record.ref, final, outcome, self.on_event, self.cancel
                 )
+                if outcome.verdict != "fail":
+                    final = settle(unproved, final, out, force=force)
             except BaseException:
                 remove_export(final)
                 raise
-            if outcome.verdict == "fail":
-                final = settle(out, final, unproved_name(out), force=True)
         return self._note(final, outcome)
 
     def _note(self, final: Path, outcome: Outcome) -> Export:
