@@ -24,6 +24,8 @@ from engine.export.files import (
     remove,
     remove_export,
     remove_partial,
+    taken,
+    unproved_name,
 )
 from engine.export.keeping import Keeper, OnEvent, add_proof, fail, with_suite
 from engine.export.plan import File, Plan
@@ -162,7 +164,9 @@ def listed(cat: Catalogue) -> list[Export]:
         remove_partial(partial_of(Path(record.path)))
         if room := record.provenance.get("room"):
             remove(Path(room))
-        fail(cat, record, "its process ended before it was written and proved")
+        why = "its process ended before it was written and proved"
+        left = taken(unproved_name(Path(record.path)))
+        fail(cat, record, f"{why}; {left[0].name} is what there is of it" if left else why)
     return exports.all(cat) if gone else found
 
 
