@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.engine.export_models import tiny_llama
+from workbench.commands.export import _named
 
 
 def workbench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -59,3 +60,24 @@ def test_bad_words_are_refused_by_name(tmp_path: Path) -> None:
         assert refused.returncode == 2
         assert expected in refused.stderr and "Traceback" not in refused.stderr
         assert refused.stdout == ""
+
+
+def test_both_merges_have_names_of_their_own(tmp_path: Path) -> None:
+    out = tmp_path / "m.gguf"
+    assert [_named(out, merge) for merge in ("faithful", "original")] == [
+        out,
+        tmp_path / "m-original.gguf",
+    ]
+    assert _named(tmp_path / "v1.5", "original") == tmp_path / "v1.5-original"
+    assert _named(tmp_path, "original") == tmp_path
+    assert _named(None, "original") is None
+    words = ("--base", "both", "--out", out, "--workspace", tmp_path / "ws")
+    for ref, to, said in (
+        ("run:9", "merged", "run 9 does not exist"),
+        ("starter", "gguf", "m.gguf: exists already"),
+        ("starter", "adapter", "starter: has no adapter"),
+    ):
+        refused = workbench("export", ref, "--to", to, *words)
+        assert refused.returncode == 2 and said in refused.stderr
+        assert to != "merged" or not out.exists()
+        out.touch()

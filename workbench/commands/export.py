@@ -74,8 +74,10 @@ def export(
     limit = memory_of(shard, "--shard") if shard else None
     if limit is not None and limit < _LEAST_SHARD:
         raise BadInput(f"--shard {shard}: expected at least 1MB.", "Say --shard 4GB.")
-    if len(merges) > 1 and out is not None and out.parent.is_dir():
-        out.mkdir(exist_ok=True)
+    kind = known.kind(to)
+    if kind == "adapter":  # it is put on nothing
+        merges = merges[:1]
+    names = {each: _named(out, each) if len(merges) > 1 else out for each in merges}
     with Catalogue.open(find_workspace(workspace)) as cat:
         same = refs.resolve(cat, ref).quantization is None
         made = [
@@ -84,9 +86,9 @@ def export(
             for record in client.export(
                 cat,
                 ref,
-                to=known.kind(to),
+                to=kind,
                 types=[name for name in types.split(",") if name],
-                out=out,
+                out=names[each],
                 force=force,
                 merge=each,
                 shard=limit,
@@ -121,6 +123,14 @@ def _merges(said: str) -> tuple[Merge, ...]:
         f"--base {said}: expected faithful, original or both.",
         "faithful is the model that you chatted with.",
     )
+
+
+def _named(out: Path | None, merge: Merge) -> Path | None:
+    """Where one of both merges goes: `m.gguf` and `m-original.gguf`, or into the folder `out`."""
+    if out is None or merge == "faithful" or out.is_dir():
+        return out
+    ending = out.suffix if out.suffix == ".gguf" else ""
+    return out.with_name(f"{out.name.removesuffix(ending)}-original{ending}")
 
 
 def _advice(cat: Catalogue, made: list[Export]) -> str:
