@@ -110,6 +110,8 @@ def make(
             "quantised.",
             "Use the full-precision weights of this model as the base.",
         )
+    if shard is not None and to not in ("gguf", "merged"):
+        raise BadInput(f"--shard: nothing is divided for --to {to}.", "Leave it out.")
     checkout = _checkout(to, llama_cpp) if llama_cpp is not None else None
     if checkout is None and to in (*_FILES, "ollama"):
         graph.check(config)

@@ -353,6 +353,8 @@ def test_refusals_before_anything_heavy(cat: Catalogue, base: Path, tmp_path: Pa
         client.export(cat, str(base), out=tmp_path / "none" / "a.gguf")
     with pytest.raises(Unsupported, match="no adapter"):
         client.export(cat, str(base), to="adapter", out=tmp_path / "a")
+    with pytest.raises(BadInput, match="--shard: nothing is divided for --to ollama"):
+        client.export(cat, str(base), to="ollama", shard=1 << 20, out=tmp_path / "a")
     out.write_bytes(b"mine")
     with pytest.raises(Conflict, match="exists already"):
         client.export(cat, str(base), out=out)
