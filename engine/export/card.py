@@ -40,7 +40,7 @@ def model_card(source: Source, kind: str, type_name: str) -> str:
             lines += [f"| {_plain(k)} | {_plain(str(v))} |" for k, v in rows] + [""]
     if kind == "adapter":
         grown = (Path(source.adapter or "") / "added_tokens.json").is_file()
-        lines += _loading(base, grown=grown)
+        lines += _loading(source, base, grown=grown)
     else:
         lines += [f"Weights: {type_name}, safetensors.", ""]
     lines += [
@@ -80,16 +80,29 @@ def _licence(base: Path) -> list[str]:
     return [f"{key}: {json.dumps(value)}" for key, value in found.items()]
 
 
-def _loading(base: str, *, grown: bool) -> list[str]:
+def _loading(source: Source, base: str, *, grown: bool) -> list[str]:
     """How to load an adapter; `grown`: it trained tokens that its base does not have."""
+    names = ["AutoModelForCausalLM", *(["AutoTokenizer"] if grown else [])]
+    held = f'dtype="{source.dtype}"'
+    config: list[str] = []
+    if source.quantization == "nf4":
+        names.append("BitsAndBytesConfig")
+        held += ", quantization_config=held"
+        config = [
+            "held = BitsAndBytesConfig(",
+            '    load_in_4bit=True, bnb_4bit_quant_type="nf4",',
+            f"    bnb_4bit_use_double_quant={source.double_quant},",
+            ")",
+        ]
     lines = [
-        "Load it with PEFT on the base it was trained on:",
+        "Load it with PEFT on the base it was trained on, held as in training:",
         "",
         "```python",
         "from peft import PeftModel",
-        f"from transformers import AutoModelForCausalLM{', AutoTokenizer' if grown else ''}",
+        f"from transformers import {', '.join(names)}",
         "",
-        f"base = AutoModelForCausalLM.from_pretrained({json.dumps(base)})",
+        *config,
+        f"base = AutoModelForCausalLM.from_pretrained({json.dumps(base)}, {held})",
     ]
     if grown:
         lines += [

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from engine.export.card import model_card
 from engine.export.folder import write_adapter, write_merged
 from engine.export.lora import Adapter
 from engine.export.merge import Merged, quantised_modules
@@ -261,3 +262,15 @@ def test_merged_folder_in_bf16_passes_its_proof(base: Path, tmp_path: Path) -> N
     assert stages["end"].numbers["kl_mean"] > 0
     dtypes = {entry.dtype for entry in contents(tmp_path / "merged").values()}
     assert dtypes == {"F16"}
+
+
+def test_the_card_of_an_adapter_loads_it_as_it_was_trained(tmp_path: Path) -> None:
+    base = tiny_llama(tmp_path / "base")
+    adapter = random_adapter(base, tmp_path / "adapter")
+    card = model_card(source_of(base, adapter, quantization="nf4"), "adapter", "f32")
+    code = card.split("```python\n")[1].split("```")[0]
+    code = code.replace('"test"', repr(str(base))).replace('"this-folder"', repr(str(adapter)))
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102
+    assert names["base"].is_loaded_in_4bit and names["base"].dtype == torch.float32
+    assert names["model"].active_adapters == ["default"]
