@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import typer
+
 from tests.engine.export_models import tiny_llama
-from workbench.commands.export import _named
+from workbench.commands.export import _failure, _leave, _named
 
 
 def workbench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -81,3 +84,13 @@ def test_both_merges_have_names_of_their_own(tmp_path: Path) -> None:
         assert refused.returncode == 2 and said in refused.stderr
         assert to != "merged" or not out.exists()
         out.touch()
+
+
+def test_what_was_not_written_is_not_called_untrustworthy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(typer.Exit):
+        _leave(_failure({"type": "q8_0", "proof": None, "error": "the disk is full."}))
+    said = capsys.readouterr().err
+    assert "q8_0: not written: the disk is full." in said and "The other types stand." in said
+    assert "trust" not in said

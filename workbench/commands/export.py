@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from store.exports import Export, Proof
 
 _LEAST_SHARD = 1_000_000
+_UNWRITTEN = ": not written: "
 _MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "running": "…"}
 
 RefArgument = Annotated[
@@ -241,7 +242,7 @@ def _tell(json: bool) -> _Teller:
 def _failure(told: dict[str, Any]) -> str:
     """Why a file was not written or not proved; empty where it was."""
     if told["proof"] is None:
-        return f"{told['type']}: not written: {told['error']}"
+        return f"{told['type']}{_UNWRITTEN}{told['error']}"
     failed = [stage for stage in told["proof"]["stages"] if stage["verdict"] == "fail"]
     reason = "; ".join(f"{stage['name']}: {stage['text']}" for stage in failed)
     return f"{told['file']}: not proved: {reason}" if failed else ""
@@ -252,6 +253,8 @@ def _leave(*failures: str) -> None:
     from workbench.output import complain
 
     for failure in failures:
-        complain(failure, "Do not trust this file; export it again.")
+        unwritten = _UNWRITTEN in failure
+        hint = "The other types stand." if unwritten else "Do not trust this file; export it again."
+        complain(failure, hint)
     if failures:
         raise typer.Exit(2)
