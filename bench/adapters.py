@@ -20,9 +20,9 @@ import bench.upstream
 from bench.made import SIXTY_MILLION, llama
 from bench.tiny import SHAPES, Shape, adapt, build, ids_for, source_of
 from engine.chat.protocol import Seat
-from engine.export.adapter_gguf import write_adapter_gguf, write_base_gguf
-from engine.export.divergence import Divergence
-from engine.export.reference import Reference
+from engine.export.gguf.adapter import write_adapter_gguf, write_base_gguf
+from engine.export.proof.divergence import Divergence
+from engine.export.proof.reference import Reference
 from engine.llama.adapters import Adapters
 from engine.llama.client import LlamaWorker
 from engine.llama.model import LlamaModel

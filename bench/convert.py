@@ -103,9 +103,9 @@ def _ours(base: Path, target: Path) -> None:
     """What an export does before its proof: to 16 bits, then quantised, in one process."""
     import torch
 
-    from engine.export.convert import write_gguf
+    from engine.export.gguf.convert import write_gguf
+    from engine.export.gguf.quantise import quantise
     from engine.export.merge import Merged
-    from engine.export.quantise import quantise
     from engine.export.stages import Source
 
     torch.set_num_threads(1)

@@ -28,10 +28,10 @@ from bench import qlora
 from bench.theirs import PRE
 from bench.tiny import SHAPES, build, ids_for, source_of
 from bench.upstream import llama_cpp
-from engine.export.convert import write_gguf
-from engine.export.divergence import Divergence
+from engine.export.gguf.convert import write_gguf
 from engine.export.merge import Merged
-from engine.export.reference import Reference
+from engine.export.proof.divergence import Divergence
+from engine.export.proof.reference import Reference
 from engine.export.stages import Source
 from engine.llama.client import LlamaWorker
 from store.errors import WorkbenchError

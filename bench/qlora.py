@@ -14,10 +14,10 @@ import torch
 from tokenizers import Tokenizer
 
 from bench.tiny import source_of
-from engine.export.convert import write_gguf
-from engine.export.divergence import Divergence
+from engine.export.gguf.convert import write_gguf
 from engine.export.merge import Merged
-from engine.export.reference import Reference
+from engine.export.proof.divergence import Divergence
+from engine.export.proof.reference import Reference
 from engine.llama.client import LlamaWorker
 
 STEPS, BATCH, LENGTH, TESTED = 40, 4, 128, 12

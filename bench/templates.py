@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.upstream import llama_cpp
-from engine.export import probing
-from engine.export.gotemplate import GoFailed, GoTemplate
+from engine.export.ollama import probing
+from engine.export.ollama.gotemplate import GoFailed, GoTemplate
 from engine.render.template import ChatTemplate, TemplateRefused
 
 TEXTS = (

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 import assets
-from engine.export.divergence import Divergence
-from engine.export.families import FAMILIES
-from engine.export.reference import Reference
+from engine.export.gguf.families import FAMILIES
+from engine.export.proof.divergence import Divergence
+from engine.export.proof.reference import Reference
 from engine.export.stages import Source
 from engine.llama.client import LlamaWorker
 

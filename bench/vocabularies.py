@@ -26,9 +26,9 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from bench.upstream import llama_cpp
-from engine.export import pretokenizers
-from engine.export.torture import torture
-from engine.export.vocabulary import Vocabulary, how_read, read_vocabulary
+from engine.export.gguf import pretokenizers
+from engine.export.gguf.vocabulary import Vocabulary, how_read, read_vocabulary
+from engine.export.proof.torture import torture
 from engine.llama.client import LlamaWorker
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"

@@ -155,7 +155,9 @@ def _asked(
     Raises:
         Conflict: it was cancelled.
     """
-    from engine.export import suite  # what asks loads much, and a list of exports needs none of it
+    from engine.export.proof import (
+        suite,  # what asks loads much, and a list of exports needs none of it
+    )
 
     if cancel is None:
         return suite.ask(cat, ref, file, of, on_event=on_event)

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.export import ollama, plan
-from engine.export.samples import held_out
+from engine.export import plan
+from engine.export.ollama import modelfile
+from engine.export.proof.samples import held_out
 from engine.export.sampling import sampling_of
 from engine.export.stages import Source
 from engine.models import refs
@@ -69,10 +70,10 @@ def lines_of(cat: Catalogue, export: Export) -> list[Lines]:
         case "adapter-gguf":
             return list(_adapter_gguf(cat, path, source))
         case "ollama":
-            name = ollama.model_name(source, export.type)
-            file = _shell("-f", path / ollama.MODELFILE)
+            name = modelfile.model_name(source, export.type)
+            file = _shell("-f", path / modelfile.MODELFILE)
             own = Lines("Ollama", f"ollama create {name} {file}\nollama run {name}")
-            return [own, *_gguf(path / ollama.MODEL, source)]
+            return [own, *_gguf(path / modelfile.MODEL, source)]
     return list(_gguf(path, source))
 
 
@@ -101,7 +102,7 @@ def _chats(folder: Path) -> bool:
 
 def context_for(base: Path) -> int:
     """Tokens to make room for: what the model can hold, within reason."""
-    return min(plan.context_of(base) or ollama.MOST_CONTEXT, ollama.MOST_CONTEXT)
+    return min(plan.context_of(base) or modelfile.MOST_CONTEXT, modelfile.MOST_CONTEXT)
 
 
 def _flags(drawn: Mapping[str, float]) -> list[str]:
@@ -215,11 +216,11 @@ def _adapter_gguf(cat: Catalogue, file: Path, source: Source) -> Iterator[Lines]
     yield from _gguf(base, source, file)
     renderer = Renderer.load(Path(source.base))
     chats = Path(source.chats) if source.chats else None
-    template = ollama.template_for(renderer, held_out(renderer, chats), chats, base)
-    text = ollama.modelfile(source, renderer, template, base=str(base), adapter=str(file))
+    template = modelfile.template_for(renderer, held_out(renderer, chats), chats, base)
+    text = modelfile.modelfile(source, renderer, template, base=str(base), adapter=str(file))
     yield Lines("Ollama: keep this as a Modelfile", text.rstrip("\n"))
-    name = ollama.model_name(source, "adapter")
-    yield Lines("Ollama", f"ollama create {name} -f {ollama.MODELFILE}\nollama run {name}")
+    name = modelfile.model_name(source, "adapter")
+    yield Lines("Ollama", f"ollama create {name} -f {modelfile.MODELFILE}\nollama run {name}")
 
 
 def _field(path: Path) -> str:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.export import graph
 from engine.export import types as known
-from engine.export.checkout import Checkout
 from engine.export.files import PROVENANCE, partial_of, taken
-from engine.export.mixture import BLOCKS, gguf_bytes
+from engine.export.gguf import graph
+from engine.export.gguf.checkout import Checkout
+from engine.export.gguf.mixture import BLOCKS, gguf_bytes
 from engine.export.records import said_of
 from engine.export.safefile import contents, read_header
 from engine.export.stages import Merge, Source

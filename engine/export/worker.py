@@ -18,12 +18,13 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from engine.export.bases import compare_bases
 from engine.export.card import public_name
 from engine.export.files import remove, remove_partial
 from engine.export.hashes import export_bytes, export_sha256
 from engine.export.lora import WEIGHTS
-from engine.export.proof import prove
+from engine.export.proof.bases import compare_bases
+from engine.export.proof.questions import prove
+from engine.export.proof.yardstick import Yardstick
 from engine.export.stages import (
     Facts,
     Finished,
@@ -38,7 +39,6 @@ from engine.export.stages import (
 )
 from engine.export.telling import Teller
 from engine.export.writing import Writer, as_refusal
-from engine.export.yardstick import Yardstick
 from engine.models.folder import file_sha256, weights_sha256
 from engine.render.renderer import Renderer
 from engine.train import checkpoints

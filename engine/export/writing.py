@@ -14,18 +14,18 @@ from pathlib import Path
 
 import torch
 
-from engine.export.adapter_gguf import checked, write_adapter_gguf, write_base_gguf
-from engine.export.checkout import Checkout
-from engine.export.convert import gguf_names, write_gguf
 from engine.export.files import parts_folder, remove, stem_of
 from engine.export.folder import SHARD_BYTES, write_adapter, write_merged
-from engine.export.importance import Importance, importance
+from engine.export.gguf.adapter import checked, write_adapter_gguf, write_base_gguf
+from engine.export.gguf.checkout import Checkout
+from engine.export.gguf.convert import gguf_names, write_gguf
+from engine.export.gguf.importance import Importance, importance
+from engine.export.gguf.splits import split
 from engine.export.merge import Merged
-from engine.export.ollama import MODEL, write_ollama
+from engine.export.ollama.modelfile import MODEL, write_ollama
 from engine.export.plan import context_of
-from engine.export.reference import Reference
-from engine.export.samples import MAX_LENGTH, Sample, held_out, read_for_importance
-from engine.export.splits import split
+from engine.export.proof.reference import Reference
+from engine.export.proof.samples import MAX_LENGTH, Sample, held_out, read_for_importance
 from engine.export.stages import Facts, Job, Stage, Target
 from engine.export.telling import Teller
 from engine.export.types import ExportType, choose
@@ -222,7 +222,7 @@ class Writer:
         return f"by llama.cpp's own converter ({which})"
 
     def _quantise(self, type: ExportType, target: Path, fitted: Importance) -> None:
-        from engine.export.quantise import quantise
+        from engine.export.gguf.quantise import quantise
 
         began = time.monotonic()
         source = self._job.halfway

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from textual.content import Content
 
-from engine.export import limits
+from engine.export.proof import limits
 from engine.export.stages import Stage
 from engine.export.types import TYPES, ExportType
 from screens.export.ledger import Record, stages_of

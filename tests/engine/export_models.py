@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 import assets
-from engine.export import proof
+from engine.export.proof import questions
+from engine.export.proof.yardstick import Yardstick
 from engine.export.stages import Job, Source, Stage, Target
-from engine.export.yardstick import Yardstick
 
 STARTER = assets.path("starter")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -93,7 +93,7 @@ def prove(source: Source, target: Path, type_name: str, kind: str = "gguf") -> d
     )
     told: list[Stage] = []
     with Yardstick(job) as yardstick:
-        stages = proof.prove(job, job.targets[0], yardstick, told.append)
+        stages = questions.prove(job, job.targets[0], yardstick, told.append)
     assert {stage.name for stage in stages} <= {stage.name for stage in told}
     return {stage.name: stage for stage in stages}
 

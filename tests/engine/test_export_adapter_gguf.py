@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.export.adapter_gguf import write_adapter_gguf
 from engine.export.client import export, verify
+from engine.export.gguf.adapter import write_adapter_gguf
 from store import exports
 from store.catalogue import Catalogue
 from store.errors import BadInput, Unsupported

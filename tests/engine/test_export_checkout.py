@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.export import checkout, client
-from engine.export.checkout import Checkout
+from engine.export import client
+from engine.export.gguf import checkout
+from engine.export.gguf.checkout import Checkout
 from engine.export.stages import Stage
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound, Unsupported
@@ -117,7 +118,7 @@ def test_what_it_cannot_is_said(
 WRITES = """
 sys.modules.pop("gguf")
 sys.path.pop(1)
-from engine.export.convert import write_gguf
+from engine.export.gguf.convert import write_gguf
 from engine.export.merge import Merged
 from engine.export.stages import Source
 source = Source("m", asked.model, "m")

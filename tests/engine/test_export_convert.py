@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from engine.export.convert import write_gguf
+from engine.export.gguf.convert import write_gguf
 from engine.export.merge import Merged
 from engine.export.stages import Source
 from store.errors import Unsupported
@@ -88,7 +88,7 @@ def test_a_lost_permutation_fails_the_proof(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = tiny_llama(tmp_path / "base")
-    monkeypatch.setattr("engine.export.convert.rotary_rows", lambda weight, _heads: weight)
+    monkeypatch.setattr("engine.export.gguf.convert.rotary_rows", lambda weight, _heads: weight)
     convert(source_of(base), tmp_path / "model.gguf", "f32")
 
     stages = prove(source_of(base), tmp_path / "model.gguf", "f32")

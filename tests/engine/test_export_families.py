@@ -13,9 +13,10 @@ from gguf import GGUFReader
 from safetensors.torch import load_file, save_file
 
 from bench.tiny import SHAPES, Shape, adapt, build, divergences, source_of
-from engine.export import graph, merge
-from engine.export.convert import Written, write_gguf
-from engine.export.families import FAMILIES, family_of
+from engine.export import merge
+from engine.export.gguf import graph
+from engine.export.gguf.convert import Written, write_gguf
+from engine.export.gguf.families import FAMILIES, family_of
 from engine.export.merge import Merged, quantised_modules
 from engine.export.stages import Source
 from store.errors import BadInput, Unsupported

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.export import proof
-from engine.export.convert import write_gguf
+from engine.export.gguf.convert import write_gguf
 from engine.export.merge import Merged
+from engine.export.proof import questions
+from engine.export.proof.yardstick import Yardstick
 from engine.export.stages import Job, Stage, Target
-from engine.export.yardstick import Yardstick
 from tests.engine.export_models import source_of, tiny_llama
 from tests.engine.hostile_gguf import absurd, bombs, cut, field, lying, rewritten
 
@@ -40,7 +40,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def proved(bench: Bench) -> dict[str, Stage]:
     yardstick, job, _ = bench
-    stages = proof.prove(job, job.targets[0], yardstick, lambda _: None)
+    stages = questions.prove(job, job.targets[0], yardstick, lambda _: None)
     for stage in stages:
         assert stage.text.isprintable() and 0 < len(stage.text) < 700, stage.text
     return {stage.name: stage for stage in stages}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.export import lines
-from engine.export.convert import write_gguf
+from engine.export.gguf.convert import write_gguf
 from engine.export.merge import Merged
 from engine.jobs.process import environment
 from store import exports

@@ -15,7 +15,7 @@ from engine.export.card import model_card
 from engine.export.folder import write_adapter, write_merged
 from engine.export.lora import Adapter
 from engine.export.merge import Merged, quantised_modules
-from engine.export.reference import Reference
+from engine.export.proof.reference import Reference
 from engine.export.safefile import contents
 from engine.export.stages import Source
 from store.errors import BadInput, NotFound, Unsupported

@@ -10,9 +10,9 @@ import gguf
 import pytest
 
 from engine.data.rows import Turn
-from engine.export import ollama, probing
-from engine.export.gotemplate import GoFailed, GoTemplate, literal, printable
-from engine.export.samples import Sample, held_out, shipped
+from engine.export.ollama import modelfile, probing
+from engine.export.ollama.gotemplate import GoFailed, GoTemplate, literal, printable
+from engine.export.proof.samples import Sample, held_out, shipped
 from engine.export.stages import Source
 from engine.render.renderer import Renderer
 from engine.render.template import ChatTemplate, TemplateRefused
@@ -124,7 +124,7 @@ def test_an_ollama_folder(starter: Path, tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(chats.read_text())
     renderer = Renderer.load(starter)
     source = Source("run:1", str(starter), "starter", chats=str(chats), record={"name": "a\x1b\nb"})
-    stage = ollama.write_ollama(tmp_path, source, renderer, held_out(renderer, chats), "q8_0")
+    stage = modelfile.write_ollama(tmp_path, source, renderer, held_out(renderer, chats), "q8_0")
 
     assert (stage.name, stage.state) == ("modelfile", "pass"), stage.text
     assert stage.numbers == {"conversations": 4.0, "different": 0.0}
@@ -154,11 +154,11 @@ def _folder(starter: Path, target: Path, jinja: str) -> Renderer:
 
 def test_what_cannot_be_rendered_the_same_is_marked(starter: Path, tmp_path: Path) -> None:
     mirrored = _folder(starter, tmp_path / "mirrored", MIRRORED)
-    found = ollama.template_for(mirrored, shipped(mirrored))
+    found = modelfile.template_for(mirrored, shipped(mirrored))
     assert found.source is None
     assert not found.verified
     source = Source("m", str(tmp_path / "mirrored"), "m")
-    text = ollama.modelfile(source, mirrored, found)
+    text = modelfile.modelfile(source, mirrored, found)
     assert "# unverified: no template" in text
     assert "TEMPLATE" not in text.split("FROM")[1]
 
@@ -167,9 +167,9 @@ def test_what_cannot_be_rendered_the_same_is_marked(starter: Path, tmp_path: Pat
     renderer = _folder(starter, tmp_path / "odd", odd)
     turns = tuple(Turn(role, "a") for role in ("user", "assistant", "user"))
     samples = [Sample(turns[:1], "", (), ()), Sample((Turn("system", "s"), *turns), "", (), ())]
-    found = ollama.template_for(renderer, samples)
+    found = modelfile.template_for(renderer, samples)
     assert (found.conversations, found.different, found.verified) == (2, 1, False)
-    stage = ollama.write_ollama(tmp_path, source, renderer, samples, "f16")
+    stage = modelfile.write_ollama(tmp_path, source, renderer, samples, "f16")
     assert stage.state == "warn"
     text = (tmp_path / "Modelfile").read_text()
     assert "# unverified: 1 of 2 conversations differ; first: " in text
@@ -182,17 +182,17 @@ def test_what_a_user_must_know(starter: Path, tmp_path: Path) -> None:
     chats.write_text(json.dumps(row) + "\n{broken\n")
     dated = "{{ strftime_now('%Y') }}" + CHATML
     renderer = _folder(starter, tmp_path / "dated", dated)
-    found = ollama.template_for(renderer, held_out(renderer, chats), chats)
+    found = modelfile.template_for(renderer, held_out(renderer, chats), chats)
     assert found.verified
     assert [caution.split(":")[0].split(";")[0] for caution in found.cautions] == [
         "The training had tools",
         "The trained template writes today's date",
     ]
     source = Source("m", str(tmp_path / "dated"), "m")
-    text = ollama.modelfile(source, renderer, found, base="/a\nSYSTEM evil")
+    text = modelfile.modelfile(source, renderer, found, base="/a\nSYSTEM evil")
     assert _values(text)["FROM"] == ["/a\nSYSTEM evil"]
     (tmp_path / "dated" / "chat_template.jinja").unlink()
-    bare = ollama.template_for(Renderer.load(tmp_path / "dated"), [])
+    bare = modelfile.template_for(Renderer.load(tmp_path / "dated"), [])
     assert (bare.source, bare.verified) == ("{{ .Prompt }}", True)
 
 
@@ -211,7 +211,7 @@ def test_a_begin_token_is_written_once(starter: Path, tmp_path: Path) -> None:
     }
     (path / "tokenizer.json").write_text(json.dumps(data))
     renderer = Renderer.load(path)
-    found = ollama.template_for(renderer, shipped(renderer))
+    found = modelfile.template_for(renderer, shipped(renderer))
     assert found.verified
     assert not found.cautions
     assert found.source is not None
@@ -220,14 +220,14 @@ def test_a_begin_token_is_written_once(starter: Path, tmp_path: Path) -> None:
     # Our files do not ask for what training did not have; those of others may.
     (path / "chat_template.jinja").write_text(CHATML)
     bare = Renderer.load(path)
-    assert ollama.template_for(bare, shipped(bare)).cautions == ()
+    assert modelfile.template_for(bare, shipped(bare)).cautions == ()
     writer = gguf.GGUFWriter(tmp_path / "model.gguf", "llama")
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(True)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    found = ollama.template_for(bare, shipped(bare), file=tmp_path / "model.gguf")
+    found = modelfile.template_for(bare, shipped(bare), file=tmp_path / "model.gguf")
     assert found.verified
     assert found.cautions == (
         "Ollama puts <|bos|> before every prompt; the trained template does not.",

@@ -17,16 +17,16 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import MambaConfig, MambaForCausalLM
 
-from engine.export import limits, proof, yardstick
-from engine.export.bases import compare_bases
-from engine.export.convert import write_gguf
-from engine.export.kept import Kept
+from engine.export.gguf.convert import write_gguf
+from engine.export.gguf.quantise import quantise
 from engine.export.merge import Merged
-from engine.export.quantise import quantise
-from engine.export.reference import Reference
+from engine.export.proof import limits, questions, yardstick
+from engine.export.proof.bases import compare_bases
+from engine.export.proof.kept import Kept
+from engine.export.proof.reference import Reference
+from engine.export.proof.yardstick import Yardstick
 from engine.export.stages import Job, Source, Stage, Target
 from engine.export.types import TYPES
-from engine.export.yardstick import Yardstick
 from tests.engine.export_models import edit_json, random_adapter, source_of, tiny_llama
 from tests.engine.hostile_gguf import BOMBS, NO, field, rewritten
 
@@ -56,7 +56,7 @@ class Bench:
 
     def prove(self, path: Path, sixteen: Path | None = None) -> dict[str, Stage]:
         job = self.job(path)
-        stages = proof.prove(job, job.targets[0], self.yardstick, lambda _: None, sixteen)
+        stages = questions.prove(job, job.targets[0], self.yardstick, lambda _: None, sixteen)
         return {stage.name: stage for stage in stages}
 
 
@@ -154,7 +154,7 @@ def test_the_adapter_on_the_bases_own_weights(bench: Bench) -> None:
     assert stages["convert"].state == "pass" and stages["end"].state != "pass"
 
     mine = msgspec.structs.replace(bench.job(original, type="f32"), expected_sha256="ours")
-    ours = proof.prove(mine, mine.targets[0], bench.yardstick, lambda _: None)
+    ours = questions.prove(mine, mine.targets[0], bench.yardstick, lambda _: None)
     assert [s.name for s in ours if s.state == "fail"] == ["convert", "end"]
     assert "it is the adapter on the base's own weights" in ours[-2].text
 
@@ -162,7 +162,7 @@ def test_the_adapter_on_the_bases_own_weights(bench: Bench) -> None:
     with Yardstick(job) as own:
         told: list[Stage] = []
         choice = compare_bases(own, told.append)
-        found = {s.name: s for s in proof.prove(job, job.targets[0], own, told.append)}
+        found = {s.name: s for s in questions.prove(job, job.targets[0], own, told.append)}
     assert choice is not None and choice.state == "pass" and choice.name == "merge"
     assert choice.numbers["loss_faithful"] == pytest.approx(stages["end"].numbers["loss_trained"])
     assert choice.numbers["kl_mean"] == pytest.approx(found["end"].numbers["kl_mean"], rel=1e-3)
@@ -211,7 +211,7 @@ def test_the_16_bit_file_and_the_quantised_one_are_told_apart(bench: Bench) -> N
     )
     with Yardstick(bench.job(file)) as fresh:
         job = bench.job(file, type="q6_k")
-        stages = {s.name: s for s in proof.prove(job, job.targets[0], fresh, print, spoilt)}
+        stages = {s.name: s for s in questions.prove(job, job.targets[0], fresh, print, spoilt)}
     assert failed(stages) == {"convert", "end"} and stages["quant"].state != "fail"
     assert stages["convert"].text.startswith("the F16 file")
 
@@ -224,7 +224,7 @@ def test_folders_are_asked_like_files(bench: Bench, tmp_path: Path) -> None:
     name = next(name for name in tensors if "lora_B" in name)
     save_file({**tensors, name: -tensors[name]}, folder / "adapter_model.safetensors")
     job = bench.job(folder, "adapter", "f32")
-    stages = proof.prove(job, job.targets[0], bench.yardstick, lambda _: None)
+    stages = questions.prove(job, job.targets[0], bench.yardstick, lambda _: None)
     assert [s.name for s in stages if s.state == "fail"] == ["end"]
 
 
@@ -267,7 +267,7 @@ def test_a_broken_folder_fails_to_load(bench: Bench, tmp_path: Path) -> None:
         else:
             (folder / spoil).write_bytes((folder / spoil).read_bytes()[:-100])
         job = bench.job(folder, "merged", "f32")
-        stages = proof.prove(job, job.targets[0], bench.yardstick, lambda _: None)
+        stages = questions.prove(job, job.targets[0], bench.yardstick, lambda _: None)
         assert [(s.name, s.state) for s in stages] == [("load", "fail")], (spoil, stages)
 
 
@@ -278,7 +278,7 @@ def test_one_model_at_a_time_where_memory_is_short(
     job = bench.job(adapter, "adapter", "f32")
     monkeypatch.setattr(yardstick, "needs", lambda _: 1e18)
     with Yardstick(job) as own:
-        stages = proof.prove(job, job.targets[0], own, lambda _: None)
+        stages = questions.prove(job, job.targets[0], own, lambda _: None)
         assert {stage.state for stage in stages} == {"pass"}
         assert own._model is None  # it has said everything and left
 
@@ -288,7 +288,7 @@ def test_a_folder_with_a_template_that_means_harm(bench: Bench, tmp_path: Path) 
     shutil.copytree(bench.folder / "base", folder)
     (folder / "chat_template.jinja").write_text(BOMBS["doubled forty times"])
     job = bench.job(folder, "merged", "f32")
-    stages = proof.prove(job, job.targets[0], bench.yardstick, lambda _: None)
+    stages = questions.prove(job, job.targets[0], bench.yardstick, lambda _: None)
     found = {stage.name: stage.state for stage in stages}
     assert found["template"] == "fail" and "greedy" not in found
 
@@ -298,7 +298,7 @@ def test_an_adapter_that_is_a_pickle(bench: Bench, tmp_path: Path) -> None:
     shutil.copytree(bench.folder / "adapter", folder)
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     job = bench.job(folder, "adapter", "f32")
-    stages = proof.prove(job, job.targets[0], bench.yardstick, lambda _: None)
+    stages = questions.prove(job, job.targets[0], bench.yardstick, lambda _: None)
     assert [(s.name, s.state) for s in stages] == [("load", "fail")]
     assert "no adapter_model.safetensors" in stages[0].text
 

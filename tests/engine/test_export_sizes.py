@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from engine.export import client
-from engine.export.convert import gguf_names, write_gguf
-from engine.export.importance import Importance
+from engine.export.gguf.convert import gguf_names, write_gguf
+from engine.export.gguf.importance import Importance
+from engine.export.gguf.mixture import gguf_bytes
+from engine.export.gguf.quantise import matrix_of
 from engine.export.merge import Merged
-from engine.export.mixture import gguf_bytes
-from engine.export.quantise import matrix_of
 from engine.export.sizes import best, sizes
 from engine.export.types import TYPES, ExportType
 from engine.jobs.process import this_process

@@ -13,9 +13,9 @@ import pytest
 from engine.checks import suite as shipped
 from engine.checks.judging import ModelResult, judged, result
 from engine.checks.kinds import Answer
-from engine.export import suite
-from engine.export.convert import write_gguf
+from engine.export.gguf.convert import write_gguf
 from engine.export.merge import Merged
+from engine.export.proof import suite
 from engine.export.stages import Stage
 from engine.models.refs import Model, resolve
 from engine.train import suites

@@ -12,10 +12,10 @@ import pytest
 from tokenizers import Tokenizer, models, trainers
 
 from bench.vocabularies import TEMPLATE, crossing, differing, merges_of
-from engine.export import pretokenizers, scores
-from engine.export.given import Given, given_of
-from engine.export.torture import torture
-from engine.export.vocabulary import CONTROL, UNUSED, USER_DEFINED, read_vocabulary
+from engine.export.gguf import pretokenizers, scores
+from engine.export.gguf.given import Given, given_of
+from engine.export.gguf.vocabulary import CONTROL, UNUSED, USER_DEFINED, read_vocabulary
+from engine.export.proof.torture import torture
 from store.errors import BadInput, Unsupported
 from tests.engine.export_models import STARTER, TOKENIZER_FILES, edit_json
 

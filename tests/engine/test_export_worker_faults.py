@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from engine.export import client
-from engine.export.convert import write_gguf
+from engine.export.gguf.convert import write_gguf
+from engine.export.gguf.quantise import quantise
 from engine.export.merge import Merged
-from engine.export.quantise import quantise
 from engine.export.stages import Stage
 from store import exports
 from store.catalogue import Catalogue

@@ -16,9 +16,9 @@ from engine.chat import weighing
 from engine.chat.client import ChatSession, Sampling, answer
 from engine.chat.protocol import Done, Seat
 from engine.data.rows import Turn
-from engine.export.adapter_gguf import write_adapter_gguf
-from engine.export.divergence import Divergence
-from engine.export.reference import Reference
+from engine.export.gguf.adapter import write_adapter_gguf
+from engine.export.proof.divergence import Divergence
+from engine.export.proof.reference import Reference
 from engine.llama.adapters import Adapters
 from engine.llama.client import LlamaWorker
 from engine.llama.model import LlamaModel

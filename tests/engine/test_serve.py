@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from engine.export.adapter_gguf import write_adapter_gguf
+from engine.export.gguf.adapter import write_adapter_gguf
 from engine.serve.answering import Cut
 from tests.engine.chat_fixtures import make_adapter, make_gguf, make_model
 from tests.engine.export_models import source_of

@@ -124,7 +124,7 @@ def merged_is_trained(cat: Catalogue, run_id: int) -> float:
 
     from engine.export.merge import Merged
     from engine.export.plan import source_of
-    from engine.export.reference import Reference
+    from engine.export.proof.reference import Reference
 
     source = source_of(cat, refs.resolve(cat, f"run:{run_id}"))
     merged = Merged(source)

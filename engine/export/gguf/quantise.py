@@ -17,7 +17,7 @@ from typing import Any
 
 import llama_cpp
 
-from engine.export.importance import Importance
+from engine.export.gguf.importance import Importance
 from store.errors import NoSpace, Unsupported
 from store.visible import visible
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.export.pretokenizers import WAY_OUT
+from engine.export.gguf.pretokenizers import WAY_OUT
 from store.errors import Unsupported
 
 Space = Literal["none", "every", "missing", "start", "start only"]

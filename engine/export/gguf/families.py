@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.export import ropes
-from engine.export.ropes import FACTORS, PLAIN, YARN, Key, Rope
-from engine.export.shape import MERGED, Config, head_dim, heads, layers, listed, whole
+from engine.export.gguf import ropes
+from engine.export.gguf.ropes import FACTORS, PLAIN, YARN, Key, Rope
+from engine.export.gguf.shape import MERGED, Config, head_dim, heads, layers, listed, whole
 from store.errors import Unsupported
 
 _ELSE = (

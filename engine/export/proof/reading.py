@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.data.rows import Turn
-from engine.export.candidates import Candidate
+from engine.export.proof.candidates import Candidate
+from engine.export.proof.yardstick import Yardstick
 from engine.export.stages import State
-from engine.export.yardstick import Yardstick
 from store.errors import WorkbenchError, WorkerDied
 
 MAX_CHATS = 64

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.export.samples import Sample
+from engine.export.proof.samples import Sample
 
 Importance = dict[str, NDArray[np.float32]]
 """Name of a weight -> (columns,)."""

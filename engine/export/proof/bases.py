@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.export.proof.yardstick import Yardstick
 from engine.export.stages import Stage
-from engine.export.yardstick import Yardstick
 from store.errors import Unsupported
 
 NAME = "merge"

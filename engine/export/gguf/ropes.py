@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.export.shape import MERGED, Config, above_zero, number, settings, whole, wrong
+from engine.export.gguf.shape import MERGED, Config, above_zero, number, settings, whole, wrong
 from store.errors import Unsupported
 
 Value = int | float | str | list[bool]

@@ -20,10 +20,10 @@ import msgspec
 import numpy as np
 import torch
 
-from engine.export import families
 from engine.export.card import public_name
-from engine.export.convert import Progress, gguf_names, reordered, write_gguf
-from engine.export.families import Family
+from engine.export.gguf import families
+from engine.export.gguf.convert import Progress, gguf_names, reordered, write_gguf
+from engine.export.gguf.families import Family
 from engine.export.lora import Adapter, Part, scaling
 from engine.export.merge import DTYPES, EMBEDDING, HEAD, Merged, Weights
 from engine.export.stages import Source

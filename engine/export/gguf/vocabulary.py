@@ -15,10 +15,10 @@ from typing import Any
 import gguf
 from tokenizers import Tokenizer
 
-from engine.export import pretokenizers, scores
-from engine.export.given import Given, given_of
-from engine.export.pretokenizers import WAY_OUT
-from engine.export.samples import shipped
+from engine.export.gguf import pretokenizers, scores
+from engine.export.gguf.given import Given, given_of
+from engine.export.gguf.pretokenizers import WAY_OUT
+from engine.export.proof.samples import shipped
 from engine.models.folder import read_json
 from engine.render.renderer import Renderer
 from store.errors import BadInput, Unsupported

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
-from engine.export.gotemplate import literal, quoted
+from engine.export.ollama.gotemplate import literal, quoted
 
 Message = tuple[str, str]
 Render = Callable[[Sequence[Message]], str | None]

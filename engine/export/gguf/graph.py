@@ -5,10 +5,10 @@ Knows windows, contexts and the numbers of each family. Does not know tensors.
 
 from __future__ import annotations
 
-from engine.export import ropes
-from engine.export.families import FAMILIES, Family, architecture, family_of, ropes_of
-from engine.export.ropes import Key
-from engine.export.shape import Config, head_dim, heads, layers, listed, number, whole
+from engine.export.gguf import ropes
+from engine.export.gguf.families import FAMILIES, Family, architecture, family_of, ropes_of
+from engine.export.gguf.ropes import Key
+from engine.export.gguf.shape import Config, head_dim, heads, layers, listed, number, whole
 
 
 def check(config: Config) -> None:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data.rows import Row, Turn, parse_row
-from engine.export import card, probing
-from engine.export.gotemplate import GoFailed, GoTemplate, printable
+from engine.export import card
+from engine.export.ollama import probing
+from engine.export.ollama.gotemplate import GoFailed, GoTemplate, printable
 from engine.export.plan import context_of
-from engine.export.samples import Sample
+from engine.export.proof.samples import Sample
 from engine.export.sampling import sampling_of
 from engine.export.stages import Source, Stage
 from engine.render.folder import read_tokenizer

@@ -19,12 +19,12 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
 from engine.data.rows import Turn
-from engine.export.given import Given
+from engine.export.gguf.given import Given
+from engine.export.gguf.vocabulary import how_read
 from engine.export.lora import WEIGHTS
-from engine.export.reference import Reference
+from engine.export.proof.reference import Reference
+from engine.export.proof.yardstick import Yardstick
 from engine.export.stages import Job, Source, Target
-from engine.export.vocabulary import how_read
-from engine.export.yardstick import Yardstick
 from engine.llama.bounds import bounded
 from engine.llama.client import LlamaWorker
 from engine.render.renderer import Renderer

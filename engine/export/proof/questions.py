@@ -12,14 +12,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.export import limits, reading
-from engine.export.candidates import Candidate, open_candidate
-from engine.export.divergence import Divergence
-from engine.export.kept import Logits
-from engine.export.samples import Sample
+from engine.export.proof import limits, reading
+from engine.export.proof.candidates import Candidate, open_candidate
+from engine.export.proof.divergence import Divergence
+from engine.export.proof.kept import Logits
+from engine.export.proof.samples import Sample
+from engine.export.proof.yardstick import Greedy, Yardstick, question
 from engine.export.stages import Job, Stage, State, Target
 from engine.export.types import Limits, choose, of_gguf
-from engine.export.yardstick import Greedy, Yardstick, question
 from store.errors import Unsupported, WorkbenchError, WorkerDied
 from store.visible import visible
 

@@ -18,13 +18,13 @@ import psutil
 from tokenizers import Tokenizer
 
 from engine.data.rows import Turn
-from engine.export.divergence import Divergence
-from engine.export.kept import Kept, Logits
 from engine.export.plan import context_of
-from engine.export.reference import Reference, needs
-from engine.export.samples import MAX_LENGTH, held_out
+from engine.export.proof.divergence import Divergence
+from engine.export.proof.kept import Kept, Logits
+from engine.export.proof.reference import Reference, needs
+from engine.export.proof.samples import MAX_LENGTH, held_out
+from engine.export.proof.torture import torture
 from engine.export.stages import Job, Source
-from engine.export.torture import torture
 from engine.llama.client import LlamaWorker
 from engine.models.folder import read_json
 from engine.render.renderer import Renderer

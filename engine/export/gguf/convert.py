@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.export import families, graph
-from engine.export.families import Family
+from engine.export.gguf import families, graph
+from engine.export.gguf.families import Family
+from engine.export.gguf.ropes import Value
+from engine.export.gguf.shape import MERGED, Config, heads, layers
+from engine.export.gguf.vocabulary import read_vocabulary
 from engine.export.merge import EMBEDDING, HEAD, Merged, Planned
-from engine.export.ropes import Value
-from engine.export.shape import MERGED, Config, heads, layers
-from engine.export.vocabulary import read_vocabulary
 from store.errors import BadInput, Unsupported
 
 Progress = Callable[[int, int], None]

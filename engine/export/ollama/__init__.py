@@ -1,0 +1,1 @@
+"""A chat template in Jinja as one for Ollama, and proof that both render the same."""
