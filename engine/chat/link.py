@@ -27,6 +27,7 @@ import psutil
 from engine.chat import protocol
 from engine.chat.protocol import Close, Failed, Hello, Message, Ready
 from engine.jobs import process
+from engine.llama.words import asserted
 from store.errors import BadInput, Conflict, WorkbenchError, WorkerDied
 from store.visible import visible
 
@@ -213,6 +214,10 @@ class Link:
     def died(self) -> WorkerDied:
         """The error for a worker that is gone, with the last line of its log."""
         last = visible(last_line(self.launch.log))
+        why = asserted(last)
+        if why is not None:
+            hint = f"Choose another file, or export it again. Its log: {self.launch.log}"
+            return WorkerDied(f"{self.launch.label}: {why}", hint)
         return WorkerDied(
             f"the worker for {self.launch.label} ended without an answer"
             + (f": {last}" if last else ""),

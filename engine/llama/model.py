@@ -82,7 +82,14 @@ class LlamaModel:
         self.vocabulary = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
         self.trained_context = int(llama_cpp.llama_model_n_ctx_train(self._model))
         wanted = context or min(self.trained_context or limit, limit)
-        if wanted <= 0 or self.vocabulary <= 0:
+        if wanted <= 0:  # llama.cpp keeps what a file says as a signed number
+            key = f"{self.metadata().get('general.architecture')}.context_length"
+            said = self.metadata().get(key)
+            raise BadInput(
+                f"{path}: key {key} is {said}: expected a number of tokens under 2,147,483,648",
+                "Export it again, or choose another file.",
+            )
+        if self.vocabulary <= 0:
             raise Unsupported(f"{path}: no text model in this file", "Choose a chat model.")
         self._all_batch = max(1, min(_BATCH, MAX_LOGIT_BYTES // (4 * self.vocabulary)))
         self._context: Any = llama_cpp.llama_init_from_model(

@@ -17,9 +17,12 @@ from engine.render.renderer import Renderer
 from store.catalogue import Catalogue
 from store.errors import NotFound, WorkbenchError, WorkerDied
 from tests.engine.chat_fixtures import make_gguf, make_model
+from tests.engine.hostile_gguf import rewritten
 
 CHAT = (Turn("system", "be kind"), Turn("user", "why is the sky blue?"))
 TEXTS = ["why is the sky blue?", "<|user|>héllo ☃\t 12345  x", "", "it's\n\nHER'S", "naïve <|end|>"]
+
+_FAR = 2**32 - 1
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +119,10 @@ def test_hostile_files_cost_the_child_alone(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(WorkerDied) as died:
         LlamaWorker.open(abort, tmp_path / "abort.log")
     assert str(tmp_path / "abort.log") in died.value.hint
-    assert "GGML_ASSERT" in died.value.message
+    assert died.value.message.startswith("abort.gguf: llama.cpp gives up on it: not so")
+    rewritten(abort, tmp_path / "far.gguf", {"llama.block_count": 2, "llama.context_length": _FAR})
+    with pytest.raises(WorkbenchError, match=f"key llama.context_length is {_FAR}"):
+        LlamaWorker.open(tmp_path / "far.gguf", tmp_path / "far.log")
     with pytest.raises(NotFound):
         LlamaWorker.open(tmp_path / "none.gguf", tmp_path / "none.log")
     locked = make_gguf(folder, tmp_path / "ssti.gguf", template="{{ ''.__class__.__mro__ }}")

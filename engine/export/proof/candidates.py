@@ -27,6 +27,7 @@ from engine.export.proof.yardstick import Yardstick
 from engine.export.stages import Job, Source, Target
 from engine.llama.bounds import bounded
 from engine.llama.client import LlamaWorker
+from engine.llama.words import GIVES_UP
 from engine.render.renderer import Renderer
 from store.errors import BadInput, Unsupported, WorkbenchError
 
@@ -221,14 +222,12 @@ _NOISE = re.compile(
     r"^.*?cannot load this file: |(?:\w+: )*error loading model: |^gguf_init_from_reader\w*: |"
     r"^read: |error loading model \w+: "
 )
-_ASSERTED = re.compile(r"GGML_ASSERT\((.*?)(?:\) f[a-z]*)?$")
 
 
 def reason(message: str) -> str:
     """Why a file cannot be opened, of llama.cpp's words only what a reader needs."""
-    asserted = _ASSERTED.search(message)
-    if asserted:
-        return f"llama.cpp gives up on it: not so that {asserted[1]}"
+    if GIVES_UP in message:
+        return message[message.index(GIVES_UP) :]
     if "cannot load this file: " not in message:
         return message
     shown = message
