@@ -39,7 +39,7 @@ _STORED = {
 }
 _PIECE = 1 << 22
 """Values read at a time of a tensor whose rows stand for themselves."""
-_IGNORED = (".rotary_emb.inv_freq",)
+IGNORED = (".rotary_emb.inv_freq",)
 
 
 def nf4_round_trip(weight: torch.Tensor, *, double_quant: bool) -> torch.Tensor:
@@ -154,7 +154,7 @@ class Merged:
         listed = [
             Planned(name, entry.shape, name)
             for name, entry in self._weights.entries.items()
-            if name != HEAD and not name.endswith(_IGNORED)
+            if name != HEAD and not name.endswith(IGNORED)
         ]
         if not self.tied:
             origin = HEAD if self._own_head else EMBEDDING

@@ -254,12 +254,16 @@ def test_positions_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_broken_folder_fails_to_load(bench: Bench, tmp_path: Path) -> None:
     """Whatever a library says of it."""
-    spoils = ("config.json", "tokenizer.json", "model.safetensors", "code")
+    spoils = ("config.json", "tokenizer.json", "model.safetensors", "code", "another")
     for number, spoil in enumerate(spoils):
         folder = tmp_path / str(number)
         shutil.copytree(bench.folder / "base", folder)
         if spoil == "config.json":
             edit_json(folder / spoil, hidden_size=65)
+        elif spoil == "another":  # transformers would make up the norms that it has not
+            edit_json(
+                folder / "config.json", model_type="qwen3", architectures=["Qwen3ForCausalLM"]
+            )
         elif spoil == "code":  # it is neither run nor asked for
             (folder / "mine.py").write_text("raise SystemExit('run')")
             own = {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}
@@ -269,6 +273,7 @@ def test_a_broken_folder_fails_to_load(bench: Bench, tmp_path: Path) -> None:
         job = bench.job(folder, "merged", "f32")
         stages = questions.prove(job, job.targets[0], bench.yardstick, lambda _: None)
         assert [(s.name, s.state) for s in stages] == [("load", "fail")], (spoil, stages)
+        assert spoil != "another" or "layers.0.self_attn.k_norm.weight is not" in stages[0].text
 
 
 def test_one_model_at_a_time_where_memory_is_short(

@@ -28,8 +28,7 @@ WAY_OUT = {
     "it again.",
     "stops": "Give the file the ids of the trained tokens (tokenizer.ggml.bos_token_id, "
     "eos_token_id, eot_token_id), or convert it again.",
-    "convert": "Its weights are not those that were merged: export it again; if that fails too, "
-    "use --to merged.",
+    "convert": "Its weights are not those that were merged: export it again.",
     "quant": "Take a larger type.",
     "end": "Export it again from this model.",
 }

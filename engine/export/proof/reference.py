@@ -6,7 +6,7 @@ Knows transformers and PEFT. It applies the adapter by PEFT's own forward pass a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
-from engine.export.merge import DTYPES, nf4_round_trip, quantised_modules
+from engine.export.merge import DTYPES, IGNORED, nf4_round_trip, quantised_modules
 from engine.export.safefile import contents
 from engine.export.stages import Source
 from store.errors import Unsupported
@@ -27,7 +27,8 @@ class Reference:
     """A base, held as training held it, with its adapter if there is one.
 
     Raises:
-        Unsupported: it does not fit into memory in 32 bit.
+        Unsupported: it does not fit into memory in 32 bit, or its tensors are not those of its
+        architecture: transformers would fill what is missing at random.
     """
 
     def __init__(self, source: Source) -> None:
@@ -35,13 +36,16 @@ class Reference:
 
         folder = Path(source.base)
         self.device = _device(folder)
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=DTYPES[source.dtype],
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
+            output_loading_info=True,
         )
+        model, told = loaded
+        _refuse_others(folder, told["missing_keys"], told["unexpected_keys"])
         model.requires_grad_(False)
         if source.quantization == "nf4":
             _round_trip(model, folder, source.double_quant)
@@ -88,6 +92,17 @@ class Reference:
             new = found[-1:] if cache is not None else [*ids, *found]
             tokens = torch.tensor([new], device=self.device)
         return found
+
+
+def _refuse_others(folder: Path, missing: Collection[str], unexpected: Collection[str]) -> None:
+    """Refuse weights of another architecture; tied heads transformers does not name."""
+    unread = [name for name in unexpected if not name.endswith(IGNORED)]
+    for names, words in ((missing, "is not in the weights"), (unread, "is read by nothing")):
+        if names:
+            raise Unsupported(
+                f"{folder}: tensor {min(names)} {words} of the architecture in config.json.",
+                "Correct the keys architectures and model_type of config.json.",
+            )
 
 
 def _round_trip(model: Any, folder: Path, double_quant: bool) -> None:
