@@ -45,7 +45,7 @@ def export(
     ref: str,
     *,
     to: Kind = "gguf",
-    types: Sequence[str] = ("f16",),
+    types: Sequence[str] | None = None,
     out: Path | None = None,
     force: bool = False,
     merge: Merge = "faithful",
@@ -57,7 +57,8 @@ def export(
     """Write the model `ref` in every one of `types` and prove each against the trained model.
 
     Args:
-        types: names from `types.TYPES[to]`. One that fails does not stop the others.
+        types: names from `types.TYPES[to]`; None takes the usual one. One that fails does not
+            stop the others.
         out: the name to write, for several types the folder; None chooses in the workspace.
         force: replace an earlier export of that name.
         merge: `faithful` puts the adapter on the weights as training held them, `original` on

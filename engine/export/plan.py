@@ -83,7 +83,7 @@ def make(
     ref: str,
     *,
     to: Kind,
-    types: Sequence[str],
+    types: Sequence[str] | None,
     out: Path | None,
     force: bool = False,
     merge: Merge = "faithful",
@@ -97,7 +97,8 @@ def make(
     Raises:
         WorkbenchError: the reference, type, architecture, name or disk does not allow it.
     """
-    chosen = list(dict.fromkeys(known.choose(to, name) for name in types))
+    names = types if types is not None else (known.usual(to).name,)
+    chosen = list(dict.fromkeys(known.choose(to, name) for name in names))
     if not chosen:
         raise BadInput("--type: no type is named.", "Say --type q4_k_m,q8_0.")
     model = refs.whole(refs.resolve(cat, ref))
@@ -259,6 +260,7 @@ def _check_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder if folder.is_dir() else folder.parent).free
     if free < size + _MARGIN:
         raise NoSpace(
-            f"{folder}: the export needs about {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free.",
+            f"{folder}: the export needs about {(size + _MARGIN) / 1e6:,.1f} MB, "
+            f"{free / 1e6:,.1f} MB are free.",
             "Make room, or choose another --out or a smaller --type.",
         )

@@ -128,21 +128,25 @@ def of_gguf(file_type: int | None) -> ExportType:
     return known or _Q4_K_M
 
 
+def usual(to: str) -> ExportType:
+    """The type of an export of kind `to` for which none is named."""
+    return _F16 if "f16" in TYPES[kind(to)] else _F32
+
+
 def choose(to: str, name: str) -> ExportType:
     """The type called `name` (any case) for an export of kind `to`.
-
-    An adapter is always written in 32 bit, as it was trained, whatever is asked.
 
     Raises:
         BadInput: `to` or `name` is not one of the known names.
     """
     kind_name = kind(to)
-    if kind_name in ("adapter", "adapter-gguf"):
-        return _F32
     known = TYPES[kind_name]
     found = known.get(name.lower())
     if found is not None:
         return found
+    if known.keys() == {_F32.name}:
+        said = f"--type {name}: an adapter is written in f32, as it was trained."
+        raise BadInput(said, f"Leave --type out for --to {kind_name}.")
     names = ", ".join(known)
     raise BadInput(
         f"--type {name}: expected one of {names}.", f"Use one of them for --to {kind_name}."

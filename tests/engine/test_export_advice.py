@@ -85,6 +85,10 @@ def test_compared_and_copied_in_a_shell(cat: Catalogue, tmp_path: Path) -> None:
         "q4_k_m",
         ["q8_0", "q4_k_m"],
     )
+    command = [sys.executable, "-m", "workbench", "sizes", "starter", "--memory", "1KB"]
+    place = ["--workspace", str(cat.workspace.root)]
+    told = subprocess.run([*command, *place], capture_output=True, text=True, check=True).stdout
+    assert "runs in 1.0 kB" in told and "holds 1,024 tokens at once, not 4,096" in told
     lines = json.loads(said("--lines", "1", "--json").stdout)["lines"]
     assert shlex.split(lines[0]["text"])[2] == str(file)
     for words, error in (

@@ -353,6 +353,8 @@ def test_refusals_before_anything_heavy(cat: Catalogue, base: Path, tmp_path: Pa
         client.export(cat, str(base), out=tmp_path / "none" / "a.gguf")
     with pytest.raises(Unsupported, match="no adapter"):
         client.export(cat, str(base), to="adapter", out=tmp_path / "a")
+    with pytest.raises(BadInput, match="--type q8_0: an adapter is written in f32"):
+        client.export(cat, str(base), to="adapter", types=["f32", "q8_0"], out=tmp_path / "a")
     with pytest.raises(BadInput, match="--shard: nothing is divided for --to ollama"):
         client.export(cat, str(base), to="ollama", shard=1 << 20, out=tmp_path / "a")
     out.write_bytes(b"mine")
@@ -397,7 +399,7 @@ def test_a_full_disk_is_seen_before(cat: Catalogue, base: Path, tmp_path: Path) 
     with (mine / "model.safetensors").open("wb") as handle:
         handle.write(len(header).to_bytes(8, "little") + header)
         handle.truncate(8 + len(header) + rows * 256)
-    with pytest.raises(NoSpace, match="GB are free"):
+    with pytest.raises(NoSpace, match="MB are free"):
         client.export(cat, str(mine), types=["f32"], out=tmp_path / "a.gguf")
 
 

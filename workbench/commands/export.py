@@ -34,12 +34,13 @@ def export(
         str, typer.Option("--to", help="gguf, ollama, merged, adapter or adapter-gguf.")
     ] = "gguf",
     types: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--type",
-            help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, q2_k …; several as q4_k_m,q8_0",
+            help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, q2_k …; several as q4_k_m,q8_0. "
+            "Default: f16, of an adapter f32.",
         ),
-    ] = "f16",
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write, or the folder for several types.")
     ] = None,
@@ -78,6 +79,7 @@ def export(
     kind = known.kind(to)
     if kind == "adapter":  # it is put on nothing
         merges = merges[:1]
+    names_of_types = None if types is None else [name for name in types.split(",") if name]
     names = {each: _named(out, each) if len(merges) > 1 else out for each in merges}
     with Catalogue.open(find_workspace(workspace)) as cat:
         same = refs.resolve(cat, ref).quantization is None
@@ -88,7 +90,7 @@ def export(
                 cat,
                 ref,
                 to=kind,
-                types=[name for name in types.split(",") if name],
+                types=names_of_types,
                 out=names[each],
                 force=force,
                 merge=each,

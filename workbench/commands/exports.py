@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +64,10 @@ def sizes(
             for size in found
         ],
     }
-    emit(told, json, _table(found, expected, room, taken, measured=advice.scale(rows) is not None))
+    table = _table(found, expected, room, taken, measured=advice.scale(rows) is not None)
+    held = found[0].context
+    shorter = [f"This model holds {held:,} tokens at once, not {context:,}."]
+    emit(told, json, chain(table, shorter if held < context else ()))
 
 
 def _table(
@@ -246,4 +250,7 @@ def _age(seconds: float) -> str:
 
 
 def _size(count: int) -> str:
+    """Bytes in the unit that tells them."""
+    if count < 1e6:
+        return f"{count / 1e3:,.1f} kB"
     return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
