@@ -212,7 +212,7 @@ def verify(
 
 
 def meant(cat: Catalogue, said: str) -> tuple[Path, str | None]:
-    """The file and the model of an export, by its number or by where it lies.
+    """The file and the model of an export, by its number, where it lies, or what lies beside it.
 
     Returns:
         the path, and the trained model's reference; None for a file that we did not write.
@@ -223,8 +223,14 @@ def meant(cat: Catalogue, said: str) -> tuple[Path, str | None]:
     if said.isdecimal() and not path.exists():
         record = exports.get(cat, int(said))
         return Path(record.path), record.ref
-    same = (export.ref for export in exports.all(cat) if export.path == str(path))
-    return path, next(same, None)
+    folder = path.parent
+    if path.name == "model.gguf" and (folder / MODELFILE).is_file() and provenance(folder):
+        path = folder  # an export for Ollama is proved whole
+    seal = provenance(path).get("sha256")
+    found = exports.all(cat)
+    same = [export.ref for export in found if export.path == str(path)]
+    same += [export.ref for export in found if seal is not None and export.sha256 == seal]
+    return path, next(iter(same), None)
 
 
 def delete(cat: Catalogue, export_id: int) -> Export:

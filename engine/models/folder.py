@@ -71,7 +71,10 @@ def weight_files(folder: Path) -> list[Path]:
             f"{folder}: only pickled weights (.bin or .pt), which can run code when loaded",
             "Save the model as safetensors, then point to that folder.",
         )
-    raise NotFound(f"{folder}: no model.safetensors", "Point to a folder with model weights.")
+    way = "Point to a folder with model weights."
+    if (folder / "model.gguf").is_file():
+        way = f"It is for Ollama; name the file in it: {folder / 'model.gguf'}"
+    raise NotFound(f"{folder}: no model.safetensors", way)
 
 
 def describe(folder: Path) -> ModelFolder:

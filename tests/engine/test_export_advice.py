@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.export import advice
+from engine.export import advice, client
 from engine.export.types import TYPES
+from engine.models.folder import weight_files
 from store import exports
 from store.catalogue import Catalogue
+from store.errors import NotFound
 
 MB = 1_000_000
 
@@ -76,14 +78,17 @@ def test_compared_and_copied_in_a_shell(cat: Catalogue, tmp_path: Path) -> None:
         place = ["--workspace", str(cat.workspace.root)]
         return subprocess.run([*command, *place], capture_output=True, text=True, check=False)
 
+    _export(cat, "iq2_m", 290, 0.9, "warn", ref="starter", loss=2.7)  # of other chats
+
     table = said("--compare", "starter")
     assert table.returncode == 0, table.stderr
     assert "★ q8_0" in table.stdout
+    assert "2.4000" in table.stdout and "2.7000" not in table.stdout
     assert "q8_0 is the smallest that cannot be told from the trained model" in table.stdout
     found = json.loads(said("--compare", "starter", "--memory", "600MB", "--json").stdout)
     assert (found["best"], [row["type"] for row in found["types"]]) == (
         "q4_k_m",
-        ["q8_0", "q4_k_m"],
+        ["q8_0", "q4_k_m", "iq2_m"],
     )
     command = [sys.executable, "-m", "workbench", "sizes", "starter", "--memory", "1KB"]
     place = ["--workspace", str(cat.workspace.root)]
@@ -100,6 +105,21 @@ def test_compared_and_copied_in_a_shell(cat: Catalogue, tmp_path: Path) -> None:
         refused = said(*words)
         assert refused.returncode == 2
         assert error in refused.stderr
+
+
+def test_an_export_for_ollama_is_known_by_its_file(cat: Catalogue, tmp_path: Path) -> None:
+    _export(cat, "q8_0", 850, 3e-4, kind="ollama")
+    folder, file = tmp_path / "moved", tmp_path / "moved" / "model.gguf"
+    folder.mkdir()
+    for name in ("Modelfile", "model.gguf"):
+        (folder / name).touch()
+    assert client.meant(cat, str(file)) == (file, None)
+    (folder / "workbench.json").write_text('{"sha256": "ab"}')
+    exports.update(cat, 1, sha256="ab")
+    assert client.meant(cat, str(file)) == (folder, "run:1@4")
+    with pytest.raises(NotFound) as refused:
+        weight_files(folder)
+    assert str(file) in refused.value.hint
 
 
 def test_what_failed_is_never_taken(cat: Catalogue) -> None:

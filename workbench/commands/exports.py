@@ -176,10 +176,14 @@ def _compare(cat: Catalogue, ref: str, memory: str | None, json: bool) -> None:
 
 
 def _compared(rows: list[Row], found: Advice, merge: str) -> Iterator[str]:
+    from engine.export.types import TYPES
+
+    known = TYPES["gguf"]
     yield "  type          file      to run        KL   top-1    lost     loss   proof"
     for row in rows:
         lost = "–" if row.share_lost is None else f"{row.share_lost:.1%}"
-        loss = "–" if row.loss is None else f"{row.loss:.4f}"
+        fitted = row.type in known and known[row.type].fitted  # it is of other chats
+        loss = "–" if row.loss is None or fitted else f"{row.loss:.4f}"
         name = f"{row.type}{'°' if row.original else ''}"
         yield (
             f"{'★' if row is found.row else ' '} {name:<8}{_size(row.bytes):>10}"
