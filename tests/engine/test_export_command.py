@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import typer
 
+from store.catalogue import Catalogue
+from store.workspace import Workspace
 from tests.engine.export_models import tiny_llama
+from tests.engine.test_export_client import make_run
 from workbench.commands.export import _failure, _leave, _named
 
 
@@ -84,6 +87,16 @@ def test_both_merges_have_names_of_their_own(tmp_path: Path) -> None:
         assert refused.returncode == 2 and said in refused.stderr
         assert to != "merged" or not out.exists()
         out.touch()
+
+
+def test_nothing_is_written_where_one_of_both_names_is_taken(tmp_path: Path) -> None:
+    with Catalogue.open(Workspace(tmp_path / "ws")) as cat:
+        run_id = make_run(cat, tiny_llama(tmp_path / "base", num_hidden_layers=1), nf4=True)
+    (tmp_path / "m-original.gguf").touch()
+    words = ("--base", "both", "--out", tmp_path / "m.gguf", "--workspace", tmp_path / "ws")
+    refused = workbench("export", f"run:{run_id}", *words)
+    assert refused.returncode == 2 and "m-original.gguf: exists already" in refused.stderr
+    assert not (tmp_path / "m.gguf").exists()
 
 
 def test_what_was_not_written_is_not_called_untrustworthy(

@@ -65,43 +65,66 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write a model in one type or several, and prove that each is the model you trained."""
-    from engine.export import client
     from engine.export import types as known
-    from engine.export.sizes import memory_of
-    from engine.models import refs
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
+    options: dict[str, Any] = {
+        "to": known.kind(to),
+        "types": None if types is None else [name for name in types.split(",") if name],
+        "force": force,
+        "shard": _limit(shard),
+        "llama_cpp": llama_cpp,
+    }
     merges = _merges(merge)
+    with Catalogue.open(find_workspace(workspace)) as cat:
+        made = _write(cat, ref, merges, out, options, json)
+        _report(cat, made, json, both=len(merges) > 1 and options["to"] != "adapter")
+
+
+def _limit(shard: str | None) -> int | None:
+    """Bytes of weights in one file."""
+    from engine.export.sizes import memory_of
+
     limit = memory_of(shard, "--shard") if shard else None
     if limit is not None and limit < _LEAST_SHARD:
         raise BadInput(f"--shard {shard}: expected at least 1MB.", "Say --shard 4GB.")
-    kind = known.kind(to)
-    if kind == "adapter":  # it is put on nothing
-        merges = merges[:1]
-    names_of_types = None if types is None else [name for name in types.split(",") if name]
+    return limit
+
+
+def _write(
+    cat: Catalogue,
+    ref: str,
+    merges: tuple[Merge, ...],
+    out: Path | None,
+    options: dict[str, Any],
+    json: bool,
+) -> list[Export]:
+    """Every export, the second merge only if nothing stands in the way of either."""
+    from engine.export import client, plan
+    from engine.models import refs
+
     names = {each: _named(out, each) if len(merges) > 1 else out for each in merges}
-    with Catalogue.open(find_workspace(workspace)) as cat:
-        same = refs.resolve(cat, ref).quantization is None
-        made = [
-            record
-            for each in (merges[:1] if same else merges)
-            for record in client.export(
-                cat,
-                ref,
-                to=kind,
-                types=names_of_types,
-                out=names[each],
-                force=force,
-                merge=each,
-                shard=limit,
-                llama_cpp=llama_cpp,
-                on_event=_tell(json),
-            )
-        ]
-        told = [_made(record, client.proof_of(cat, record)) for record in made]
-        merged = _advice(cat, made) if len(merges) > 1 else None
-        taken = _taken(cat, made)
+    if refs.resolve(cat, ref).quantization is None or options["to"] == "adapter":
+        merges = merges[:1]  # the base was held as it is, or an adapter is put on nothing
+    for each in merges if len(merges) > 1 else ():
+        plan.make(cat, ref, out=names[each], merge=each, **options)
+    return [
+        record
+        for each in merges
+        for record in client.export(
+            cat, ref, out=names[each], merge=each, on_event=_tell(json), **options
+        )
+    ]
+
+
+def _report(cat: Catalogue, made: list[Export], json: bool, *, both: bool) -> None:
+    """Say what was made, and which to take of several."""
+    from engine.export import client
+
+    told = [_made(record, client.proof_of(cat, record)) for record in made]
+    merged = _advice(cat, made) if both else None
+    taken = _taken(cat, made)
     found: dict[str, object] = {"exports": told} | (told[0] if len(told) == 1 else {})
     found |= {"merge": merged} if merged is not None else {}
     found |= {"advice": taken} if taken is not None else {}
