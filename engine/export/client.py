@@ -90,6 +90,17 @@ def export(
     )
     cat.workspace.create()
     _refuse_same_names(cat, plan)
+    return _carry_out(cat, plan, force, on_event, cancel)
+
+
+def _carry_out(
+    cat: Catalogue,
+    plan: Plan,
+    force: bool,
+    on_event: OnEvent | None,
+    cancel: threading.Event | None,
+) -> list[Export]:
+    """Write, prove and keep every file of a plan; see `export`."""
     room = new_room()
     records = [_begin(cat, plan, file, room) for file in plan.files]
     job = _job(cat, plan, records[0].id)
