@@ -192,7 +192,7 @@ def test_added_tokens_belong_to_the_run_and_are_trained(
     write_adapter(source_of(cat, model), tmp_path / "out")
     assert {"tokenizer.json", "added_tokens.json"} <= {f.name for f in (tmp_path / "out").iterdir()}
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "resize_token_embeddings" in card and 'from_pretrained("starter")' in card
+    assert "resize_token_embeddings" in card and 'from_pretrained("starter", dtype=' in card
     shutil.rmtree(model.base)
     assert refs.resolve(cat, f"run:{run.id}").base == model.base and model.base.is_dir()
 
