@@ -213,27 +213,28 @@ class Link:
 
     def died(self) -> WorkerDied:
         """The error for a worker that is gone, with the last line of its log."""
-        last = visible(last_line(self.launch.log))
-        why = asserted(last)
-        if why is not None:
-            hint = f"Choose another file, or export it again. Its log: {self.launch.log}"
-            return WorkerDied(f"{self.launch.label}: {why}", hint)
-        return WorkerDied(
-            f"the worker for {self.launch.label} ended without an answer"
-            + (f": {last}" if last else ""),
-            f"Read its log: {self.launch.log}",
-        )
+        return _died(self.launch, "ended without an answer")
+
+
+def _died(launch: Launch, how: str) -> WorkerDied:
+    last = last_line(launch.log)
+    why = asserted(last)
+    if why is not None:
+        hint = f"Choose another file, or export it again. Its log: {launch.log}"
+        return WorkerDied(f"{launch.label}: {visible(why)}", hint)
+    said = f": {visible(last[:200])}" if last else ""
+    return WorkerDied(f"the worker for {launch.label} {how}{said}", f"Read its log: {launch.log}")
 
 
 def last_line(log: Path) -> str:
-    """The last non-empty line of a log, at most 200 characters of it."""
+    """The last non-empty line of a log, at most 4 KiB of its end."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 4096))
             lines = file.read().decode("utf-8", "replace").split("\n")
     except OSError:
         return ""
-    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _connect(launch: Launch, keep: bool) -> socket.socket:
@@ -256,10 +257,7 @@ def _connect(launch: Launch, keep: bool) -> socket.socket:
                 break
             time.sleep(0.01)
         process.terminate(worker.pid, worker.started)
-    raise WorkerDied(
-        f"the worker for {launch.label} did not start: {visible(last_line(launch.log))}",
-        f"Read its log: {launch.log}",
-    )
+    raise _died(launch, "did not start")
 
 
 def _try(path: Path) -> socket.socket | None:

@@ -122,7 +122,7 @@ def _gone(cat: Catalogue, job: CheckJob) -> CheckJob:
         checkjobs.update(cat, job.id, status="stopped", finished=time.time())
         return checkjobs.get(cat, job.id)
     log = cat.workspace.logs / f"check-{job.id}.log"
-    last = visible(last_line(log))
+    last = visible(last_line(log)[:200])
     error = WorkerDied(
         "the job ended without a word" + (f": {last}" if last else ""),
         f"Ask again: what was answered is kept. Its log: {log}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 GIVES_UP = "llama.cpp gives up on it"
-_ASSERTED = re.compile(r"GGML_ASSERT\((.*?)(?:\) f[a-z]*)?$")
+_ASSERTED = re.compile(r"GGML_ASSERT\((.*)\) failed$")
 
 
 def asserted(line: str) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
+from engine.chat import link
 from engine.chat.client import ChatSession, Sampling
 from engine.chat.protocol import Done, Failed, Started
 from engine.data.rows import Turn
@@ -130,6 +131,15 @@ def test_hostile_files_cost_the_child_alone(folder: Path, tmp_path: Path) -> Non
         with pytest.raises(WorkbenchError, match="template refuses"):
             worker.render([CHAT])
         assert worker.is_eog([2]) == [True]
+
+
+def test_a_file_that_ends_the_child_before_it_was_reached_is_told_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "_try", lambda _: None)
+    abort = make_gguf(folder, tmp_path / "abort.gguf", block_count=1000)
+    with pytest.raises(WorkerDied, match=r"^abort\.gguf: llama\.cpp gives up on it: not so"):
+        LlamaWorker.open(abort, tmp_path / "abort.log")
 
 
 def test_a_closed_worker_is_gone(gguf: Path, tmp_path: Path) -> None:
