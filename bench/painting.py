@@ -175,9 +175,10 @@ def keys(workspace: Workspace, seconds: float) -> None:
 
 def _room(workspace: Workspace, ref: str | None) -> None:
     """The application with a model in its column, or with four that are written without end."""
+    from workbench.app import WorkbenchApp  # isort: skip  # first, as at a real start
+
     from screens.chat.screen import ChatRoom
     from screens.chat.stream import pump
-    from workbench.app import WorkbenchApp
 
     class Fed(WorkbenchApp):
         async def on_ready(self) -> None:
