@@ -182,7 +182,7 @@ class Merged:
         module = planned.name.removesuffix(".weight")
         rewritten = self._adapter.rewritten if self._adapter else frozenset()
         total, *rest = planned.shape
-        count = _PIECE // prod(rest)
+        count = max(1, _PIECE // prod(rest))
         if not rest or total <= count or module in rewritten or module in self._quantised:
             yield self.tensor(planned)
             return

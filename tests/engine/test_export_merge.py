@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from engine.export import merge
 from engine.export.card import model_card
 from engine.export.folder import write_adapter, write_merged
 from engine.export.lora import Adapter
@@ -274,3 +275,11 @@ def test_the_card_of_an_adapter_loads_it_as_it_was_trained(tmp_path: Path) -> No
     exec(code, names)  # noqa: S102
     assert names["base"].is_loaded_in_4bit and names["base"].dtype == torch.float32
     assert names["model"].active_adapters == ["default"]
+
+
+def test_a_row_larger_than_a_piece(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the experts of a mixture are, all of a layer in one tensor."""
+    monkeypatch.setattr(merge, "_PIECE", 50)
+    merged = Merged(source_of(base))
+    for planned in merged.plan():
+        assert torch.equal(torch.cat(list(merged.pieces(planned))), merged.tensor(planned))
