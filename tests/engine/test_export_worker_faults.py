@@ -12,14 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.export import client
+from engine.export import child, client
+from engine.export.files import new_room
 from engine.export.gguf.convert import write_gguf
 from engine.export.gguf.quantise import quantise
 from engine.export.merge import Merged
-from engine.export.stages import Stage
+from engine.export.stages import Job, Stage, Target
 from store import exports
 from store.catalogue import Catalogue
-from store.errors import Conflict, NoSpace
+from store.errors import Conflict, NoSpace, WorkerDied
 from store.workspace import Workspace
 from tests.engine.export_models import STARTER, source_of, tiny_llama
 
@@ -75,6 +76,24 @@ def test_a_disk_that_is_full_for_the_quantiser(base: Path, tmp_path: Path) -> No
     with pytest.raises(NoSpace, match=r"the disk is full, or does not take q4_0\.gguf"):
         quantise(source, target, 2, threads=1, importance={}, on_progress=lambda *_: None)
     assert not target.is_symlink() and Path("/dev/full").is_char_device()
+
+
+def test_a_worker_that_ends_before_it_was_asked(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it never read stays in the pipe, which then cannot be closed without a word."""
+    start = child._start
+
+    def ended(log: Path, room: Path) -> subprocess.Popen[bytes]:
+        worker = start(log, room)
+        worker.wait()
+        return worker
+
+    monkeypatch.setattr(child, "MODULE", "engine.export.nowhere")
+    monkeypatch.setattr(child, "_start", ended)
+    job = Job("verify", "gguf", [Target("", "a.gguf")], source_of(base), str(tmp_path / "llama"))
+    with pytest.raises(WorkerDied, match="ended without an answer"):
+        child.run(job, tmp_path / "log", new_room(), None, None)
 
 
 def test_cancelled_while_quantising(base: Path, tmp_path: Path) -> None:
