@@ -18,9 +18,12 @@ from engine.export.files import (
     MODELFILE,
     PROOF,
     PROVENANCE,
+    beside,
     parts,
+    remove,
     remove_export,
     settle,
+    taken,
     unproved_name,
     write_beside,
 )
@@ -61,18 +64,31 @@ class Keeper:
         out = self.file.out
         # Until everything was asked it has the name of what is not proved: a kill leaves no other.
         unproved = unproved_name(out)
-        final = settle(self.file.partial, Path(outcome.path), unproved, force=True)
+        final = self._settle(self.file.partial, Path(outcome.path), unproved, force=True)
         if outcome.verdict != "fail":
             try:
                 outcome = with_suite(
                     self.cat, self.record.ref, final, outcome, self.on_event, self.cancel
                 )
                 if outcome.verdict != "fail":
-                    final = settle(unproved, final, out, force=force)
+                    final = self._settle(unproved, final, out, force=force)
             except BaseException:
                 remove_export(final)
                 raise
         return self._note(final, outcome)
+
+    def _settle(self, partial: Path, written: Path, name: Path, *, force: bool) -> Path:
+        """Give it a name; what it replaces there is forgotten, with what lay beside it."""
+        replaced = taken(name)
+        final = settle(partial, written, name, force=force)
+        for path in replaced:
+            for noted in (PROVENANCE, PROOF):
+                remove(beside(path, noted))
+        gone = {str(path) for path in (*replaced, final)}
+        for other in exports.all(self.cat):
+            if other.path in gone and other.id != self.record.id:
+                exports.delete(self.cat, other.id)
+        return final
 
     def _note(self, final: Path, outcome: Outcome) -> Export:
         record, run_id = self.record, self.record.run_id
@@ -93,9 +109,6 @@ class Keeper:
         head = {"file": final.name, "sha256": outcome.sha256, "against": self.facts["ref"]}
         write_beside(final, PROVENANCE, {**noted, "proof": proof})
         write_beside(final, PROOF, {**head, **proof, "facts": self.facts})
-        for other in exports.all(self.cat):
-            if other.path == str(final) and other.id != record.id:  # it was replaced
-                exports.delete(self.cat, other.id)
         add_proof(self.cat, final, record.ref, outcome, record.id)
         return exports.update(
             self.cat,

@@ -273,6 +273,15 @@ def test_failed_proof_never_gets_the_final_name(cat: Catalogue, base: Path, tmp_
     assert not (tmp_path / "a.gguf").exists()
     assert (tmp_path / "a.unproved.gguf.proof.json").exists()
 
+    [second] = client.export(cat, str(base), out=tmp_path / "a.gguf")
+
+    assert second.status == "proved" and exports.all(cat) == [second]
+    assert {path.name for path in tmp_path.glob("a.*")} == {
+        "a.gguf",
+        "a.gguf.proof.json",
+        "a.gguf.workbench.json",
+    }
+
 
 def test_killed_worker_leaves_nothing(cat: Catalogue, base: Path, tmp_path: Path) -> None:
     def kill(stage: Stage) -> None:
