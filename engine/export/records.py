@@ -90,7 +90,7 @@ def without(value: Any, places: Mapping[str, str]) -> Any:
     """A value from JSON in whose texts folders are said otherwise, the longest first."""
     match value:
         case str():
-            for place in sorted(places, key=len, reverse=True):
+            for place in sorted(places.keys() - {"/"}, key=len, reverse=True):
                 value = value.replace(f"{place}/", f"{places[place]}/" if places[place] else "")
                 value = value.replace(place, places[place] or ".")
             return value

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from engine.export.records import without
 from store.catalogue import Catalogue
 from store.workspace import Workspace
 from tests.engine.export_models import STARTER, edit_json, tiny_llama
@@ -72,6 +73,13 @@ def test_nothing_of_the_user_is_in_any_file(made: Path) -> None:
         if len(host) > 3 and file.suffix not in (".gguf", ".safetensors", ".json"):
             found += [host] if host.encode() in content else []
         assert not found, file
+
+
+def test_a_home_at_the_root_takes_no_slashes_away() -> None:
+    """As that of a user whom a container does not know."""
+    said = {"text": "1/2 of /ws/runs, asked by google/gemma"}
+    expected = {"text": "1/2 of workspace/runs, asked by google/gemma"}
+    assert without(said, {"/": "~", "/ws": "workspace"}) == expected
 
 
 def test_no_pickles_and_only_known_files(made: Path) -> None:
