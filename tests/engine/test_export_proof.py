@@ -27,6 +27,7 @@ from engine.export.proof.reference import Reference
 from engine.export.proof.yardstick import Yardstick
 from engine.export.stages import Job, Source, Stage, Target
 from engine.export.types import TYPES
+from store.errors import Unsupported
 from tests.engine.export_models import edit_json, random_adapter, source_of, tiny_llama
 from tests.engine.hostile_gguf import BOMBS, NO, field, rewritten
 
@@ -192,6 +193,31 @@ def test_no_end_token_and_another_template(bench: Bench) -> None:
     assert "eos_token_id" in stages["stops"].text
 
 
+def test_a_model_trained_on_plain_text_brings_its_template_too(bench: Bench) -> None:
+    """No held-out row is a conversation: the shipped ones are rendered, and never "0 the same"."""
+    rows = bench.folder / "text.jsonl"
+    rows.write_text(json.dumps({"text": "Once upon a time there was a fox."}) + "\n")
+    source = source_of(bench.folder / "base", chats=str(rows))
+    job = msgspec.structs.replace(bench.job(bench.good), source=source)
+    whole = bench.write(source, "text.gguf")
+    broken = rewritten(
+        whole, bench.bad, {"tokenizer.chat_template": "{{ messages[0]['content'] }}"}
+    )
+    for path, state in ((whole, "pass"), (broken, "fail")):
+        with Yardstick(job) as own:
+            stages = questions.prove(job, Target("", str(path)), own, lambda _: None)
+        [template] = [stage for stage in stages if stage.name == "template"]
+        assert template.state == state and template.numbers["conversations"] > 5
+
+
+def test_a_token_that_only_a_foreign_file_has(bench: Bench) -> None:
+    job = bench.job(bench.good)
+    proof = questions._Proof(job, job.targets[0], bench.yardstick, lambda _: None, None)
+    [first, *_] = bench.yardstick.greedy(lambda *_: None)
+    fork = proof._fork(0, first.answer, [1 << 20])
+    assert fork is not None and (fork.token, fork.gap) == (1, math.inf)
+
+
 def test_the_16_bit_file_and_the_quantised_one_are_told_apart(bench: Bench) -> None:
     """Blame goes where it belongs: a wrong F16 file is quantised well, a wrong type is not."""
     sixteen = bench.write(bench.source, "sixteen.gguf", "f16")
@@ -276,8 +302,12 @@ def test_a_broken_folder_fails_to_load(bench: Bench, tmp_path: Path) -> None:
         assert spoil != "another" or "layers.0.self_attn.k_norm.weight is not" in stages[0].text
 
 
+def no_room(_: Yardstick) -> Reference:
+    raise Unsupported("the trained model in 32 bit needs more memory.", "Free memory.")
+
+
 def test_one_model_at_a_time_where_memory_is_short(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = bench.folder / "adapter"
     job = bench.job(adapter, "adapter", "f32")
@@ -286,6 +316,18 @@ def test_one_model_at_a_time_where_memory_is_short(
         stages = questions.prove(job, job.targets[0], own, lambda _: None)
         assert {stage.state for stage in stages} == {"pass"}
         assert own._model is None  # it has said everything and left
+
+        folder = tmp_path / "adapter"
+        shutil.copytree(adapter, folder)
+        tensors = load_file(folder / "adapter_model.safetensors")
+        wrong = {name: -tensor for name, tensor in tensors.items() if "lora_B" in name}
+        save_file({**tensors, **wrong}, folder / "adapter_model.safetensors")
+        job = bench.job(folder, "adapter", "f32")
+        monkeypatch.setattr(Yardstick, "model", property(no_room))
+        stages = questions.prove(job, job.targets[0], own, lambda _: None)
+        found = {stage.name: stage for stage in stages}
+        assert found["greedy"].numbers["same"] < 4 and found["greedy"].numbers["gap"] > 0
+        assert found["end"].state == "fail" and "top-1" in found["end"].text
 
 
 def test_a_folder_with_a_template_that_means_harm(bench: Bench, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ class Yardstick:
         trained: what the model as chatted says of a sample. original: what the adapter on the
             base's own weights says; the same object where training held them like that.
         written: the one of the two that the job writes.
+        choices: what the model as chatted says at each token of a greedy answer, by its number.
     """
 
     def __init__(self, job: Job) -> None:
@@ -75,6 +76,7 @@ class Yardstick:
         self._converted: Divergence | None = None
         self._worth: dict[int, float] = {}
         self._greedy: list[Greedy] | None = None
+        self.choices = self.kept(self._choices)
         self.trained = self.kept(lambda i: self.model.logits(self.ids(i)))
         self.original = self.trained
         original = msgspec.structs.replace(job, merge="original").written
@@ -222,7 +224,14 @@ class Yardstick:
                 ended = bool(answer) and answer[-1] in self.renderer.stop_ids
                 found.append(Greedy(turns, list(prompt), answer, ended))
             self._greedy = found
+            for number in range(len(found)):
+                self.choices(number)
         return self._greedy
+
+    def _choices(self, number: int) -> Logits:
+        assert self._greedy is not None
+        one = self._greedy[number]
+        return self.model.logits([*one.prompt, *one.answer])[len(one.prompt) - 1 :]
 
     @cached_property
     def texts(self) -> list[str]:
