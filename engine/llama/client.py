@@ -82,10 +82,14 @@ class LlamaWorker:
         )
         try:
             worker = cls(Link.open(launch, keep=False), folder)
-        except WorkbenchError:
+        except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        worker.attach(ITSELF)
+        try:
+            worker.attach(ITSELF)
+        except BaseException:
+            worker.close()
+            raise
         return worker
 
     def attach(self, name: str, adapter: Path | None = None, strength: float = 1.0) -> Sealed:
