@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine.export import beneath
 from engine.export import plan as planning
 from engine.export.child import run
 from engine.export.files import (
@@ -24,6 +25,7 @@ from engine.export.files import (
     remove,
     remove_export,
     remove_partial,
+    remove_room,
     taken,
     unproved_name,
 )
@@ -36,8 +38,9 @@ from engine.models.folder import read_json
 from engine.models.gguf import is_adapter
 from store import exports
 from store.catalogue import Catalogue
-from store.errors import BadInput, Conflict, NotFound
+from store.errors import BadInput, Conflict, NotFound, Unsupported
 from store.exports import Export, Kind, Proof
+from store.sqlite import write
 
 
 def export(
@@ -89,27 +92,58 @@ def export(
         llama_cpp=llama_cpp,
     )
     cat.workspace.create()
-    _refuse_same_names(cat, plan)
-    return _carry_out(cat, plan, force, on_event, cancel)
+    base = None
+    if to == "adapter-gguf":
+        base = beneath.find(cat, plan.source) or _write_base(cat, plan, out, on_event, cancel)
+    return _carry_out(cat, plan, base, force, on_event, cancel)
+
+
+def _write_base(
+    cat: Catalogue,
+    plan: Plan,
+    out: Path | None,
+    on_event: OnEvent | None,
+    cancel: threading.Event | None,
+) -> Path:
+    """Write and prove what an adapter's file is put on, beside it: once for all adapters to it."""
+    ref = beneath.base_ref(plan.source)
+    folder = None if out is None else plan.files[0].out.parent
+    type_name = plan.source.lossless
+    try:
+        [made] = export(cat, ref, types=[type_name], out=folder, on_event=on_event, cancel=cancel)
+    except Unsupported:
+        if type_name == "f32":
+            raise
+        # Weights may go beyond what F16 holds.
+        [made] = export(cat, ref, types=["f32"], out=folder, on_event=on_event, cancel=cancel)
+    if made.status != "proved":
+        raise Unsupported(
+            f"{made.path}: the base as a file is not proved, so no adapter on it can be.",
+            "Merge the adapter into a file of its own: --to gguf.",
+        )
+    return Path(made.path)
 
 
 def _carry_out(
     cat: Catalogue,
     plan: Plan,
+    base: Path | None,
     force: bool,
     on_event: OnEvent | None,
     cancel: threading.Event | None,
 ) -> list[Export]:
     """Write, prove and keep every file of a plan; see `export`."""
-    room = new_room()
-    records = [_begin(cat, plan, file, room) for file in plan.files]
-    job = _job(cat, plan, records[0].id)
+    with write(cat.db):  # or two that begin at once would take one name
+        _refuse_same_names(cat, plan)
+        room = new_room()
+        records = [_begin(cat, plan, file, room) for file in plan.files]
+    job = _job(cat, plan, records[0].id, base)
     folder = plan.files[0].out.parent
     made_folder = not folder.exists()
-    folder.mkdir(exist_ok=True)
-    _clear(job)
     done: list[Export] = []
     try:
+        folder.mkdir(exist_ok=True)
+        _clear(job)
         log = cat.workspace.logs / f"export-{records[0].id}.log"
         finished = run(job, log, room, on_event, cancel)
         for file, record, outcome in zip(plan.files, records, finished.files, strict=True):
@@ -118,7 +152,8 @@ def _carry_out(
     except BaseException as error:
         cancelled = isinstance(error, KeyboardInterrupt) or (cancel is not None and cancel.is_set())
         _clear(job)
-        if made_folder and not any(folder.iterdir()):
+        remove(room)
+        if made_folder and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
         for record in records[len(done) :]:
             if cancelled:
@@ -143,7 +178,7 @@ def _begin(cat: Catalogue, plan: Plan, file: File, room: Path) -> Export:
     )
 
 
-def _job(cat: Catalogue, plan: Plan, number: int) -> Job:
+def _job(cat: Catalogue, plan: Plan, number: int, base: Path | None) -> Job:
     return Job(
         do="export",
         kind=plan.kind,
@@ -153,6 +188,7 @@ def _job(cat: Catalogue, plan: Plan, number: int) -> Job:
         merge=plan.merge,
         shard=plan.shard,
         llama_cpp=str(plan.llama_cpp) if plan.llama_cpp else None,
+        base=str(base) if base else None,
     )
 
 
@@ -171,15 +207,18 @@ def listed(cat: Catalogue) -> list[Export]:
     What such a process left under a temporary name is taken away.
     """
     found = exports.all(cat)
-    gone = [e for e in found if e.status == "running" and not _alive(e)]
-    for record in gone:
+    gone = {e.id for e in found if e.status == "running" and not _alive(e)}
+    if not gone:
+        return found
+    # It may have written its last word before it ended, and after we read.
+    for record in [e for e in exports.all(cat) if e.id in gone and e.status == "running"]:
         remove_partial(partial_of(Path(record.path)))
         if room := record.provenance.get("room"):
-            remove(Path(room))
+            remove_room(Path(room))
         why = "its process ended before it was written and proved"
         left = taken(unproved_name(Path(record.path)))
         fail(cat, record, f"{why}; {left[0].name} is what there is of it" if left else why)
-    return exports.all(cat) if gone else found
+    return exports.all(cat)
 
 
 def _alive(record: Export) -> bool:
@@ -203,6 +242,7 @@ def verify(
     kind, type_name = _kind_of(target)
     source = planning.source_of(cat, refs.whole(refs.resolve(cat, against)))
     known = _provenance(cat, target)
+    base = beneath.by_hash(cat, known) if kind == "adapter-gguf" else None
     cat.workspace.create()
     stamp = f"verify-{time.time_ns()}"
     job = Job(
@@ -213,6 +253,7 @@ def verify(
         log=str(cat.workspace.logs / f"{stamp}-llama.log"),
         merge="original" if known.get("merge") == "original" else "faithful",
         expected_sha256=str(known["sha256"]) if "sha256" in known else None,
+        base=str(base) if base else None,
     )
     finished = run(job, cat.workspace.logs / f"{stamp}.log", new_room(), on_event, cancel)
     outcome = with_suite(cat, source.ref, target, finished.files[0], on_event, cancel)

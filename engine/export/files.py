@@ -24,6 +24,7 @@ PROVENANCE = "workbench.json"
 PROOF = "proof.json"
 MODELFILE = "Modelfile"
 _PARTIAL = ".partial"
+_ROOM = "workbench-"
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 
 
@@ -127,7 +128,13 @@ def remove_export(path: Path) -> None:
 
 def new_room() -> Path:
     """A folder for the temporary files of one job."""
-    return Path(tempfile.mkdtemp(prefix="workbench-"))
+    return Path(tempfile.mkdtemp(prefix=_ROOM))
+
+
+def remove_room(room: Path) -> None:
+    """Delete such a folder, and no other: a catalogue that came from elsewhere may name any."""
+    if room.parent == Path(tempfile.gettempdir()) and room.name.startswith(_ROOM):
+        remove(room)
 
 
 def unproved_name(path: Path) -> Path:

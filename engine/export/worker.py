@@ -90,6 +90,9 @@ class Work:
         finally:
             if job.do == "export" or job.kind == "adapter-gguf":
                 remove(job.base_gguf)  # or the model in 16 bits, which lies there too
+            for target in job.targets:
+                if target.type in writer.refused:  # a model in 16 bits may have taken its place
+                    remove(Path(target.path))
         return Finished(outcomes, facts | {name: version(name) for name in _PACKAGES})
 
     def _outcome(self, target: Target, writer: Writer, yardstick: Yardstick) -> Outcome:

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from engine.export import client
 from engine.export import plan as planning
-from engine.export.files import present
+from engine.export.files import new_room, present
 from engine.export.stages import Stage
 from store import exports
 from store.catalogue import Catalogue
@@ -67,6 +67,10 @@ def test_one_type_fails_and_the_others_are_made_in_parts(cat: Catalogue, tmp_pat
     shared = [s for s in told if s.name == "write" and not s.of and s.state == "pass"]
     assert len(shared) == 1 and "which F16 cannot" in shared[0].text
     assert not [name for name in names(tmp_path / "out") if name.startswith(".")]
+
+    again = client.export(cat, str(base), types=["f16", "q4_0"], out=tmp_path / "whole")
+    assert [record.status for record in again] == ["failed", q4_0.status]
+    assert not [name for name in names(tmp_path / "whole") if name.startswith(".")]
 
     # The parts are one export: counted, proved again, refused by a later part, deleted together.
     parts = sorted((tmp_path / "out").glob("base-bf16-*.gguf"))
@@ -143,3 +147,43 @@ def test_what_a_killed_export_left_is_cleared(cat: Catalogue, base: Path, tmp_pa
     assert (found.id, found.status) == (record.id, "failed")
     assert "its process ended" in found.provenance["error"]
     assert names(tmp_path) == {"ws"}
+
+
+def test_a_listing_while_an_export_ends(
+    cat: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last word came after the listing read, and its process was gone when it looked."""
+    gone = {"pid": 2**22 + 1, "started": 1.0}
+    path = str(tmp_path / "m.gguf")
+    record = exports.create(cat, ref="x", kind="gguf", type="f16", path=path, provenance=gone)
+
+    def ended(_pid: int, _started: float) -> bool:
+        exports.update(cat, record.id, status="proved", provenance={"kind": "gguf"})
+        return False
+
+    monkeypatch.setattr(client, "alive", ended)
+    [found] = client.listed(cat)
+    assert found.status == "proved" and found.provenance == {"kind": "gguf"}
+
+
+def test_a_catalogue_from_elsewhere_names_no_folder_to_delete(
+    cat: Catalogue, tmp_path: Path
+) -> None:
+    mine, room = tmp_path / "workbench-mine", new_room()
+    mine.mkdir()
+    for folder in (mine, room):
+        gone = {"pid": 2**22 + 1, "started": 1.0, "room": str(folder)}
+        path = str(tmp_path / f"{folder.name}.gguf")
+        exports.create(cat, ref="x", kind="gguf", type="f16", path=path, provenance=gone)
+
+    assert {record.status for record in client.listed(cat)} == {"failed"}
+    assert mine.is_dir() and not room.exists()
+
+
+def test_an_export_that_cannot_begin_is_not_said_to_run(
+    cat: Catalogue, base: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").symlink_to("nowhere")
+    with pytest.raises(FileExistsError):
+        client.export(cat, str(base), types=["f16", "f32"], out=tmp_path / "out")
+    assert {record.status for record in exports.all(cat)} == {"failed"}
