@@ -1,18 +1,21 @@
 """What votes come to: who wins, how sure that is, and how many more would decide it.
 
-Knows items. Ties and questions where nobody was good are counted and never made into wins.
+Knows items. Ties and questions where nobody was good are counted and never made into wins. What is
+said holds whenever one looks: votes are looked at after each, and gone on with.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from engine.checks.stats import (
     Strength,
     Win,
+    anytime_chance,
+    anytime_interval,
     holm,
     more_votes,
     rank,
@@ -30,8 +33,12 @@ class Pair:
 
     Attributes:
         wins: votes for `model`; losses: for `against`; bad: both were.
+        again: decided votes on a question that was decided before, which are not counted: they
+            tell more of that question, and nothing of others.
         rate: wins among the decided votes, with its 95 % interval; None where none is decided.
-        p: exact two-sided sign test, corrected (Holm) where several pairs are told together.
+        p: holds after any number of votes (`anytime_chance`), as the interval does; corrected
+            (Holm) where several pairs are told together.
+        sign_p: exact two-sided sign test, corrected likewise: for a number of votes fixed before.
         more: votes that would likely decide, 0 where they did, None where nothing can be promised.
     """
 
@@ -41,15 +48,17 @@ class Pair:
     losses: int
     ties: int
     bad: int
+    again: int
     rate: float | None
     low: float | None
     high: float | None
     p: float
+    sign_p: float
     more: int | None
 
     @property
     def decided(self) -> bool:
-        """Whether one is better than the other beyond chance."""
+        """Whether one is better than the other beyond chance, also for who looks at every vote."""
         return self.p <= ALPHA
 
 
@@ -96,7 +105,7 @@ def tally(items: Sequence[Item], models: Sequence[str] = ()) -> Tally:
         found["open"],
         found["void"],
         tuple(_alone(single)),
-        tuple(_pairs([item for item in voted if len(item.answers) > 1], order)),
+        tuple(_pairs([item for item in items if len(item.answers) > 1], order)),
         tuple(rank(wins)) if len(names) > 2 else (),
     )
 
@@ -150,33 +159,62 @@ def _alone(items: Iterable[Item]) -> list[Alone]:
 
 
 def _pairs(items: Iterable[Item], order: dict[str, int]) -> list[Pair]:
+    """Every two that met. Those that are still to meet are corrected for from the beginning."""
     counts: dict[tuple[str, str], Counter[str]] = {}
+    decided: set[Hashable] = set()
     for item in items:
-        vote = item.vote
-        assert vote is not None
         for one, two in itertools.combinations(range(len(item.answers)), 2):
             first, second = (item.answers[place].model for place in (one, two))
-            if first == second or (vote.best is not None and vote.best not in (one, two)):
+            if first == second:
                 continue
             later, earlier = sorted((first, second), key=lambda m: (-order.get(m, -1), m))
             met = counts.setdefault((later, earlier), Counter())
+            vote = item.vote
+            if vote is None or vote.verdict == "void" or vote.best not in (None, one, two):
+                continue
+            question = (later, earlier, item.turns)
             if vote.best is None:
                 met[vote.verdict] += 1
+            elif question in decided:
+                met["again"] += 1
             else:
+                decided.add(question)
                 met["wins" if item.answers[vote.best].model == later else "losses"] += 1
-    found = [_pair(*names, met) for names, met in sorted(counts.items())]
-    chances = holm([pair.p for pair in found])
-    return [replace(pair, p=chance) for pair, chance in zip(found, chances, strict=True)]
+    return _corrected([_pair(*names, met, len(counts)) for names, met in sorted(counts.items())])
 
 
-def _pair(model: str, against: str, met: Counter[str]) -> Pair:
+def _pair(model: str, against: str, met: Counter[str], family: int) -> Pair:
+    """One pair of so many, not yet corrected but for the votes that it still needs."""
     wins, losses = met["wins"], met["losses"]
-    chance = sign_test(wins, losses)
-    more = more_votes(wins, losses)
-    counts = (wins, losses, met["tie"], met["bad"])
-    return Pair(model, against, *counts, *_rate(wins, losses), chance, more)
+    low, high = anytime_interval(wins, losses) or (None, None)
+    return Pair(
+        model,
+        against,
+        wins,
+        losses,
+        met["tie"],
+        met["bad"],
+        met["again"],
+        wins / (wins + losses) if wins + losses else None,
+        low,
+        high,
+        anytime_chance(wins, losses),
+        sign_test(wins, losses),
+        more_votes(wins, losses, ALPHA / family),
+    )
 
 
-def _rate(wins: int, losses: int) -> tuple[float | None, float | None, float | None]:
-    bounds = wilson(wins, wins + losses)
-    return (None, None, None) if bounds is None else (wins / (wins + losses), *bounds)
+def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
+    """Those that have votes, with Holm's correction for all."""
+    chances = holm([pair.p for pair in pairs])
+    signs = holm([pair.sign_p for pair in pairs])
+    told = [
+        replace(pair, p=p, sign_p=sign_p, more=0 if p <= ALPHA else pair.more)
+        for pair, p, sign_p in zip(pairs, chances, signs, strict=True)
+    ]
+    return [pair for pair in told if pair.wins + pair.losses + pair.ties + pair.bad]
+
+
+def _rate(good: int, bad: int) -> tuple[float | None, float | None, float | None]:
+    bounds = wilson(good, good + bad)
+    return (None, None, None) if bounds is None else (good / (good + bad), *bounds)

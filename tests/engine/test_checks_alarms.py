@@ -121,7 +121,10 @@ def item(good: bool) -> Item:
 
 
 def test_votes_for_equals_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three models on fifty questions, a person who throws a coin: any pair called better."""
+    """Three models, a person who throws a coin and looks again and again: any pair called better.
+
+    Questions are asked again too, and voted on as the time before.
+    """
     monkeypatch.setattr("engine.votes.tally.rank", lambda _: ())
     monkeypatch.setattr("engine.votes.tally.more_votes", lambda *_: None)
     random = np.random.default_rng(29)
@@ -131,8 +134,12 @@ def test_votes_for_equals_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         items = []
         for number in range(60):
             pair = [names[i] for i in ((0, 1), (0, 2), (1, 2))[number % 3]]
-            vote = Vote(number, number, "better", int(random.integers(2)), True, "", 0.0)
-            answers = tuple(Answer(name, name) for name in pair)
-            items.append(Voted(number, None, None, (), answers, {}, 0.0, vote))
-        decided += any(pair.decided for pair in tally(items, names).pairs)
+            said = int(random.integers(2))
+            for again in range(3):
+                vote = Vote(number, number, "better", said, True, "", again)
+                turns = (("user", str(number)),)
+                answers = tuple(Answer(name, name) for name in pair)
+                items.append(Voted(number, None, None, turns, answers, {}, 0.0, vote))
+        looks = (tally(items[:count], names).pairs for count in range(18, len(items) + 1, 9))
+        decided += any(pair.decided for pairs in looks for pair in pairs)
     assert decided / ROUNDS <= LIMIT

@@ -9,6 +9,8 @@ import pytest
 
 from engine.checks.stats import (
     Win,
+    anytime_chance,
+    anytime_interval,
     bootstrap_difference,
     bradley_terry,
     detectable_drop,
@@ -20,7 +22,6 @@ from engine.checks.stats import (
     more_votes,
     rank,
     sign_test,
-    votes_needed,
     wilson,
 )
 
@@ -97,17 +98,40 @@ def test_power_as_measured_in_simulations() -> None:
 
 
 def test_votes_that_decide() -> None:
-    for rate, votes in ((0.75, 30), (0.70, 55), (0.65, 90), (0.60, 210), (0.55, 805)):
-        needed = votes_needed(rate)
-        assert needed is not None
-        assert needed == pytest.approx(votes, rel=0.12)  # those were multiples of 5
-    assert votes_needed(0.5) is None
-    assert more_votes(6, 0) == 0
+    assert anytime_chance(0, 0) == 1.0 == pytest.approx(anytime_chance(1, 0))
+    assert anytime_chance(8, 0) == anytime_chance(0, 8) == pytest.approx(9 / 2**8)
+    # 2^50 B(37, 15) by hand: one in 51 times the 50 over 14 ways.
+    assert anytime_chance(36, 14) == pytest.approx(51 * math.comb(50, 14) / 2**50)
+    assert sign_test(33, 17) <= 0.05 < anytime_chance(33, 17)
+    assert anytime_interval(0, 0) is None
+    assert anytime_interval(0, 1) == pytest.approx((0, 0.975))  # 1 / 40 is 20 times less likely
+    for wins, losses in ((7, 0), (8, 0), (36, 14), (35, 15), (9, 60)):
+        low, high = anytime_interval(wins, losses) or (0, 0)
+        assert low < wins / (wins + losses) <= high
+        assert (low <= 0.5 <= high) == (anytime_chance(wins, losses) > 0.05)
+    assert (more_votes(8, 0), more_votes(7, 0), more_votes(0, 5)) == (0, 1, 3)
+    assert more_votes(8, 0, 0.05 / 3) == 2
     assert more_votes(10, 10) is None
     assert more_votes(0, 0) is None
+    assert more_votes(501, 499) is None
     more = more_votes(14, 6)
     assert more is not None
-    assert 20 <= more <= 40
+    decided = np.random.default_rng(2).binomial(more, 0.7, 4_000)
+    told = [anytime_chance(14 + won, 6 + more - won) <= 0.05 for won in decided.tolist()]
+    assert 0.77 <= sum(told) / 4_000 <= 0.87
+
+
+def test_looking_at_every_vote_raises_no_more_false_alarms() -> None:
+    """Fair coins, looked at after each of 400 throws; the sign test calls a third unfair."""
+    rounds, throws = 4_000, 400
+    won = np.cumsum(np.random.default_rng(11).random((rounds, throws)) < 0.5, axis=1)
+    alarms = {anytime_chance: np.zeros(rounds, bool), sign_test: np.zeros(rounds, bool)}
+    for thrown in range(1, throws + 1):
+        for test, alarm in alarms.items():
+            calls = [test(wins, thrown - wins) <= 0.05 for wins in range(thrown + 1)]
+            alarm |= np.array(calls)[won[:, thrown - 1]]
+    assert alarms[anytime_chance].mean() <= 0.05
+    assert alarms[sign_test].mean() > 0.3
 
 
 def test_bradley_terry_as_published() -> None:
@@ -138,6 +162,23 @@ def test_ranks_have_intervals_and_survive_a_clean_sweep() -> None:
     assert all(s.low <= s.log <= s.high and math.isfinite(s.high) for s in ranked)
     assert ranked == rank(votes, rounds=200)
     assert rank([]) == []
+
+
+def test_strengths_hold_what_they_promise_after_few_votes() -> None:
+    """One of three never loses to the weakest: draws from the votes alone would be sure of it."""
+    random = np.random.default_rng(5)
+    logs = {"a": -1.5, "b": 0.0, "c": 1.5}
+    within = rounds = 0
+    for _ in range(60):
+        votes = []
+        for group in range(15):
+            one, two = ("ab", "ac", "bc")[group % 3]
+            first = random.random() < 1 / (1 + math.exp(logs[two] - logs[one]))
+            votes.append(Win(one, two, group=group) if first else Win(two, one, group=group))
+        for strength in rank(votes, rounds=100):
+            rounds += 1
+            within += strength.low <= logs[strength.name] <= strength.high
+    assert within / rounds >= 0.92  # 78 % by draws from the votes alone
 
 
 def _pairs(random: np.random.Generator, clusters: int, size: int) -> list[int]:

@@ -32,31 +32,38 @@ SAID = [Turn("user", "Hi"), Turn("assistant", "Hello.")]
 def voted(
     cat: Catalogue, models: str, verdict: Verdict, best: int | None = None, *, blind: bool = False
 ) -> Item:
-    """A vote on answers of the models (a letter each), the same prompt for all."""
+    """A vote on answers of the models (a letter each), a question of its own."""
     said = [Answer(model, f"I am {model}.", 3, "turn end") for model in models]
-    item = votes.add_item(cat, [("user", "Who are you?")], said, {"max_tokens": 8})
+    place = len(votes.all_items(cat))
+    item = votes.add_item(cat, [("user", f"Who are you? {place}")], said, {"max_tokens": 8})
     votes.vote(cat, item.id, verdict, best, blind=blind)
     return votes.item(cat, item.id)
 
 
 def test_wins_are_told_whichever_side_they_were_on(cat: Catalogue) -> None:
     items = [voted(cat, "ab", "better", 1) for _ in range(5)]
-    items += [voted(cat, "ba", "better", 0) for _ in range(4)]
+    items += [voted(cat, "ba", "better", 0) for _ in range(6)]
     items += [voted(cat, "ab", "better", 0), voted(cat, "ba", "tie"), voted(cat, "ab", "bad")]
     counts = tally([*items, voted(cat, "ab", "void"), voted(cat, "ab", "withdrawn")], "ab")
-    assert (counts.items, counts.judged, counts.open, counts.void) == (14, 12, 1, 1)
+    assert (counts.items, counts.judged, counts.open, counts.void) == (16, 14, 1, 1)
     (pair,) = counts.pairs
     assert (pair.model, pair.against) == ("b", "a")
-    assert (pair.wins, pair.losses, pair.ties, pair.bad) == (9, 1, 1, 1)
-    assert pair.rate == 0.9
-    assert pair.p == pytest.approx(22 / 1024)  # (1 + 10) / 2^10, both sides
+    assert (pair.wins, pair.losses, pair.ties, pair.bad) == (11, 1, 1, 1)
+    assert pair.rate == 11 / 12
+    assert pair.sign_p == pytest.approx(26 / 2**12)  # (1 + 12) / 2^12, both sides
+    assert pair.p == pytest.approx(13 * 12 / 2**12)
     assert pair.decided
     assert pair.more == 0
     assert counts.strengths == ()
     undecided = tally(items[:5], "ab").pairs[0]
-    assert undecided.p == pytest.approx(0.0625)
+    assert undecided.sign_p == pytest.approx(0.0625)
     assert not undecided.decided
-    assert undecided.more == 1
+    assert undecided.more == 3
+    again = tally([*items[:7], items[0], items[1]], "ab").pairs[0]
+    assert (again.wins, again.again, again.decided) == (7, 2, False)
+    open_ = votes.add_item(cat, [("user", "?")], [Answer("a"), Answer("c")], {})
+    (family,) = tally([*items[:8], open_], "abc").pairs  # another pair is still to meet
+    assert (family.wins, family.decided, family.more) == (8, False, 1)
 
 
 def test_more_models_are_ranked_and_one_is_good_or_bad(cat: Catalogue) -> None:
@@ -83,7 +90,7 @@ def test_votes_become_rows_once_and_undo_takes_them_back(cat: Catalogue, tmp_pat
     with open_dataset(cat, file) as document:
         row = document.row(1)
         assert row.purpose == "preference"
-        assert [turn.text for turn in row.turns] == ["Who are you?", "I am b."]
+        assert [turn.text for turn in row.turns] == ["Who are you? 0", "I am b."]
         assert row.rejected[0].text == "I am a."
         noted = document.annotations(1)
         assert noted.tags == ("from-votes",)

@@ -245,13 +245,29 @@ def _pairs(counts: Tally) -> list[str]:
 
     rows = [
         (pair.model, pair.against, pair.wins, pair.losses, pair.ties, pair.bad,
-         share(pair.rate, pair.low, pair.high), f"{pair.p:.3g}")
+         share(pair.rate, pair.low, pair.high), f"{pair.p:.3g}", f"{pair.sign_p:.3g}")
         for pair in counts.pairs
     ]  # fmt: skip
     if not rows:
         return []
-    header = ("model", "against", "wins", "losses", "ties", "both bad", "wins, 95 %", "p")
-    return [*table(header, rows), *verdicts(replace(counts, alone=()))]
+    header = (
+        "model",
+        "against",
+        "wins",
+        "losses",
+        "ties",
+        "both bad",
+        "wins, 95 %",
+        "p",
+        "sign test",
+    )
+    lines = [*table(header, rows), *verdicts(replace(counts, alone=()))]
+    if again := sum(pair.again for pair in counts.pairs):
+        lines.append(f"not counted: {again:,} more votes on questions that were decided before")
+    return [
+        *lines,
+        "p and interval hold whenever you look; the sign test for a number fixed before",
+    ]
 
 
 def _strengths(counts: Tally) -> list[str]:

@@ -1,11 +1,12 @@
 """How sure one may be of rates, differences and votes.
 
 Knows arithmetic alone. `rates` are about one model, `paired` about two on the same prompts, `power`
-about what could have been seen, `strengths` about many that were compared two at a time,
-`agreement` about two who judge.
+about what could have been seen, `anytime` about votes looked at as they come, `strengths` about
+many that were compared two at a time, `agreement` about two who judge.
 """
 
 from engine.checks.stats.agreement import Agreement, agreement
+from engine.checks.stats.anytime import anytime_chance, anytime_interval, more_votes
 from engine.checks.stats.paired import (
     bootstrap_difference,
     difference_test,
@@ -16,9 +17,6 @@ from engine.checks.stats.paired import (
 from engine.checks.stats.power import (
     detectable_drop,
     drop_power,
-    more_votes,
-    sign_power,
-    votes_needed,
 )
 from engine.checks.stats.rates import Z95, at_least, effective_size, fell, wilson
 from engine.checks.stats.strengths import Strength, Win, bradley_terry, rank
@@ -29,6 +27,8 @@ __all__ = [
     "Strength",
     "Win",
     "agreement",
+    "anytime_chance",
+    "anytime_interval",
     "at_least",
     "bootstrap_difference",
     "bradley_terry",
@@ -41,8 +41,6 @@ __all__ = [
     "mcnemar",
     "more_votes",
     "rank",
-    "sign_power",
     "sign_test",
-    "votes_needed",
     "wilson",
 ]

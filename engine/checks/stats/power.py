@@ -1,4 +1,4 @@
-"""What could have been seen: the drop a suite would notice, the votes that would decide.
+"""What could have been seen: the smallest drop that a suite would notice.
 
 Knows arithmetic alone. Power is the probability that a real difference is found at 5 %, two-sided.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,6 @@ from engine.checks.stats.rates import at_least
 
 ALPHA = 0.05
 POWER = 0.8
-_MOST_VOTES = 100_000
 
 
 def drop_power(total: int, drop: float, churn: float = 0.0, alpha: float = ALPHA) -> float:
@@ -68,56 +66,9 @@ def detectable_drop(
     return high / 1000
 
 
-def sign_power(votes: int, win_rate: float, alpha: float = ALPHA) -> float:
-    """The chance that a sign test of so many decisive votes finds this win rate."""
-    return _rejects(votes, win_rate, alpha)
-
-
-def votes_needed(
-    win_rate: float, *, alpha: float = ALPHA, power: float = POWER, at_least: int = 1
-) -> int | None:
-    """Decisive votes after which a sign test would most likely decide at this win rate.
-
-    Returns:
-        The smallest number, `at_least` or more, with the power; None for a rate so near to one half
-        that 100,000 votes would not do.
-    """
-    normal = NormalDist().inv_cdf
-    spread = normal(1 - alpha / 2) / 2 + normal(power) * math.sqrt(win_rate * (1 - win_rate))
-    if spread > abs(win_rate - 0.5) * math.sqrt(_MOST_VOTES):
-        return None
-    low, high = max(at_least, 1) - 1, max(at_least, 1)
-    while sign_power(high, win_rate, alpha) < power:
-        low, high = high, high * 2
-    # The power has teeth: it falls a little wherever one more loss is not yet allowed for.
-    while high - low > 64:
-        middle = (low + high) // 2
-        if sign_power(middle, win_rate, alpha) < power:
-            low = middle
-        else:
-            high = middle
-    return next(n for n in range(low + 1, high + 1) if sign_power(n, win_rate, alpha) >= power)
-
-
-def more_votes(wins: int, losses: int) -> int | None:
-    """How many more decisive votes would likely decide, if they go on as they went.
-
-    Returns:
-        0 where they have decided already; None where the share is so near to one half that more
-        votes cannot be promised to help, or nobody has voted.
-    """
-    votes = wins + losses
-    if not votes:
-        return None
-    if 2 * at_least(max(wins, losses), votes, 0.5) <= ALPHA:
-        return 0
-    needed = votes_needed(max(wins, losses) / votes, at_least=votes + 1)
-    return None if needed is None else needed - votes
-
-
 @lru_cache(maxsize=4096)
 def _bound(count: int, alpha: float) -> int | None:
-    """The smallest majority of `count` that a two-sided sign test takes for no chance."""
+    """The smallest majority of `count` that a two-sided test takes for no chance."""
     if 2 * 0.5**count > alpha:
         return None
     low, high = count // 2, count

@@ -16,6 +16,8 @@ Table = npt.NDArray[np.float64]
 PRIOR = 0.1
 """Half-wins against an average opponent that each is lent, both ways: who never lost stays
 finite, and groups that never met stay near each other."""
+_UNSEEN = 0.5
+"""Wins over each other that an interval allows for: who never lost may have been lucky."""
 _ROUNDS = 2_000
 _STILL = 1e-7
 
@@ -75,9 +77,10 @@ def bradley_terry(wins: Table, prior: float = PRIOR) -> Table:
 
 
 def rank(votes: Iterable[Win], *, rounds: int = 1_000, seed: int = 0) -> list[Strength]:
-    """Everyone that was voted on, the strongest first, with bootstrap intervals.
+    """Everyone that was voted on, the strongest first, with intervals.
 
-    Votes of one group are drawn together (Efron 1979, over groups).
+    They are of a Bayesian bootstrap (Rubin 1981): votes of one group are drawn together, and so is
+    half a win of each over each other, as by Jeffreys' prior, without which few votes look sure.
     """
     every = list(votes)
     names = sorted({name for vote in every for name in (vote.winner, vote.loser)})
@@ -86,8 +89,9 @@ def rank(votes: Iterable[Win], *, rounds: int = 1_000, seed: int = 0) -> list[St
     grouped = _tables(every, names)
     best = bradley_terry(grouped.sum(axis=0))
     random = np.random.default_rng(seed)
-    draws = random.multinomial(len(grouped), np.full(len(grouped), 1 / len(grouped)), size=rounds)
-    found = bradley_terry(np.tensordot(draws.astype(float), grouped, axes=1))
+    drawn = np.tensordot(random.standard_gamma(1, (rounds, len(grouped))), grouped, axes=1)
+    unseen = random.standard_gamma(_UNSEEN, (rounds, len(names), len(names)))
+    found = bradley_terry(drawn + unseen * (1 - np.eye(len(names))))
     low, high = np.quantile(found, (0.025, 0.975), axis=0)
     ranked = [
         Strength(name, float(best[i]), float(low[i]), float(high[i]))
