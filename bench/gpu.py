@@ -6,6 +6,11 @@ to the first step, and the memory that was predicted. Short chats, and for ours 
 4,096 packed tokens as well. Aims: 1.5 times plain TRL on short chats; 40 % of peak for LoRA in
 bfloat16 at 4,096 packed tokens.
 
+A row that fails says why, and the others follow. With `--folder DIR` models and rows that were
+measured are kept there: called again it goes on with what is missing, `--only` and `--row` with a
+part. A model takes 16 GB of disk. Beside torch, transformers and peft it wants trl, bitsandbytes
+and the small packages of `pyproject.toml` that the engine imports; nothing of the interface.
+
 Without a GPU it says so and measures nothing. `--tiny` takes the whole way on a CPU with a tiny
 shape: that proves the code and says nothing about a GPU.
 """
@@ -13,18 +18,24 @@ shape: that proves the code and says nothing about a GPU.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench import jobs, made
 from bench.train import recipe
-from engine.machine.facts import Machine, this_machine
+from engine.machine.facts import Gpu, this_machine, versions
+from engine.models.folder import describe
 from engine.train import client
 from engine.train.fit.speed import peak_of
 from engine.train.recipe import Recipe
 from store.catalogue import Catalogue
+from store.errors import WorkbenchError
 from store.workspace import Workspace
 
 LLAMA_8B: dict[str, Any] = {
@@ -75,12 +86,25 @@ FULL = Size(steps=30, batch=8, length=LENGTH, median=90, threads=8)
 SMALL = Size(steps=5, batch=2, length=128, median=12, threads=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a line of the table says: tokens and bytes as they were measured."""
+
+    speed: float
+    peak: float
+    first_step: float
+    predicted: float = 0.0
+    how: str = ""
+
+
 def main() -> None:
     """Measure, or say why not."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu")
     parser.add_argument("--tiny", action="store_true", help="the whole way on a CPU, tiny")
     parser.add_argument("--only", choices=tuple(MODELS))
+    parser.add_argument("--row", default="", help="only rows with these words: nf4, plain, packed")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--folder", type=Path, help="keep models and rows here, and go on with it")
     given = parser.parse_args()
     machine = this_machine()
     if machine.device != "cuda" and not given.tiny:
@@ -92,34 +116,122 @@ def main() -> None:
     if given.steps:
         size = Size(given.steps, size.batch, size.length, size.median, size.threads)
     print(f"{machine.words()}" + (" · --tiny: says nothing about a GPU" if given.tiny else ""))
+    print(" · ".join(f"{name} {version}" for name, version in versions().items()))
     for name, (kind, shape) in models.items():
         if given.only in (None, name):
-            measure(name, kind, shape, size, machine)
+            with ExitStack() as stack:
+                kept = given.folder
+                if kept is None:
+                    kept = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-gpu-"))
+                folder = Path(kept).resolve() / name
+                folder.mkdir(parents=True, exist_ok=True)
+                cat = stack.enter_context(Catalogue.open(Workspace(folder / "ws").create()))
+                gpu = machine.gpus[0] if machine.gpus else None
+                Table(cat, folder, kind, shape, size, gpu).measure(name, given.row)
 
 
-def measure(name: str, kind: str, shape: dict[str, Any], size: Size, machine: Machine) -> None:
-    """One model, both precisions, ours and plain TRL."""
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-gpu-") as folder,
-        Catalogue.open(Workspace(Path(folder) / "ws").create()) as cat,
-    ):
-        model = made.llama(Path(folder) / "model", shape, kind)
+class Table:
+    """One model, both precisions, ours and plain TRL, in `folder`."""
+
+    def __init__(
+        self,
+        cat: Catalogue,
+        folder: Path,
+        kind: str,
+        shape: dict[str, Any],
+        size: Size,
+        gpu: Gpu | None,
+    ) -> None:
+        self._cat, self._folder, self._size = cat, folder, size
+        self._model = made.apart(folder / "model", shape, kind)
+        self._parameters = describe(self._model).parameters
+        self._peak = peak_of(gpu) if gpu else None
+
+    def measure(self, name: str, words: str) -> None:
+        """Print the rows whose label has these words, and how they compare."""
+        size = self._size
         # More rows than plain TRL takes: packing eats several in each of its sequences.
-        rows = size.steps * size.batch * 8
-        data = made.chats(Path(folder) / "chats.jsonl", rows, size.median, most=8 * size.median)
-        full = _full_rows(Path(folder) / "full.jsonl", size)
+        count = size.steps * size.batch * 8
+        data = made.chats(self._folder / "chats.jsonl", count, size.median, most=8 * size.median)
+        # Rows that fill packed sequences well.
+        length = size.length // 8
+        full = self._folder / "full.jsonl"
+        made.chats(full, size.steps * 24, length, spread=0.3, most=size.length // 4)
         print(f"{name}: random weights, {size.steps} steps")
         print(_HEAD)
         for precision in ("nf4", "bf16"):
             four = f"load_in_4bit={'true' if precision == 'nf4' else 'false'}"
-            half = "dtype=bfloat16"
-            short = _recipe(size, four, half)
-            report = _Report(cat, str(model), size, machine)
-            mine = report.ours(f"{precision} ours, short chats", data, short)
-            plain = report.plain(f"{precision} plain TRL", precision, data, Path(folder))
-            packed = (four, half, "packing=true", "per_device_train_batch_size=1")
-            report.ours(f"{precision} ours, {size.length:,} packed", full, _recipe(size, *packed))
-            print(f"  {precision}: {mine / plain:.2f} times plain TRL on short chats (aim 1.5)")
+            short = (four, "dtype=bfloat16")
+            packed = (*short, "packing=true", "per_device_train_batch_size=1")
+            rows: dict[str, Callable[[], Row]] = {
+                "ours, short chats": partial(self._ours, data, short),
+                "plain TRL": partial(self._plain, precision, data),
+                f"ours, {size.length:,} packed": partial(self._ours, full, packed),
+            }
+            told = {
+                what: self._line(f"{precision} {what}", measured)
+                for what, measured in rows.items()
+                if words in f"{precision} {what}"
+            }
+            mine, plain = told.get("ours, short chats"), told.get("plain TRL")
+            if mine and plain:
+                times = mine.speed / plain.speed
+                print(f"  {precision}: {times:.2f} times plain TRL on short chats (aim 1.5)")
+
+    def _line(self, label: str, measured: Callable[[], Row]) -> Row | None:
+        """Measure a row that was not measured before, and print it, or why there is none."""
+        path = self._folder / "rows.json"
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        key = f"{label} {self._size.steps}"
+        if key not in known:
+            try:
+                known[key] = asdict(measured())
+            except (WorkbenchError, SystemExit) as error:
+                print(f"  {label:<28}failed: {_last(str(error))}", flush=True)
+                return None
+            path.write_text(json.dumps(known, indent=2))
+        row = Row(**known[key])
+        operations = row.speed * 4 * self._parameters
+        share = f"{operations / self._peak:.1%}" if self._peak else ""
+        said = ""
+        if row.predicted:
+            said = f"{row.predicted / 2**30:.2f} ({row.predicted / row.peak - 1:+.0%})"
+        print(
+            f"  {label:<28}{row.speed:>10,.0f}{share:>9}{row.peak / 2**30:>9.2f}{said:>15}"
+            f"{row.first_step:>10.1f} s  {row.how}".rstrip(),
+            flush=True,
+        )
+        return row
+
+    def _ours(self, data: Path, sets: tuple[str, ...]) -> Row:
+        """Our job: the engine's choices but for what is set."""
+        run = jobs.make_run(self._cat, data, str(self._model), _recipe(self._size, *sets))
+        try:
+            seen = jobs.ours(self._cat, run, self._size.threads)
+        except SystemExit as error:
+            reason = client.refresh(self._cat, run.id).reason
+            raise SystemExit(reason or str(error)) from error
+        with client.reader(self._cat, run.id) as run_db:
+            fits = {fit.kind: fit for fit in run_db.fits()}
+            cut = any(event.kind == "memory" for event in run_db.events())
+        chosen = [str(run.recipe["attn_implementation"])]
+        chosen += ["packed"] if run.recipe["packing"] else []
+        chosen += ["recomputed"] if run.recipe["gradient_checkpointing"] else []
+        chosen += ["in pieces: memory ran out"] if cut else []
+        return Row(
+            seen.speed(wall=True),
+            float(fits["measured"].detail["growth_bytes"]),
+            seen.first_step,
+            float(fits["estimate"].detail["growth_bytes"]),
+            ", ".join(chosen),
+        )
+
+    def _plain(self, precision: str, data: Path) -> Row:
+        """Plain TRL with its defaults in this precision."""
+        size = self._size
+        kind = f"plain-{precision}@{size.batch}"
+        seen = jobs.plain(kind, self._model, data, self._folder, size.steps, size.threads)
+        return Row(seen.speed(wall=True), float(seen.peak), seen.first_step)
 
 
 def _recipe(size: Size, *sets: str) -> Recipe:
@@ -132,53 +244,13 @@ def _recipe(size: Size, *sets: str) -> Recipe:
     )
 
 
-def _full_rows(path: Path, size: Size) -> Path:
-    """Rows that fill packed sequences well."""
-    words = size.length // 8
-    return made.chats(path, size.steps * 24, words, spread=0.3, most=size.length // 4)
+def _last(text: str) -> str:
+    """The line that says what went wrong, of a trace as well."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "it said nothing"
 
 
-_HEAD = f"  {'':<34}{'tokens/s':>10}{'of peak':>9}{'peak GB':>9}{'predicted':>15}{'first step':>12}"
-
-
-class _Report:
-    """Runs a job and prints its line."""
-
-    def __init__(self, cat: Catalogue, model: str, size: Size, machine: Machine) -> None:
-        self._cat, self._model, self._size = cat, model, size
-        self._peak = peak_of(machine.gpus[0]) if machine.gpus else None
-
-    def ours(self, label: str, data: Path, settings: Recipe) -> float:
-        """Real tokens a second of our job."""
-        run = jobs.make_run(self._cat, data, self._model, settings)
-        seen = jobs.ours(self._cat, run, self._size.threads)
-        with client.reader(self._cat, run.id) as run_db:
-            fits = {fit.kind: fit for fit in run_db.fits()}
-        took = float(fits["measured"].detail["growth_bytes"])
-        return self._line(label, seen, took, float(fits["estimate"].detail["growth_bytes"]))
-
-    def plain(self, label: str, precision: str, data: Path, folder: Path) -> float:
-        """Likewise of plain TRL with its defaults in this precision."""
-        kind = f"plain-{precision}@{self._size.batch}"
-        size = self._size
-        seen = jobs.plain(kind, self._model, data, folder, size.steps, size.threads)
-        return self._line(label, seen, float(seen.peak), None)
-
-    def _line(self, label: str, seen: jobs.Seen, took: float, expected: float | None) -> float:
-        speed = seen.speed(wall=True)
-        share = "" if self._peak is None else f"{speed * 4 * self._parameters() / self._peak:.1%}"
-        said = "" if not expected else f"{expected / 2**30:.2f} ({expected / took - 1:+.0%})"
-        print(
-            f"  {label:<34}{speed:>10,.0f}{share:>9}{took / 2**30:>9.2f}{said:>15}"
-            f"{seen.first_step:>10.1f} s",
-            flush=True,
-        )
-        return speed
-
-    def _parameters(self) -> int:
-        from engine.models.folder import describe
-
-        return describe(Path(self._model)).parameters
+_HEAD = f"  {'':<28}{'tokens/s':>10}{'of peak':>9}{'peak GB':>9}{'predicted':>15}{'first step':>12}"
 
 
 if __name__ == "__main__":

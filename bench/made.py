@@ -1,13 +1,17 @@
 """What the training benches train: made-up chats of mixed length, and Llamas with random weights.
 
-Both are the same at every call. Heavy libraries are imported where a model is made.
+Both are the same at every call. Heavy libraries are imported where a model is made. `python -m
+bench.made FOLDER KIND SIZES` makes one in a process of its own, which leaves nothing on a GPU.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +64,19 @@ def llama(folder: Path, sizes: dict[str, Any], kind: str = "llama") -> Path:
     return folder
 
 
+def apart(folder: Path, sizes: dict[str, Any], kind: str) -> Path:
+    """As `llama`, in another process; a folder that is there is whole, and taken as it is."""
+    if not folder.is_dir():
+        half = folder.with_name(f"{folder.name}.half")
+        shutil.rmtree(half, ignore_errors=True)
+        words = ["-m", "bench.made", str(half), kind, json.dumps(sizes)]
+        done = subprocess.run([sys.executable, *words], check=False)
+        if done.returncode:
+            raise SystemExit(f"{folder}: the model could not be made")
+        os.replace(half, folder)
+    return folder
+
+
 def _words() -> list[str]:
     lines = assets.path("datasets", "teacher.jsonl").read_text().splitlines()
     text = " ".join(m["content"] for line in lines for m in json.loads(line)["messages"])
@@ -68,3 +85,7 @@ def _words() -> list[str]:
 
 WORDS = _words()
 """Words of the shipped datasets, in order."""
+
+
+if __name__ == "__main__":
+    llama(Path(sys.argv[1]), json.loads(sys.argv[3]), sys.argv[2])

@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
+from bench.jobs import WARM_UP
 from engine.train import trainer, worker
 from store.rundb import RunWriter
 
@@ -32,7 +34,11 @@ class Clock(TrainerCallback):  # type: ignore[misc]
         """The probe's tokens are no step's."""
         self.writing = self.counted = 0.0
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
+        del args
+        # Where speed is measured from and to a GPU has to have done what it was given.
+        if torch.cuda.is_available() and state.global_step in (1, WARM_UP, state.max_steps):
+            torch.cuda.synchronize()
         self.cpu.append(time.process_time())
         self.wall.append(time.time())
         self.tokens.append(self.counted)

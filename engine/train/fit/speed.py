@@ -22,18 +22,25 @@ if TYPE_CHECKING:
     from engine.train.counted import DataFacts
 
 PEAKS = {
+    "GB200": 2500e12,
     "B200": 2250e12,
-    "GB200": 2250e12,
+    "GH200": 989e12,
+    "H200 NVL": 835e12,
     "H200": 989e12,
+    "H100 NVL": 835e12,
+    "H100 PCIe": 756e12,
     "H100": 989e12,
+    "H800": 989e12,
     "H20": 148e12,
     "A100": 312e12,
     "A800": 312e12,
     "A40": 150e12,
     "A30": 165e12,
+    "A10G": 70e12,
     "A10": 125e12,
     "A6000": 155e12,
-    "L40": 362e12,
+    "L40S": 362e12,
+    "L40": 181e12,
     "L4": 121e12,
     "T4": 65e12,
     "V100": 125e12,
@@ -46,7 +53,8 @@ PEAKS = {
     "3090": 71e12,
     "3080": 59e12,
 }
-"""Dense bfloat16 (float16 where there is none) operations a second, by a part of the name."""
+"""Dense bfloat16 (float16 where there is none) operations a second, summed up in float32, by words
+of the name; from NVIDIA's data sheets, those with sparsity halved."""
 _UNKNOWN_PEAK = 60e12
 _SHARE_DENSE, _SHARE_NF4 = 0.30, 0.22
 _FLOAT32_SHARE = 0.25
@@ -142,9 +150,15 @@ def steps_of(recipe: Recipe, data: DataFacts, tokens: float, seconds: float) -> 
 
 
 def peak_of(gpu: Gpu) -> float | None:
-    """Dense operations a second of a GPU in bfloat16; None for one that is not known."""
-    names = sorted(PEAKS, key=len, reverse=True)
-    return next((PEAKS[name] for name in names if name in gpu.name), None)
+    """Dense operations a second of a GPU in bfloat16.
+
+    None for one that is not known, for a part of one (MIG) and for a laptop's: they go by the name
+    of a larger one.
+    """
+    if {"MIG", "Laptop"} & set(gpu.name.split()):
+        return None
+    spaced = f" {gpu.name.replace('-', ' ')} "
+    return next((PEAKS[name] for name in PEAKS if f" {name} " in spaced), None)
 
 
 def _gpu_rate(recipe: Recipe, gpu: Gpu) -> float:
