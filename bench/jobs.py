@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.jobs.devices import lock_path, visible_devices
 from engine.jobs.process import environment
+from engine.machine.facts import this_machine
 from engine.train import client
 from engine.train.recipe import Recipe
 from store.catalogue import Catalogue
@@ -49,8 +53,11 @@ class Seen:
 
 def make_run(cat: Catalogue, data: Path, model: str, recipe: Recipe) -> Run:
     """A run with everything decided, which nobody carries out yet."""
-    with (cat.workspace.root / "device.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    on = visible_devices(this_machine().device, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    with ExitStack() as held:
+        for device in on:
+            lock = held.enter_context(lock_path(cat.workspace, device).open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
         run = client.start(cat, data, model, recipe)
         client.stop(cat, run.id)
         while client.is_alive(run):
@@ -63,23 +70,22 @@ def ours(cat: Catalogue, run: Run, threads: int, *, off: bool = False) -> Seen:
     folder = cat.workspace.run_dir(run.id)
     out = folder / "clock.json"
     words = ["-m", "bench.our_job", str(folder), str(out), *(["off"] if off else [])]
-    return _child(words, out, threads)
+    return _child(words, out, client.job_environment(threads, os.environ))
 
 
 def plain(kind: str, model: Path | str, data: Path, folder: Path, steps: int, threads: int) -> Seen:
     """Run one of the scripts in `bench.plain_trl`."""
     out = folder / f"{kind.replace('@', '-')}.json"
     words = ["-m", "bench.plain_trl", kind, str(model), str(data), str(out), str(steps)]
-    return _child(words, out, threads)
-
-
-def _child(words: list[str], out: Path, threads: int) -> Seen:
-    quiet = {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     counts = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    return _child(words, out, {**counts, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"})
+
+
+def _child(words: list[str], out: Path, told: dict[str, str]) -> Seen:
     launched = time.time()
     done = subprocess.run(
         [sys.executable, *words],
-        env=environment({**counts, **quiet}),
+        env=environment(told),
         capture_output=True,
         check=False,
         text=True,

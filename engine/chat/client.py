@@ -34,8 +34,10 @@ from engine.chat.protocol import (
     Seat,
 )
 from engine.data.rows import Turn
+from engine.jobs.devices import lock_path, visible_devices
 from engine.llama.client import MODULE as LLAMA_MODULE
 from engine.llama.client import llama_spec
+from engine.machine.facts import this_machine
 from engine.models.folder import describe, weight_files
 from engine.models.hashes import known_weights_sha256
 from engine.models.refs import Model, resolve
@@ -281,6 +283,8 @@ def _log(workspace: Workspace, socket: Path) -> Path:
 
 
 def _spec(workspace: Workspace, base: Path, like: Model) -> dict[str, object]:
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    device, *_ = visible_devices(this_machine().device, listed)
     facts = [(f.name, s.st_ino, s.st_size, s.st_mtime_ns) for f, s in _stats(base)]
     return {
         "base": str(base.resolve()),
@@ -290,7 +294,7 @@ def _spec(workspace: Workspace, base: Path, like: Model) -> dict[str, object]:
         "double_quantization": like.double_quantization and like.quantization is not None,
         "dtype": like.dtype,
         "threads": threads(describe(base).parameters),
-        "device_lock": str(workspace.root.resolve() / "device.lock"),
+        "device_lock": str(lock_path(workspace, device).resolve()),
         "idle_seconds": IDLE_SECONDS,
     }
 

@@ -20,6 +20,7 @@ from engine.chat.client import ChatSession
 from engine.checks import run as running
 from engine.checks import suite as suites
 from engine.checks.asking import Halted
+from engine.jobs.devices import lock_path, visible_devices
 from engine.machine.facts import this_machine
 from store import checkjobs
 from store.catalogue import Catalogue
@@ -82,7 +83,8 @@ class Work:
         if self._job.device == "cpu" or this_machine().device != "cuda":
             yield
             return
-        path = self._cat.workspace.root / "device.lock"
+        gpu, *_ = visible_devices("cuda", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        path = lock_path(self._cat.workspace, gpu)
         with path.open("a") as file:
             while True:
                 try:

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from engine.data.split.snapshot import drop_unused, take
+from engine.jobs.devices import visible_devices
 from engine.machine.facts import this_machine, versions
 from engine.models import refs
 from engine.models.folder import ModelFolder, describe, file_sha256
@@ -170,7 +171,7 @@ def _frozen(
 
 def _refuse_to_wait(cat: Catalogue) -> None:
     listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    if not turn.free_now(cat.workspace, turn.visible_devices(this_machine().device, listed)):
+    if not turn.free_now(cat.workspace, visible_devices(this_machine().device, listed)):
         raise Conflict(
             "the device is taken by another run",
             "See which: workbench queue. Without --no-queue this run waits for its turn.",

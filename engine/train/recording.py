@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -40,9 +40,15 @@ _PREFERENCE = frozenset(
 
 
 class Recorder:
-    """The pen of one run. The training process is its only writer."""
+    """The pen of one run. The training process is its only writer.
+
+    Attributes:
+        device_load: the share of time in which the device computes, by all who use it; None is
+            unknown. On a CPU it is the processor's.
+    """
 
     def __init__(self, writer: RunWriter, run_dir: Path) -> None:
+        self.device_load: Callable[[], float | None] = _processor_load
         self.writer = writer
         self.run_dir = run_dir
         self.last_eval: tuple[int, float] | None = None
@@ -94,8 +100,9 @@ class Recorder:
         values |= {name: float(value) for name, value in logs.items() if name in _PREFERENCE}
         values["epoch"] = epoch
         values["memory_bytes"] = float(memory or self._process.memory_info().rss)
-        if memory is None:  # The processor is the device: its load, by all who use it.
-            values["device_load"] = psutil.cpu_percent(interval=None) / 100
+        load = self.device_load()
+        if load is not None:
+            values["device_load"] = load
         tokens = float(logs.get("num_tokens", self._tokens))
         if now > self._mark and tokens > self._tokens:
             values["tokens_per_second"] = (tokens - self._tokens) / (now - self._mark)
@@ -159,3 +166,7 @@ class Recorder:
         with self.reader() as run_db:
             step = stopping.best_saved(run_db, metric, checkpoints.complete(self.run_dir))
         return {step} if step is not None else set()
+
+
+def _processor_load() -> float | None:
+    return psutil.cpu_percent(interval=None) / 100

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from engine.jobs import process
+from engine.jobs.devices import lock_path
 from engine.train import spec as specs
 from engine.train.control import POLL_S, Control
 from store import queue
@@ -29,24 +29,6 @@ from store.workspace import Workspace
 
 YIELD_S = 10.0
 _PROBE_S = 1.0
-
-
-def lock_path(workspace: Workspace, device: str = "0") -> Path:
-    """The lock file of a device: `device.lock` for the first GPU and for the CPU."""
-    name = "device.lock" if device in ("", "0", "cpu") else f"device-{device}.lock"
-    return workspace.root / name
-
-
-def visible_devices(device: str, listed: str) -> list[str]:
-    """The devices that a run may use, as their lock files are named.
-
-    Args:
-        device: `cuda` or `cpu`.
-        listed: CUDA_VISIBLE_DEVICES.
-    """
-    if device != "cuda":
-        return ["cpu"]
-    return [part.strip() for part in listed.split(",") if part.strip()] or ["0"]
 
 
 @dataclass(slots=True)
@@ -110,22 +92,29 @@ def devices_held(
     heartbeat: Callable[[], None],
     devices: Sequence[str],
     count: int = 1,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[list[str]]:
     """Wait for the run's turn, still listening, and hold `count` of the devices.
 
     Args:
         heartbeat: called every few seconds of waiting.
         devices: names to choose from, preferred ones first.
+        tell: told once if who stands in front is of another workspace.
     Yields:
         The names of those that are held.
     Raises:
         StopRequested: asked to stop while waiting.
     """
     line = _Line(workspace, run_id, control)
+    told = False
     while True:
         held = None
         if line.is_first() or line.may_pass(devices, count):
             held = _take(workspace, devices, count)
+            elsewhere = None if held or told else _held_elsewhere(workspace, devices)
+            if elsewhere is not None:
+                tell(f"waits for a GPU that {elsewhere} holds")
+                told = True
         if held is not None:
             break
         control.check()
@@ -133,6 +122,9 @@ def devices_held(
             heartbeat()
         time.sleep(POLL_S / 2)
     try:
+        for descriptor in held.values():
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"run {run_id} of {workspace.root.resolve()}".encode(), 0)
         yield list(held)
     finally:
         _let_go(held)
@@ -164,6 +156,13 @@ def _take(workspace: Workspace, devices: Sequence[str], count: int) -> dict[str,
         return held
     _let_go(held)
     return None
+
+
+def _held_elsewhere(workspace: Workspace, devices: Sequence[str]) -> str | None:
+    """The run of another workspace that one of the devices was last given to."""
+    ours = f" of {workspace.root.resolve()}"
+    names = [lock_path(workspace, device).read_text() for device in devices]
+    return next((name for name in names if name and not name.endswith(ours)), None)
 
 
 def _let_go(held: dict[str, int]) -> None:

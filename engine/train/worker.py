@@ -14,10 +14,12 @@ import os
 import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.jobs import death
+from engine.jobs.devices import visible_devices
 from engine.models.folder import file_sha256
 from engine.models.hashes import known_weights_sha256
 from engine.records import origin
@@ -33,7 +35,7 @@ from engine.train.recipe import PREFERENCE
 from engine.train.recording import Recorder
 from engine.train.sending import sending
 from engine.train.spec import Spec
-from engine.train.turn import devices_held, visible_devices
+from engine.train.turn import devices_held
 from store.errors import Conflict, Unsupported, WorkbenchError
 from store.rundb import RunWriter
 from store.workspace import Workspace
@@ -61,7 +63,13 @@ def main(arguments: list[str]) -> int:
             devices = visible_devices(spec.device, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
             count = max(spec.settings.devices, 1)
             with devices_held(
-                workspace, spec.run_id, control, writer.heartbeat, devices, count
+                workspace,
+                spec.run_id,
+                control,
+                writer.heartbeat,
+                devices,
+                count,
+                partial(writer.event, "queue"),
             ) as held:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held) if held != ["cpu"] else ""
                 # Read again: settings may have been changed while it waited.
@@ -232,10 +240,12 @@ def _set_up(
             "this run was made for a GPU, and torch sees none",
             "Check the driver, or start a new run, which goes to the CPU.",
         )
-    from engine.train import trainer
+    from engine.train import device, trainer
     from engine.train.looking import Looking
     from engine.train.schedule import Schedule
 
+    if spec.device == "cuda":
+        device.look(recorder)
     pad = renderer.pad_id or 0
     built = trainer.build(spec, pad, recorder.run_dir)
     loader, held_out = trainer.loaders(recipe, rows.examples, rows.held_examples, pad)

@@ -16,6 +16,7 @@ import pytest
 from engine.checks import jobs, suite, worker
 from engine.checks.run import known
 from engine.checks.suite import Suite
+from engine.jobs.devices import lock_path
 from engine.machine.facts import this_machine
 from store import checkjobs
 from store import checks as records
@@ -97,12 +98,13 @@ def test_what_cannot_be_answered_is_said_and_not_waited_for(
 
 
 def test_a_gpu_that_a_run_holds_is_waited_for(
-    cat: Catalogue, monkeypatch: pytest.MonkeyPatch
+    cat: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu = replace(this_machine(), gpus=())
     monkeypatch.setattr(type(gpu), "device", property(lambda _: "cuda"))
     job = checkjobs.create(cat, [], ["starter"], "auto")
-    lock = cat.workspace.root / "device.lock"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    lock = lock_path(cat.workspace, "0")
     with lock.open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         ended = threading.Event()

@@ -21,11 +21,14 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.jobs import process
+from engine.jobs.devices import lock_path, visible_devices
 from engine.train import client, turn
+from engine.train.control import Control
 from store import runs
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict
 from store.runs import Run
+from store.workspace import Workspace
 from tests.engine.test_train_faults import TINY, device_taken, until_heard
 from tests.engine.train_fixtures import ended, small_data, small_recipe, wait
 from workbench.cli import app
@@ -169,13 +172,32 @@ def test_the_command_lists_moves_and_cancels(cat: Catalogue, line: Line) -> None
     assert line.order(first) == [first]
 
 
-def test_devices_are_taken_by_name(cat: Catalogue) -> None:
-    assert turn.visible_devices("cpu", "0,1") == ["cpu"]
-    assert turn.visible_devices("cuda", "") == ["0"]
-    assert turn.visible_devices("cuda", "3, 1") == ["3", "1"]
-    names = {device: turn.lock_path(cat.workspace, device).name for device in ("cpu", "0", "3")}
-    assert names == {"cpu": "device.lock", "0": "device.lock", "3": "device-3.lock"}
+def test_devices_are_taken_by_name(
+    cat: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert visible_devices("cpu", "0,1") == ["cpu"]
+    assert visible_devices("cuda", "") == ["0"]
+    assert visible_devices("cuda", "3, 1") == ["3", "1"]
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    devices = ("cpu", "0", "MIG-GPU-4/1/0")
+    names = [lock_path(cat.workspace, device).name for device in devices]
+    assert names == ["device.lock", "gpu-0.lock", "gpu-MIG-GPU-4-1-0.lock"]
     with device_taken(cat.workspace):
-        assert not turn.free_now(cat.workspace, ["0"])
-        assert turn.free_now(cat.workspace, ["0", "1"])
-        assert not turn.free_now(cat.workspace, ["0", "1"], count=2)
+        assert not turn.free_now(cat.workspace, ["cpu"])
+    other = Workspace(tmp_path / "other").create()
+    with ExitStack() as first:
+        told: list[str] = []
+        held = turn.devices_held(cat.workspace, 1, Control(cat.workspace, 1), list, ["0"])
+        assert first.enter_context(held) == ["0"]
+        assert not turn.free_now(other, ["0"])  # One GPU for every workspace of a user.
+        assert turn.free_now(other, ["0", "1"]) and not turn.free_now(other, ["0", "1"], count=2)
+        assert turn.free_now(other, ["cpu"])
+
+        def tell(text: str) -> None:
+            told.append(text)
+            first.close()
+
+        second = turn.devices_held(other, 9, Control(other, 9), list, ["0"], tell=tell)
+        with second as taken:
+            assert taken == ["0"]
+        assert told == [f"waits for a GPU that run 1 of {cat.workspace.root.resolve()} holds"]
