@@ -6,7 +6,7 @@ files, and starts nothing. What the person set is never overruled; it is listed 
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import math
 import os
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +26,8 @@ from engine.train.recipe.fitting import (
     refuse_for_model,
 )
 from engine.train.recipe.prior import learning_rate
-from engine.train.shapes import linear_layers
+from engine.train.shapes import carries_state, linear_layers
+from store.errors import Unsupported
 
 VARLEN = ("flash_attention", "kernels-community/")
 """Attention kernels that skip between packed rows; every other sees a dense mask."""
@@ -109,6 +110,12 @@ def refuse(recipe: Recipe, model: ModelFolder, machine: Machine) -> None:
     if recipe.devices > 1:
         share(recipe)
     refuse_for_model(recipe, linear_layers(model.path))
+    if recipe.packing is True and carries_state(model.path):
+        raise Unsupported(
+            f"packing=true: {model.path.name} has layers that hand a state from token to token, so "
+            "packed rows would see each other",
+            "Set packing=auto or packing=false.",
+        )
 
 
 def choose(recipe: Recipe, model: ModelFolder, machine: Machine, data: DataFacts) -> Chosen:
@@ -212,7 +219,7 @@ class _Making:
             and self.recipe.dtype == "bfloat16"
             and self._machine.gpus[0].capability >= BF16_CAPABILITY
         )
-        if flash and _installed("flash_attn"):
+        if flash and _installed("flash-attn"):
             self._settle("attn_implementation", "flash_attention_2", "flash-attn is installed")
             return
         why = "torch's own kernels"
@@ -270,6 +277,8 @@ class _Making:
             reason = "on a CPU attention over packed rows costs more than padding"
         elif not varlen:
             reason = f"{recipe.attn_implementation} would look at every pair of packed tokens"
+        elif carries_state(self._model.path):
+            reason = "this model hands a state from token to token, across packed rows as well"
         elif data.mean_length > 0.9 * recipe.max_length:
             reason = "nearly every row is as long as the longest: there is nothing to fill"
         else:
@@ -344,4 +353,9 @@ def _times(count: int, noun: str) -> str:
 
 
 def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
+    """Whether the very package is, and not another of its family in the same folder."""
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -23,15 +23,17 @@ from transformers import (
 )
 
 from engine.models.grown import token_ids
+from engine.train.fit.room import is_out_of_memory
 from engine.train.recipe import Recipe, patterned
-from store.errors import BadInput
+from store.errors import BadInput, Unsupported
 
 
 def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
     """The frozen base, in 4-bit NF4 or dense, on `device`.
 
     Raises:
-        BadInput: transformers cannot read the folder.
+        BadInput: transformers cannot read the folder, or it does not fit.
+        Unsupported: the attention kernel is not there, or cannot be loaded.
     """
     transformers.utils.logging.disable_progress_bar()
     dtype = getattr(torch, recipe.dtype)
@@ -63,6 +65,20 @@ def load_base(folder: Path, recipe: Recipe, device: str) -> PreTrainedModel:
     except (ValueError, KeyError, OSError, SafetensorError) as error:
         raise BadInput(
             f"{folder}: {error}", "Use a model folder that transformers knows."
+        ) from error
+    except (ImportError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise BadInput(
+                f"{folder}: the base does not fit into the device's memory beside what is there: "
+                f"{str(error).splitlines()[0]}",
+                "Set load_in_4bit=true, end what else uses the device (nvidia-smi), or take a "
+                "smaller base.",
+            ) from error
+        if not isinstance(error, ImportError):
+            raise
+        raise Unsupported(
+            f"attn_implementation={attention}: {error}",
+            "Set attn_implementation=sdpa, or install what it needs.",
         ) from error
     absent = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
     if absent:  # transformers would make them up.

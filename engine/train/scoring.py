@@ -10,11 +10,15 @@ Knows the fused head and what belongs to a batch. Does not know steps or files.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from engine.train.choosing import VARLEN
 from engine.train.examples import IGNORED
+
+if TYPE_CHECKING:
+    from engine.train.trainer import TrainingParts
 
 COUNTS = ("entropy", "token_accuracy", "scored", "num_tokens")
 Inputs = dict[str, Any]
@@ -37,6 +41,7 @@ class Scored:
 class Scoring:
     """See the module."""
 
+    ours: TrainingParts
     model: Any
     args: Any
     accelerator: Any
@@ -67,6 +72,13 @@ class Scoring:
         counted = torch.stack([part.double() for part in seen])
         self._counts = counted if self._counts is None else self._counts + counted
         return loss
+
+    def _prepare_inputs(self, inputs: Inputs) -> Inputs:
+        """To the device, with the borders of packed rows for a kernel that goes by them."""
+        if self.ours.recipe.attn_implementation.startswith(VARLEN):
+            inputs = borders(inputs)
+        ready: Inputs = super()._prepare_inputs(inputs)  # type: ignore[misc]
+        return ready
 
     def score(self, model: Any, inputs: Inputs) -> Any:
         """Log-probabilities of the labelled tokens, their entropy and whether each is the top."""
@@ -119,9 +131,30 @@ class Scoring:
 
     def measure(self, batch: Inputs) -> torch.Tensor:
         """Sums over a batch without gradients: negative log-likelihood, entropy, right, scored."""
-        out = self.score(self.model, self._prepare_inputs(dict(batch)))  # type: ignore[attr-defined]
+        out = self.score(self.model, self._prepare_inputs(dict(batch)))
         parts = (-out.log_probs, out.entropy, out.is_top1, out.label_mask)
-        return torch.stack([part.double().sum().cpu() for part in parts])
+        return torch.stack([part.double().sum() for part in parts]).cpu()
+
+
+def borders(inputs: Inputs) -> Inputs:
+    """A line of packed rows with where each begins, told while it lies in main memory.
+
+    Else transformers looks for it in every layer, and waits for the device each time.
+    """
+    positions = inputs.get("position_ids")
+    if positions is None or len(positions) > 1:
+        return inputs
+    starts = (positions[0] == 0).nonzero()[:, 0]
+    ends = torch.cat([starts, starts.new_tensor([positions.shape[1]])]).to(torch.int32)
+    longest = int(ends.diff().max())
+    ends = ends.pin_memory() if positions.is_pinned() else ends
+    return {
+        **inputs,
+        "cu_seq_lens_q": ends,
+        "cu_seq_lens_k": ends,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
 
 
 def _tokens(inputs: Inputs) -> torch.Tensor:

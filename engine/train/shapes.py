@@ -12,6 +12,8 @@ from pathlib import Path
 from engine.models.folder import tensor_shapes, weight_files
 
 _TABLES = ("embed_tokens", "wte", "wpe", "lm_head", "embed_in", "embed_out", "shared")
+_STATES = frozenset({"A_log", "conv", "conv1d", "q_conv1d", "time_decay", "w0", "rg_lru"})
+"""Names of weights that only such layers have."""
 
 
 def linear_layers(folder: Path) -> dict[str, tuple[int, int]]:
@@ -32,6 +34,17 @@ def linear_layers(folder: Path) -> dict[str, tuple[int, int]]:
         for name, shape in tensor_shapes(file).items()
         if len(shape) == 2 and name.endswith(".weight") and _last(name) not in _TABLES
     }
+
+
+def carries_state(folder: Path) -> bool:
+    """Whether layers hand a state from token to token (Mamba, DeltaNet, RWKV, short convolutions).
+
+    They would hand it across the border of packed rows. False of a folder with a config alone.
+    """
+    if not any(folder.glob("*.safetensors")):
+        return False
+    names = (name for file in weight_files(folder) for name in tensor_shapes(file))
+    return any(not _STATES.isdisjoint(name.split(".")) for name in names)
 
 
 def targeted(layers: dict[str, tuple[int, int]], targets: Sequence[str]) -> list[str]:

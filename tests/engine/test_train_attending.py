@@ -1,14 +1,24 @@
-"""Attention in bfloat16 on a CPU is the attention that torch has, gradients included."""
+"""Attention in bfloat16 on a CPU is the attention that torch has, gradients included; kernels for
+packed rows are told where each begins, and one that is not there is refused by name."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AttentionInterface, AutoModelForCausalLM
 
 from engine.train import attending
+from engine.train.batches import PackedCollator
+from engine.train.examples import Example
+from engine.train.loading import load_base
+from engine.train.recipe import load, with_sets
+from engine.train.scoring import borders
+from store.errors import Unsupported
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["causal", "padded"])
@@ -40,3 +50,41 @@ def test_float32_is_left_as_it_is(starter: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(starter, dtype=torch.float32)
     assert not attending.attend(model)
     assert model.config._attn_implementation == "sdpa"
+
+
+def test_a_kernel_is_told_where_packed_rows_begin(starter: Path) -> None:
+    sdpa = AttentionInterface()["sdpa"]
+
+    def by_borders(module: Any, query: Any, key: Any, value: Any, mask: Any, **known: Any) -> Any:
+        assert mask is None and isinstance(known["max_length_q"], int)
+        assert known["cu_seq_lens_q"].dtype == torch.int32
+        ends = known.pop("cu_seq_lens_q").tolist()
+        assert known.pop("max_length_q") == max(np.diff(ends))
+        rows = [
+            sdpa(module, *(part[:, :, a:b] for part in (query, key, value)), None, **known)[0]
+            for a, b in pairwise(ends)
+        ]
+        return torch.cat(rows, dim=1), None
+
+    AttentionInterface.register("by_borders", by_borders)
+    model = AutoModelForCausalLM.from_pretrained(starter, dtype=torch.float32).eval()
+    dice = np.random.default_rng(0)
+    ids = [dice.integers(6, 2000, length).astype(np.int32) for length in (9, 3, 17)]
+    rows = [Example(number, one, one) for number, one in enumerate(ids)]
+    packed = PackedCollator(0, one_line=True)([rows[:2], rows[2:]])
+    del packed["labels"]
+    with torch.no_grad():
+        alone = [model(torch.tensor(one[None], dtype=torch.int64)).logits[0] for one in ids]
+        model.set_attn_implementation("by_borders")
+        together = model(**borders(packed), use_cache=False).logits[0]
+    assert torch.allclose(together, torch.cat(alone), atol=2e-5)
+    two_lines = PackedCollator(0, one_line=False)([rows[:2], rows[2:]])
+    assert borders(two_lines) is two_lines
+
+
+@pytest.mark.parametrize("kernel", ["flash_attention_2", "flash_attention_3"])
+def test_a_kernel_that_is_not_there_is_named(starter: Path, kernel: str) -> None:
+    recipe = with_sets(load("default"), [f"attn_implementation={kernel}", "dtype=bfloat16"])
+    with pytest.raises(Unsupported, match=f"attn_implementation={kernel}: ") as refused:
+        load_base(starter, recipe, "cpu")
+    assert "attn_implementation=sdpa" in refused.value.hint

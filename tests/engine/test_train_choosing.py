@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import assets
 from engine.machine.facts import Gpu, Machine
@@ -13,6 +17,7 @@ from engine.train import choosing
 from engine.train import recipe as recipes
 from engine.train.choosing import Choice, choose
 from engine.train.counted import DataFacts
+from engine.train.fit.speed import peak_of
 from engine.train.recipe import AUTO, Recipe, settled, with_sets
 from engine.train.recipe.prior import learning_rate
 from store.errors import BadInput, Unsupported, WorkbenchError
@@ -166,3 +171,36 @@ def test_patience_needs_something_to_measure() -> None:
     with pytest.raises(BadInput, match="no row is held out"):
         choose(patient, STARTER, CPU, replace(DATA, held_out=0))
     assert choose(patient, STARTER, CPU, DATA).recipe.patience == 2
+
+
+def test_a_model_that_hands_a_state_on_is_never_packed(tmp_path: Path) -> None:
+    folder = tmp_path / "hybrid"
+    shutil.copytree(STARTER.path, folder)
+    save_file({"model.layers.0.mamba.A_log": np.zeros(8, np.float32)}, folder / "x.safetensors")
+    flash = ("attn_implementation=flash_attention_2", "max_length=400")
+    assert made(GPU, *flash)["packing"].value is True
+    on = made(GPU, *flash, model=describe(folder))["packing"]
+    assert on.value is False and "hands a state from token to token" in on.reason
+    with pytest.raises(Unsupported, match="packing=true: hybrid has layers that hand a state"):
+        made(GPU, *flash, "packing=true", model=describe(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", None),
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA A100-SXM4-40GB", 312e12),
+        ("NVIDIA A10G", 70e12),
+        ("NVIDIA GeForce RTX 4090", 165e12),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+        ("NVIDIA RTX A6000", 155e12),
+        ("NVIDIA L40", 181e12),
+        ("Tesla T4", 65e12),
+        ("NVIDIA T400", None),
+    ],
+)
+def test_the_peak_goes_by_the_whole_name(name: str, peak: float | None) -> None:
+    assert peak_of(Gpu(name, 80 << 30, (9, 0))) == peak
