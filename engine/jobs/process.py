@@ -42,15 +42,18 @@ _KEPT = frozenset(
         "SYSTEMROOT",
         "HF_HOME",
         "HF_HUB_CACHE",
-        "CUDA_VISIBLE_DEVICES",
+        "CC",
+        "CUDA_DEVICE_ORDER",
         "CUDA_HOME",
+        "CUDA_PATH",
+        "CUDA_VISIBLE_DEVICES",
         "CUBLAS_WORKSPACE_CONFIG",
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",
         "WORKBENCH_HOME",
     ]
 )
-_KEPT_PREFIXES = ("LC_", "XDG_", "NVIDIA_", "KMP_", "PYTORCH_", "BNB_")
+_KEPT_PREFIXES = ("LC_", "XDG_", "NVIDIA_", "NCCL_", "GLOO_", "KMP_", "PYTORCH_", "TRITON_", "BNB_")
 _START_TOLERANCE_S = 0.05
 
 # Children of this process, kept so that a finished one can be reaped and told from a living one.

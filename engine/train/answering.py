@@ -15,6 +15,8 @@ from peft import PeftModel
 from engine.checks.kinds import Answer
 from engine.data.rows import Turn
 from engine.render import Renderer
+from engine.train.fit.halving import free_memory
+from engine.train.fit.room import is_out_of_memory
 from engine.train.loading import assert_unpacked
 
 _AT_ONCE = 32
@@ -65,14 +67,16 @@ class Answering:
                     some = order[: self._at_once]
                     try:
                         ids = self._generate(model, [prompts[i] for i in some], max_tokens, device)
-                    except torch.OutOfMemoryError:
-                        if self._at_once == 1:
+                    except (RuntimeError, MemoryError) as error:
+                        if self._at_once == 1 or not is_out_of_memory(error):
                             raise
-                        self._at_once //= 2
-                        torch.cuda.empty_cache()
+                    else:
+                        found.update(zip(some, ids, strict=True))
+                        del order[: len(some)]
                         continue
-                    found.update(zip(some, ids, strict=True))
-                    del order[: len(some)]
+                    # Here the failed call's tensors are gone, with the traceback that held them.
+                    self._at_once //= 2
+                    free_memory()
         finally:
             model.train(training)
         assert_unpacked(model)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import errno
 
+from engine.train.fit.room import is_out_of_memory
 from store.errors import WorkbenchError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 
 
 class Diverged(WorkbenchError):
@@ -27,7 +27,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, WorkbenchError):
         return f"{error.message}. {error.hint}"
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(words in text.lower() for words in _MEMORY):
+    if is_out_of_memory(error):
         return (
             "Out of memory. Halve per_device_train_batch_size, double gradient_accumulation_steps, "
             "or set gradient_checkpointing=true."

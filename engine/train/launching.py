@@ -81,6 +81,9 @@ def job_environment(threads: int, ours: Mapping[str, str]) -> dict[str, str]:
         "OMP_WAIT_POLICY": ours.get("OMP_WAIT_POLICY", "PASSIVE"),
         # Those it may choose from: the worker narrows them to the ones whose turn it holds.
         "CUDA_VISIBLE_DEVICES": ours.get("CUDA_VISIBLE_DEVICES", _every_gpu()),
+        # Batches of many lengths would else leave holes that no later batch fits into.
+        "PYTORCH_ALLOC_CONF": ours.get("PYTORCH_ALLOC_CONF")
+        or ours.get("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"),
         "HF_HUB_OFFLINE": "1",
         "PYTHONFAULTHANDLER": "1",
     }

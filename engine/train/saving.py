@@ -53,7 +53,7 @@ class Saving:
             self._write_checkpoint(self._files)
             return
         whole = ranks.whole_state(self.model, self.optimizer)
-        states = ranks.gathered(_random_state())
+        states = ranks.gathered(_random_state(of_every_gpu=True))
         if ranks.first:
             self._write_checkpoint(lambda: self._files_of_all(whole, states))
         ranks.wait()
@@ -195,15 +195,18 @@ class Saving:
             )
 
 
-def _random_state() -> dict[str, Any]:
-    """As transformers reads it back from `rng_state.pth`."""
+def _random_state(*, of_every_gpu: bool = False) -> dict[str, Any]:
+    """As transformers reads it back: one GPU's from `rng_state.pth`, and where several processes
+    train a list of every GPU's from `rng_state_N.pth`."""
     state: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": np.random.get_state(),
         "cpu": torch.random.get_rng_state(),
     }
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.random.get_rng_state()
+        generators = torch.cuda.random
+        every = of_every_gpu
+        state["cuda"] = generators.get_rng_state_all() if every else generators.get_rng_state()
     return state
 
 

@@ -24,11 +24,15 @@ def test_secrets_stay_behind_and_our_modules_are_found(
 ) -> None:
     for secret in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY"):
         monkeypatch.setenv(secret, "canary")
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    monkeypatch.setenv("NCCL_P2P_DISABLE", "1")
     log = tmp_path / "log"
     code = "import os, engine.jobs; print(dict(os.environ)); print(os.getsid(0) == os.getpid())"
     until_gone(process.spawn([sys.executable, "-c", code], log, {"OMP_NUM_THREADS": "3"}))
     said = log.read_text()
     assert "canary" not in said
+    assert "'CUDA_DEVICE_ORDER': 'PCI_BUS_ID'" in said  # Else GPUs had other numbers there.
+    assert "'NCCL_P2P_DISABLE': '1'" in said
     assert "'OMP_NUM_THREADS': '3'" in said
     assert said.endswith("True\n")
     assert log.stat().st_mode & 0o777 == 0o600
