@@ -39,6 +39,8 @@ ITSELF = ""
 """The name under which the file without an adapter is asked."""
 T = TypeVar("T")
 _COUNT_SECONDS = 5.0
+_AT_ONCE = 1_000_000
+"""Characters of texts in one request; in JSON one takes up to six bytes."""
 
 
 class LlamaWorker:
@@ -123,8 +125,11 @@ class LlamaWorker:
         self, texts: Sequence[str], *, parse_special: bool = True, add_bos: bool = False
     ) -> list[list[int]]:
         """Ids of texts by the file's tokenizer; `add_bos` lets its own BOS/EOS settings act."""
-        request = protocol.Tokenize(self._next(), list(texts), parse_special, add_bos)
-        return self._one(request, protocol.Tokens).ids
+        found: list[list[int]] = []
+        for part in _parts(texts):
+            request = protocol.Tokenize(self._next(), part, parse_special, add_bos)
+            found += self._one(request, protocol.Tokens).ids
+        return found
 
     def render(
         self, conversations: Sequence[Sequence[Turn]], *, generation_prompt: bool = False
@@ -198,6 +203,20 @@ class LlamaWorker:
                     raise WorkbenchError(event.message, event.hint)
                 if event.id == number:
                     yield event
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts in order, no more at once than a worker reads as one line."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        if part and size + len(text) > _AT_ONCE:
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += len(text)
+    if part:
+        yield part
 
 
 def count(launch: Launch, turns: Sequence[Turn], *, start: bool) -> protocol.Counts | None:

@@ -9,10 +9,11 @@ import numpy as np
 import psutil
 import pytest
 
-from engine.chat import link
+from engine.chat import link, protocol
 from engine.chat.client import ChatSession, Sampling
 from engine.chat.protocol import Done, Failed, Started
 from engine.data.rows import Turn
+from engine.llama import client
 from engine.llama.client import LlamaWorker
 from engine.render.renderer import Renderer
 from store.catalogue import Catalogue
@@ -53,6 +54,18 @@ def test_tokens_template_and_ends_are_the_folders(llama: LlamaWorker, folder: Pa
     assert told.metadata["general.architecture"] == "llama"
     assert told.template == renderer.template_source
     assert (told.bos, told.eos, told.vocabulary) == (0, 2, renderer.vocabulary_size)
+
+
+def test_more_texts_than_one_line_holds(
+    llama: LlamaWorker, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the held-out rows of a run on whole books are."""
+    monkeypatch.setattr(protocol, "MAX_LINE", 2_000)
+    monkeypatch.setattr(client, "_AT_ONCE", 200)
+    texts = [f"why is the sky blue, {number}?" for number in range(200)] + ["sky " * 100]
+    renderer = Renderer.load(folder)
+    assert llama.tokenize(texts) == [renderer.encode(text) for text in texts]
+    assert llama.tokenize([]) == []
 
 
 def test_logits_equal_transformers(llama: LlamaWorker, folder: Path) -> None:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from engine.export.gguf.pretokenizers import WAY_OUT
@@ -50,6 +51,8 @@ class Given:
 
     def text(self, text: str) -> str:
         """The text as llama.cpp must be given it."""
+        if not self.nfc and not self.left | self.right and self.space == "none":
+            return text
         parts = self._split(text)
         for i in range(0, len(parts), 2):
             part = unicodedata.normalize("NFC", parts[i]) if self.nfc else parts[i]
@@ -84,10 +87,7 @@ class Given:
 
     def _split(self, text: str) -> list[str]:
         """Texts at even places, the added tokens between them at odd ones."""
-        if not self.added:
-            return [text]
-        longest = sorted(self.added, key=len, reverse=True)
-        return re.split("(" + "|".join(map(re.escape, longest)) + ")", text)
+        return _either(self.added).split(text) if self.added else [text]
 
     def _spaced(self, part: str, *, first: bool) -> str:
         has = part.startswith((" ", "▁"))
@@ -98,6 +98,12 @@ class Given:
                 return part[1:] if has else part
             case _:
                 return part
+
+
+@lru_cache(maxsize=4)
+def _either(tokens: frozenset[str]) -> re.Pattern[str]:
+    """Finds any of the tokens, the longest there is: models of speech have 28,000 of them."""
+    return re.compile("(" + "|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) + ")")
 
 
 def given_of(data: Mapping[str, Any], nfc: bool, prefix: bool) -> Given:
