@@ -39,7 +39,7 @@ from engine.llama.adapters import Adapters
 from engine.llama.bounds import bounded
 from engine.llama.model import LlamaModel
 from engine.render.template import ChatTemplate, TemplateRefused
-from store.errors import BadInput, Unsupported, WorkerDied
+from store.errors import BadInput, NoSpace, Unsupported, WorkerDied
 
 CHAT_CONTEXT = 8192
 MAX_RENDERED = 8_000_000
@@ -200,18 +200,24 @@ class LlamaBackend:
     def _logits(self, ask: protocol.Logits, stopped: Callable[[], bool]) -> protocol.LogitsWritten:
         positions = sum(len(ids) for ids in ask.sequences)
         vocabulary = self._model.vocabulary
-        out = np.lib.format.open_memmap(
-            ask.path, mode="w+", dtype=np.float32, shape=(positions, vocabulary)
-        )
-        at = 0
+        head = np.lib.format.header_data_from_array_1_0(np.empty((0, vocabulary), np.float32))
         self._adapters.wear(ask.model)
-        for ids in ask.sequences:
-            for block in self._model.all_logits(ids):
-                out[at : at + len(block)] = block
-                at += len(block)
-                if stopped():
-                    raise BadInput("the comparison was stopped", "Start it again.")
-        out.flush()
+        try:
+            # Written, not mapped: a disk without room for a mapped page ends the process.
+            with open(ask.path, "wb") as out:
+                shape = (positions, vocabulary)
+                np.lib.format.write_array_header_1_0(out, {**head, "shape": shape})
+                for ids in ask.sequences:
+                    for block in self._model.all_logits(ids):
+                        out.write(np.ascontiguousarray(block).data)
+                        if stopped():
+                            raise BadInput("the comparison was stopped", "Start it again.")
+        except OSError as error:
+            size = positions * vocabulary * 4
+            raise NoSpace(
+                f"{Path(ask.path).parent}: no room for {size / 1e6:,.0f} MB ({error.strerror})",
+                "Make room there, or set TMPDIR to another folder.",
+            ) from error
         return protocol.LogitsWritten(ask.id, positions, vocabulary)
 
 

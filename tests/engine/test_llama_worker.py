@@ -83,6 +83,15 @@ def test_logits_equal_transformers(llama: LlamaWorker, folder: Path) -> None:
     assert np.allclose(found, expected.numpy(), atol=2e-3)
 
 
+def test_a_disk_that_takes_no_logits(llama: LlamaWorker) -> None:
+    """It is said, and the worker lives: a process that maps such a file dies of it."""
+    (llama._folder / "logits.npy").symlink_to("/dev/full")
+    with pytest.raises(WorkbenchError, match="no room for 0 MB"):
+        llama.logits([[1, 2, 3]])
+    (llama._folder / "logits.npy").unlink()
+    assert llama.logits([[1, 2, 3]]).shape[0] == 3
+
+
 def test_answers_are_transformers_greedy_answers(llama: LlamaWorker, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
