@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine.export import beneath
 from engine.export import plan as planning
 from engine.export.child import run
 from engine.export.files import (
@@ -37,7 +38,7 @@ from engine.models.folder import read_json
 from engine.models.gguf import is_adapter
 from store import exports
 from store.catalogue import Catalogue
-from store.errors import BadInput, Conflict, NotFound
+from store.errors import BadInput, Conflict, NotFound, Unsupported
 from store.exports import Export, Kind, Proof
 from store.sqlite import write
 
@@ -91,12 +92,42 @@ def export(
         llama_cpp=llama_cpp,
     )
     cat.workspace.create()
-    return _carry_out(cat, plan, force, on_event, cancel)
+    base = None
+    if to == "adapter-gguf":
+        base = beneath.find(cat, plan.source) or _write_base(cat, plan, out, on_event, cancel)
+    return _carry_out(cat, plan, base, force, on_event, cancel)
+
+
+def _write_base(
+    cat: Catalogue,
+    plan: Plan,
+    out: Path | None,
+    on_event: OnEvent | None,
+    cancel: threading.Event | None,
+) -> Path:
+    """Write and prove what an adapter's file is put on, beside it: once for all adapters to it."""
+    ref = beneath.base_ref(plan.source)
+    folder = None if out is None else plan.files[0].out.parent
+    type_name = plan.source.lossless
+    try:
+        [made] = export(cat, ref, types=[type_name], out=folder, on_event=on_event, cancel=cancel)
+    except Unsupported:
+        if type_name == "f32":
+            raise
+        # Weights may go beyond what F16 holds.
+        [made] = export(cat, ref, types=["f32"], out=folder, on_event=on_event, cancel=cancel)
+    if made.status != "proved":
+        raise Unsupported(
+            f"{made.path}: the base as a file is not proved, so no adapter on it can be.",
+            "Merge the adapter into a file of its own: --to gguf.",
+        )
+    return Path(made.path)
 
 
 def _carry_out(
     cat: Catalogue,
     plan: Plan,
+    base: Path | None,
     force: bool,
     on_event: OnEvent | None,
     cancel: threading.Event | None,
@@ -106,7 +137,7 @@ def _carry_out(
         _refuse_same_names(cat, plan)
         room = new_room()
         records = [_begin(cat, plan, file, room) for file in plan.files]
-    job = _job(cat, plan, records[0].id)
+    job = _job(cat, plan, records[0].id, base)
     folder = plan.files[0].out.parent
     made_folder = not folder.exists()
     done: list[Export] = []
@@ -147,7 +178,7 @@ def _begin(cat: Catalogue, plan: Plan, file: File, room: Path) -> Export:
     )
 
 
-def _job(cat: Catalogue, plan: Plan, number: int) -> Job:
+def _job(cat: Catalogue, plan: Plan, number: int, base: Path | None) -> Job:
     return Job(
         do="export",
         kind=plan.kind,
@@ -157,6 +188,7 @@ def _job(cat: Catalogue, plan: Plan, number: int) -> Job:
         merge=plan.merge,
         shard=plan.shard,
         llama_cpp=str(plan.llama_cpp) if plan.llama_cpp else None,
+        base=str(base) if base else None,
     )
 
 
@@ -210,6 +242,7 @@ def verify(
     kind, type_name = _kind_of(target)
     source = planning.source_of(cat, refs.whole(refs.resolve(cat, against)))
     known = _provenance(cat, target)
+    base = beneath.by_hash(cat, known) if kind == "adapter-gguf" else None
     cat.workspace.create()
     stamp = f"verify-{time.time_ns()}"
     job = Job(
@@ -220,6 +253,7 @@ def verify(
         log=str(cat.workspace.logs / f"{stamp}-llama.log"),
         merge="original" if known.get("merge") == "original" else "faithful",
         expected_sha256=str(known["sha256"]) if "sha256" in known else None,
+        base=str(base) if base else None,
     )
     finished = run(job, cat.workspace.logs / f"{stamp}.log", new_room(), on_event, cancel)
     outcome = with_suite(cat, source.ref, target, finished.files[0], on_event, cancel)

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.export import plan
+from engine.export import beneath, plan
 from engine.export.ollama import modelfile
 from engine.export.proof.samples import held_out
 from engine.export.sampling import sampling_of
 from engine.export.stages import Source
 from engine.models import refs
 from engine.render.renderer import Renderer
-from store import exports
 from store.catalogue import Catalogue
 from store.errors import NotFound
 from store.exports import Export
@@ -68,7 +67,7 @@ def lines_of(cat: Catalogue, export: Export) -> list[Lines]:
         case "adapter":
             return list(_adapter(path, source))
         case "adapter-gguf":
-            return list(_adapter_gguf(cat, path, source))
+            return list(_adapter_gguf(path, source, beneath.of(cat, export, source)))
         case "ollama":
             name = modelfile.model_name(source, export.type)
             file = _shell("-f", path / modelfile.MODELFILE)
@@ -199,20 +198,13 @@ model = PeftModel.from_pretrained(model, adapter)
     )
 
 
-def base_file(cat: Catalogue, base_ref: str) -> Path | None:
-    """The newest proved GGUF of a base that is still there: what an adapter's file is put on."""
-    found = [e for e in exports.all(cat) if e.kind == "gguf" and e.ref == base_ref]
-    there = (Path(e.path) for e in found if e.status == "proved" and Path(e.path).is_file())
-    return next(there, None)
-
-
-def _adapter_gguf(cat: Catalogue, file: Path, source: Source) -> Iterator[Lines]:
-    """An adapter needs its base as a file: the newest export of it, or the line that makes one."""
-    base = base_file(cat, source.base_ref) or _MISSING_BASE
-    if base == _MISSING_BASE:
-        made = _shell("workbench", "export", source.base_ref, "--type", "f16", "--out", base)
-        own = ", on its own weights" if source.quantization else ""
-        yield Lines(f"The base as a file, first{own}", made)
+def _adapter_gguf(file: Path, source: Source, under: Path | None) -> Iterator[Lines]:
+    """An adapter needs its base as a file: what it was proved on, or the line that makes one."""
+    base = under or _MISSING_BASE
+    if under is None:
+        ref, type = beneath.base_ref(source), source.lossless
+        made = _shell("workbench", "export", ref, "--type", type, "--out", base)
+        yield Lines("The base as a file, first", made)
     yield from _gguf(base, source, file)
     renderer = Renderer.load(Path(source.base))
     chats = Path(source.chats) if source.chats else None

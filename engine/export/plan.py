@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.export import beneath
 from engine.export import types as known
 from engine.export.files import PROVENANCE, partial_of, taken
 from engine.export.gguf import graph
@@ -128,14 +129,29 @@ def make(
         files.append(File(type.name, final, partial_of(final), size_of(source, to, type.name)))
     halfway = any(type.quantised for type in chosen) and "f16" not in {t.name for t in chosen}
     between = size_of(source, to, "f16") if halfway else 0
-    if to == "adapter-gguf":  # it is proved on its base
-        between = size_of(source, "gguf", source.lossless)
+    if to == "adapter-gguf":
+        _check_pairs(source)
+        if beneath.find(cat, source) is None:  # it is written too
+            between = size_of(source, "gguf", source.lossless)
     if to == "gguf" and shard is not None:  # while it is divided, a file is there twice
         between = max(between, *(file.bytes for file in files))
     if checkout is not None:
         between += size_of(source, "merged", "f32")
     _check_space(files[0].out.parent, sum(file.bytes for file in files) + between)
     return Plan(source, to, tuple(files), merge, shard, checkout, model.run_id, model.step)
+
+
+def _check_pairs(source: Source) -> None:
+    """Refuse, before a base is written for it, an adapter that is more than pairs of matrices."""
+    weights = Path(source.adapter or "") / WEIGHTS
+    names = read_header(weights) if weights.is_file() else {}
+    for name in names:
+        if not any(part in name for part in ("lora_A", "lora_B", "lora_embedding_", "base_layer")):
+            raise Unsupported(
+                f"{source.ref}: tensor {name}: an adapter for llama.cpp holds pairs of matrices "
+                "alone; no DoRA, no tokens and no weights trained beside them.",
+                "Merge it into a file of its own: --to gguf.",
+            )
 
 
 def _checkout(to: Kind, llama_cpp: Path) -> Path:
@@ -156,7 +172,8 @@ def source_of(cat: Catalogue, model: Model) -> Source:
             f"{model.ref}: a GGUF file is an end product.",
             "Name the run or the model folder that it was made from.",
         )
-    run = runs.get(cat, model.run_id) if model.run_id is not None else None
+    number = refs.parse(model.ref).run_id  # also of a run's base alone
+    run = runs.get(cat, number) if number is not None else None
     chats = cat.workspace.snapshots / run.snapshot / "eval.jsonl" if run and run.snapshot else None
     return Source(
         ref=model.ref,
@@ -170,7 +187,7 @@ def source_of(cat: Catalogue, model: Model) -> Source:
         base_sha256=run.base_sha256 if run else None,
         template_sha256=run.template_sha256 if run else None,
         chats=str(chats) if chats and chats.is_file() else None,
-        record=said_of(cat, run, model) if run else {},
+        record=said_of(cat, run, model) if run and model.adapter else {},
     )
 
 

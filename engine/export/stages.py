@@ -99,6 +99,7 @@ class Job(msgspec.Struct, frozen=True):
             does not divide.
         llama_cpp: a checkout of llama.cpp whose converter is to write GGUF files, not ours.
         expected_sha256: for `verify`: the hash the file's provenance names, or None.
+        base: the proved file that a GGUF adapter is put on; without one the proof writes its own.
     """
 
     do: Literal["export", "verify"]
@@ -110,6 +111,7 @@ class Job(msgspec.Struct, frozen=True):
     shard: int | None = None
     llama_cpp: str | None = None
     expected_sha256: str | None = None
+    base: str | None = None
 
     @property
     def target(self) -> str:
@@ -148,12 +150,8 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def base_gguf(self) -> Path:
-        """Where the base of a GGUF adapter lies until llama.cpp has opened it for the proof."""
-        return (
-            halfway_of(Path(self.target))
-            if self.do == "export"
-            else Path(self.log).with_suffix(".base")
-        )
+        """The file that a GGUF adapter is put on, or where the proof's own lies for a while."""
+        return Path(self.base) if self.base else Path(self.log).with_suffix(".base")
 
 
 class Outcome(msgspec.Struct, frozen=True):

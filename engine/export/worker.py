@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from engine.export.card import public_name
-from engine.export.files import remove, remove_partial
+from engine.export.files import halfway_of, remove, remove_partial
 from engine.export.hashes import export_bytes, export_sha256
 from engine.export.lora import WEIGHTS
 from engine.export.proof.bases import compare_bases
@@ -88,8 +88,10 @@ class Work:
                         self._teller.decide(both)
                 outcomes = [self._outcome(target, writer, yardstick) for target in job.targets]
         finally:
-            if job.do == "export" or job.kind == "adapter-gguf":
-                remove(job.base_gguf)  # or the model in 16 bits, which lies there too
+            if job.do == "export":
+                remove(halfway_of(Path(job.target)))
+            elif job.base is None:
+                remove(job.base_gguf)
             for target in job.targets:
                 if target.type in writer.refused:  # a model in 16 bits may have taken its place
                     remove(Path(target.path))

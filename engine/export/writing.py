@@ -16,7 +16,7 @@ import torch
 
 from engine.export.files import parts_folder, remove, stem_of
 from engine.export.folder import SHARD_BYTES, write_adapter, write_merged
-from engine.export.gguf.adapter import checked, write_adapter_gguf, write_base_gguf
+from engine.export.gguf.adapter import write_adapter_gguf, write_base_gguf
 from engine.export.gguf.checkout import Checkout
 from engine.export.gguf.convert import gguf_names, write_gguf
 from engine.export.gguf.importance import Importance, importance
@@ -76,12 +76,11 @@ class Writer:
             raise next(iter(self.refused.values()))
 
     def base_gguf(self) -> None:
-        """Write the base alone as a file: a GGUF adapter is proved on it."""
+        """The base alone as a file, which a GGUF adapter is proved on: written if there is none."""
         job = self._job
-        if job.do == "export":
-            checked(job.source)  # before so much is written for nothing
-        self._teller.say(Stage("write", "running", "writing the base that it is proved on"))
-        write_base_gguf(job.written, job.base_gguf, on_progress=self._teller.progress("write"))
+        if job.base is None:
+            self._teller.say(Stage("write", "running", "writing the base that it is proved on"))
+            write_base_gguf(job.written, job.base_gguf, on_progress=self._teller.progress("write"))
         self._facts["base_gguf_sha256"] = file_sha256(job.base_gguf)
 
     def _adapter_gguf(self) -> None:
@@ -92,9 +91,7 @@ class Writer:
             notes=self._notes(),
             on_progress=self._teller.progress("write"),
         )
-        text = f"{count} modules in F32, their scaling folded in"
-        if job.written.quantization:
-            text += "; exact on the base as training held it"
+        text = f"{count} modules in F32, their scaling folded in; to be put on {job.base_gguf.name}"
         self._teller.decide(Stage("write", "pass", text, {"modules": float(count)}, job.type))
 
     def _models(self) -> None:

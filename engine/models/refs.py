@@ -1,8 +1,9 @@
 """Model references: `starter`, `hub:org/name`, a folder, `file.gguf`, `run:ID`, `run:ID@STEP`.
 
 `BASE.gguf+ADAPTER.gguf` is a file with an adapter on it. That and a run's reference may end in
-`*S`, e.g. `run:12@400*0.5`: the adapter at that strength. Knows how a reference becomes paths. Does
-not load anything and does not talk to the network.
+`*S`, e.g. `run:12@400*0.5`: the adapter at that strength; `run:12*0` is the base alone as that
+training held it. Knows how a reference becomes paths. Does not load anything and does not talk to
+the network.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Kind = Literal["starter", "hub", "folder", "gguf", "run"]
 
 FORMS = "starter, hub:org/name, a folder, file.gguf, BASE.gguf+ADAPTER.gguf, run:ID or run:ID@STEP"
 STRONGEST = 4.0
-"""An adapter's strength is over 0 and at most this."""
+"""An adapter's strength is at most this."""
 _RUN = re.compile(r"run:(\d+)(?:@(\d+))?")
 _STRENGTH = re.compile(r"(.+)\*(\d+(?:\.\d*)?|\.\d+)")
 _PLUS = re.compile(r"\.gguf\+")
@@ -134,10 +135,10 @@ def _at_strength(text: str, ref: ModelRef, strength: float) -> ModelRef:
             f"model '{text}': only the adapter of a run or on a GGUF file has a strength",
             "As in run:12@400*0.5 or BASE.gguf+ADAPTER.gguf*0.5.",
         )
-    if not 0 < strength <= STRONGEST:
+    if strength > STRONGEST or (not strength and ref.kind != "run"):
         raise BadInput(
             f"model '{text}': expected a strength over 0 and up to {STRONGEST:g}",
-            "1 is the adapter as it was trained; 0 would be the base alone.",
+            "1 is the adapter as it was trained; run:12*0 is the base alone as a run held it.",
         )
     return replace(ref, text=text, strength=strength)
 
@@ -271,19 +272,21 @@ def _resolve_run(cat: Catalogue | None, ref: ModelRef) -> Model:
     recipe = run.recipe
     folder = base_of(cat, run)
     strength = _strength_words(ref.strength)
+    alone = not ref.strength
+    quantised = " nf4" if recipe.get("load_in_4bit") else ""
     return Model(
-        ref=f"run:{run.id}@{step}{strength}",
-        label=f"{run.name} @{step}{strength}",
+        ref=f"run:{run.id}*0" if alone else f"run:{run.id}@{step}{strength}",
+        label=f"{base.label}{quantised}" if alone else f"{run.name} @{step}{strength}",
         base=folder,
         base_ref=base.ref if folder == base.base else str(folder),
-        adapter=checkpoints.folder(cat.workspace.run_dir(run.id), step),
-        run_id=run.id,
-        step=step,
+        adapter=None if alone else checkpoints.folder(cat.workspace.run_dir(run.id), step),
+        run_id=None if alone else run.id,
+        step=None if alone else step,
         quantization="nf4" if recipe.get("load_in_4bit") else None,
         double_quantization=bool(recipe.get("bnb_4bit_use_double_quant", True)),
         dtype=str(recipe.get("dtype", "float32")),
         base_sha256=run.base_sha256,
-        strength=ref.strength,
+        strength=ref.strength or 1.0,
     )
 
 

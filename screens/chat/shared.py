@@ -82,10 +82,11 @@ class Shared(Room):
 
     def _under(self, adapter: exports.Export) -> Path | None:
         """The file that the file of an adapter can be put on."""
-        from engine.export.lines import base_file
+        from engine.export import beneath, plan
 
         try:
-            return base_file(self.catalogue, refs.resolve(self.catalogue, adapter.ref).base_ref)
+            source = plan.source_of(self.catalogue, refs.resolve(self.catalogue, adapter.ref))
+            return beneath.of(self.catalogue, adapter, source)
         except WorkbenchError:
             return None  # its run is gone, or what that began on
 

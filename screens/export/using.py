@@ -12,7 +12,7 @@ from textual import on, work
 from textual.content import Content
 from textual.message import Message
 
-from engine.export import client
+from engine.export import beneath, client, plan
 from engine.models import refs
 from screens.base import ChatWith
 from screens.export.ledger import Record
@@ -24,10 +24,6 @@ from screens.widgets.modals import Choice, ChoiceModal, LineModal, PickModal
 
 if TYPE_CHECKING:
     from engine.export.lines import Lines
-
-
-CHATS = ("gguf", "ollama", "merged", "adapter-gguf")
-"""Kinds that the Chat room opens; an adapter's folder is what the trained model itself is."""
 
 
 class Gathered(Message):
@@ -62,7 +58,7 @@ class Using(Working):
         del parameters
         record = self.current if self.is_mounted else None
         if action == "chat":
-            return record is not None and record.present and record.kind in CHATS
+            return record is not None and record.present
         if action == "copy":
             return record is not None and record.present
         if action == "verify":
@@ -77,17 +73,20 @@ class Using(Working):
         record = self.current
         if record is None:
             return
-        base = refs.resolve(self.catalogue, record.ref).base_ref
+        model = refs.resolve(self.catalogue, record.ref)
         file = str(record.gguf or record.path)
-        if record.kind == "adapter-gguf":
-            from engine.export.lines import base_file
-
-            under = base_file(self.catalogue, base)
+        if record.kind == "adapter":
+            self.say("The adapter's folder is what this run's own column answers with.")
+            file = record.ref
+        elif record.export is not None and record.kind == "adapter-gguf":
+            source = plan.source_of(self.catalogue, model)
+            under = beneath.of(self.catalogue, record.export, source)
             if under is None:
-                self.say(f"An adapter needs its base as a file: export {base} as GGUF first.")
+                made = f"run:{model.run_id}*0"
+                self.say(f"The file it is put on is gone: export {made} as {source.lossless}.")
                 return
             file = f"{under}+{file}"
-        self.shell.visit(ChatWith(tuple(dict.fromkeys((base, record.ref, file)))))
+        self.shell.visit(ChatWith(tuple(dict.fromkeys((model.base_ref, record.ref, file)))))
 
     def action_copy(self) -> None:
         if self.current is not None:

@@ -190,7 +190,6 @@ def test_what_does_not_fit_is_told_in_numbers_and_names(house: Catalogue, tmp_pa
 @pytest.mark.parametrize(
     ("ref", "words"),
     [
-        ("run:1@1*0", "over 0"),
         ("run:1@1*4.5", "up to 4"),
         ("starter*0.5", "only the adapter of a run"),
         ("run:1@3*0.5", "DoRA"),

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.export.client import export, verify
 from engine.export.gguf.adapter import write_adapter_gguf
+from engine.models import refs
 from store import exports
 from store.catalogue import Catalogue
 from store.errors import BadInput, Unsupported
@@ -44,7 +45,11 @@ def test_it_is_proved_for_the_run_that_it_is_of_alone(cat: Catalogue, tmp_path: 
     assert words["general.type"] == "adapter"
     assert (words["adapter.type"], words["adapter.lora.alpha"]) == ("lora", 0.0)
     assert words["workbench.quantization"] == "nf4"
-    assert words["workbench.base_gguf_sha256"] == made.provenance["base_gguf_sha256"]
+    [_, under] = exports.all(cat)
+    assert (under.path, under.ref) == (str(tmp_path / "base-nf4-f32.gguf"), "run:1*0")
+    assert under.status == "proved"
+    assert words["workbench.base_gguf_sha256"] == under.sha256
+    assert made.provenance["base_gguf_sha256"] == under.sha256
     assert not [key for key, value in words.items() if str(tmp_path) in str(value)]
 
     other = random_adapter(base, tmp_path / "other", r=8)
@@ -53,6 +58,30 @@ def test_it_is_proved_for_the_run_that_it_is_of_alone(cat: Catalogue, tmp_path: 
     told = {stage["name"]: stage["state"] for stage in verify(cat, target, run).stages}
     assert (told["load"], told["end"]) == ("pass", "fail")
     assert not list(cat.workspace.logs.glob("*.base"))
+
+
+def test_two_adapters_share_a_base_of_weights_beyond_f16(cat: Catalogue, tmp_path: Path) -> None:
+    base = tiny_llama(tmp_path / "base", initializer_range=0.1)
+    weights = base / "model.safetensors"
+    stored = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(weights).items()}
+    stored["model.layers.0.input_layernorm.weight"] /= 1e6
+    stored["model.layers.0.self_attn.v_proj.weight"] *= 1e6  # over 65504
+    save_file(stored, weights, {"format": "pt"})
+    one, two = (random_adapter(base, tmp_path / name, strength=0.01) for name in ("one", "two"))
+    run = add_run(cat, str(base), {3: one, 4: two}, dtype="bfloat16")
+
+    made = [
+        record
+        for step in (3, 4)
+        for record in export(cat, f"{run}@{step}", to="adapter-gguf", out=tmp_path / f"{step}.gguf")
+    ]
+
+    assert [record.status for record in made] == ["proved", "proved"]
+    [under] = [e for e in exports.all(cat) if e.kind == "gguf" and e.status == "proved"]
+    assert (under.type, under.ref) == ("f32", f"{run}*0")
+    alone = refs.resolve(cat, under.ref)
+    assert (alone.adapter, alone.run_id, alone.dtype) == (None, None, "bfloat16")
+    assert [m.provenance["base_gguf_sha256"] for m in made] == [under.sha256] * 2
 
 
 HELD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

@@ -120,15 +120,14 @@ def _write(
 
 def _report(cat: Catalogue, made: list[Export], json: bool, *, both: bool) -> None:
     """Say what was made, and which to take of several."""
-    from engine.export import client
-
-    told = [_made(record, client.proof_of(cat, record)) for record in made]
+    told = [_made(cat, record) for record in made]
     merged = _advice(cat, made) if both else None
     taken = _taken(cat, made)
     found: dict[str, object] = {"exports": told} | (told[0] if len(told) == 1 else {})
     found |= {"merge": merged} if merged is not None else {}
     found |= {"advice": taken} if taken is not None else {}
-    emit(found, json, "\n".join([*map(_line, made), *filter(None, (merged, taken))]))
+    lines = [_line(record, each["base"]) for record, each in zip(made, told, strict=True)]
+    emit(found, json, "\n".join([*lines, *filter(None, (merged, taken))]))
     _leave(*filter(None, map(_failure, told)))
 
 
@@ -179,7 +178,10 @@ def _taken(cat: Catalogue, made: list[Export]) -> str | None:
     return advice.recommend(rows).sentence if len({row.type for row in rows}) > 1 else None
 
 
-def _made(record: Export, proof: Proof | None) -> dict[str, Any]:
+def _made(cat: Catalogue, record: Export) -> dict[str, Any]:
+    from engine.export import beneath, client
+
+    proof, base = client.proof_of(cat, record), beneath.by_hash(cat, record.provenance)
     return {
         "id": record.id,
         "type": record.type,
@@ -190,13 +192,16 @@ def _made(record: Export, proof: Proof | None) -> dict[str, Any]:
         "error": record.provenance.get("error"),
         "proof": _as_dict(proof) if proof else None,
         "merge": record.provenance.get("merge"),
+        "base": str(base) if base else None,
     }
 
 
-def _line(record: Export) -> str:
+def _line(record: Export, base: str | None) -> str:
+    """What lies where; of an adapter's file also what it is put on."""
     if record.bytes is None:
         return f"{record.type}  {record.status}"
-    return f"{record.path}  {record.bytes / 1e6:,.1f} MB  {record.status}"
+    under = f"  on {base}" if base else ""
+    return f"{record.path}  {record.bytes / 1e6:,.1f} MB  {record.status}{under}"
 
 
 def verify(

@@ -114,9 +114,15 @@ def write_base_gguf(source: Source, target: Path, *, on_progress: Progress) -> N
     notes = {"general.name": public_name(source.base_ref)}
     if source.quantization:
         notes["workbench.quantization"] = source.quantization
-    write_gguf(
-        Merged(base), Path(base.base), base.lossless, target, notes=notes, on_progress=on_progress
-    )
+
+    def write(type_name: str) -> None:
+        folder = Path(base.base)
+        write_gguf(Merged(base), folder, type_name, target, notes=notes, on_progress=on_progress)
+
+    try:
+        write(base.lossless)
+    except Unsupported:  # some weights go beyond what F16 holds; what else is refused is so again
+        write("f32")
 
 
 def _names(adapter: Adapter, config: Mapping[str, Any], family: Family) -> dict[str, str]:

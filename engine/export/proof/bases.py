@@ -36,7 +36,7 @@ def compare_bases(
     except Unsupported as error:
         return Stage(NAME, "pass", f"not measured: {error.message}")
     if alone:
-        advice = "so it answers on a file of the base's own weights; --to gguf merges it faithfully"
+        advice = "that is how it answers on any other file of the base"
     return Stage(NAME, "pass", f"{text}; {advice}", numbers)
 
 

@@ -193,7 +193,8 @@ def _opened(job: Job, target: Target, yardstick: Yardstick, stack: ExitStack) ->
             try:
                 return GgufCandidate(job.base_gguf, Path(job.log), yardstick, stack, path)
             finally:
-                job.base_gguf.unlink(missing_ok=True)  # llama.cpp has it open
+                if job.base is None:
+                    job.base_gguf.unlink(missing_ok=True)  # llama.cpp has it open
     yardstick.make_room()
     try:
         if job.kind == "merged":
