@@ -29,7 +29,7 @@ from engine.train.fit.shape import shape_of
 from engine.train.forking import fork, on_top, same_base, take_along
 from engine.train.launching import alone, found_again, job_environment, launch
 from engine.train.orders import checkpoint_now, demote, pause, pin, promote, stop, unpin
-from engine.train.preparing import source_mark
+from engine.train.preparing import refuse_strange_rows, source_mark
 from engine.train.progress import Progress, follow
 from engine.train.queue import Waiting, cancel, queue, reorder, start_again
 from engine.train.recipe import Recipe, as_dict
@@ -162,6 +162,7 @@ def _frozen(
     try:
         facts = refuse_what_teaches_nothing(file, snapshot, renderer, readable(recipe, base))
         chosen = choose(recipe, base, this_machine(), facts)
+        refuse_strange_rows(base.path, snapshot, renderer, chosen.recipe)
         _need_room(cat, base, chosen.recipe)
     except WorkbenchError:
         drop_unused(cat, snapshot)

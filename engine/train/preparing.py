@@ -18,9 +18,11 @@ from engine.models.folder import describe, file_sha256
 from engine.render import Renderer
 from engine.render.purposes import Method
 from engine.train.examples import IGNORED, Encoded, Example, encode
+from engine.train.recipe import Recipe
 from engine.train.spec import Spec
 from store.errors import BadInput, Conflict
 from store.rundb import RunWriter
+from store.snapshots import Snapshot
 
 _NOTES_LISTED = 50
 
@@ -81,6 +83,24 @@ def _blocks(train: Encoded, held: Encoded, length: int) -> str:
         f"({tokens:,} in all; each begins with the last token of the one before, so that every "
         f"token is trained once); {held.rows:,} held-out documents in {len(held.examples):,} blocks"
     )
+
+
+def refuse_strange_rows(base: Path, snapshot: Snapshot, renderer: Renderer, recipe: Recipe) -> None:
+    """Before anything is started: see that the base has an embedding for every token of the rows.
+
+    Only a tokenizer that is larger than the base can bring others.
+
+    Raises:
+        BadInput: naming the first line and the token.
+    """
+    if not 0 < describe(base).vocabulary < renderer.vocabulary_size:
+        return
+    for part in ("train", "eval"):
+        rows = snapshots.load(snapshot, part)
+        method = cast("Method", recipe.method)
+        refuse_strange_ids(
+            base, encode(rows, renderer, recipe.max_length, method).examples, renderer
+        )
 
 
 def refuse_strange_ids(base: Path, examples: Sequence[Example], renderer: Renderer) -> None:

@@ -143,18 +143,17 @@ def test_an_altered_checkpoint_is_no_ground_to_stand_on(
     assert ("checkpoint_damaged", "step-000003/scheduler.pt is missing") in events(cat, done)
 
 
-def test_a_tokenizer_of_another_model_is_refused_before_a_weight_is_read(
-    nursery: Nursery, cat: Catalogue, starter: Path, tmp_path: Path
+def test_a_tokenizer_of_another_model_starts_nothing(
+    cat: Catalogue, starter: Path, tmp_path: Path
 ) -> None:
     base = tmp_path / "base"
     shutil.copytree(starter, base)
     config = read_json(base / "config.json") | {"vocab_size": 300}
     (base / "config.json").write_text(json.dumps(config))
-    with waiting(cat, small_data(tmp_path), base) as run:
-        pass
-    failed = wait(cat, run.id, ended)
-    assert failed.status == "failed"
-    assert "has token" in str(failed.reason) and "only 300 embeddings" in str(failed.reason)
+    with pytest.raises(BadInput, match=r"line \d+ has token \d+ .* only 300 embeddings"):
+        client.start(cat, small_data(tmp_path), str(base), small_recipe())
+    assert client.queue(cat) == [] and not any(cat.workspace.snapshots.iterdir())
+    assert not any(cat.workspace.runs.iterdir())
 
 
 def test_a_template_that_cannot_be_rendered_starts_nothing(
