@@ -8,8 +8,9 @@ bfloat16 at 4,096 packed tokens.
 
 A row that fails says why, and the others follow. With `--folder DIR` models and rows that were
 measured are kept there: called again it goes on with what is missing, `--only` and `--row` with a
-part. A model takes 16 GB of disk. Beside torch, transformers and peft it wants trl, bitsandbytes
-and the small packages of `pyproject.toml` that the engine imports; nothing of the interface.
+part. A model takes 16 GB of disk. Where torch, transformers and peft are, `pip install trl
+bitsandbytes msgspec orjson sqlite-utils google-re2 zstandard psutil` adds what else it imports;
+nothing of the interface.
 
 Without a GPU it says so and measures nothing. `--tiny` takes the whole way on a CPU with a tiny
 shape: that proves the code and says nothing about a GPU.
