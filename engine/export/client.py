@@ -38,7 +38,7 @@ from engine.models.folder import read_json
 from engine.models.gguf import is_adapter
 from store import exports
 from store.catalogue import Catalogue
-from store.errors import BadInput, Conflict, NotFound, Unsupported
+from store.errors import BadInput, Conflict, NoSpace, NotFound, Unsupported
 from store.exports import Export, Kind, Proof
 from store.sqlite import write
 
@@ -160,6 +160,9 @@ def _carry_out(
                 exports.delete(cat, record.id)
             else:
                 fail(cat, record, str(error) or type(error).__name__)
+        if isinstance(error, OSError):
+            why = f"{error.filename or folder}: {error.strerror or error}."
+            raise NoSpace(why, "Make room there, or choose another --out.") from error
         raise
     return done
 

@@ -17,7 +17,7 @@ from engine.export.files import new_room, present
 from engine.export.stages import Stage
 from store import exports
 from store.catalogue import Catalogue
-from store.errors import BadInput, Conflict
+from store.errors import BadInput, Conflict, NoSpace
 from store.workspace import Workspace
 from tests.engine.export_models import tiny_llama
 from tests.engine.test_export_client import make_run
@@ -184,6 +184,6 @@ def test_an_export_that_cannot_begin_is_not_said_to_run(
     cat: Catalogue, base: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "out").symlink_to("nowhere")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(NoSpace, match="out: File exists"):
         client.export(cat, str(base), types=["f16", "f32"], out=tmp_path / "out")
     assert {record.status for record in exports.all(cat)} == {"failed"}
