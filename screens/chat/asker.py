@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from engine.chat.protocol import AskRow
+from engine.chat.protocol import AskRow, Sealed
 from engine.chat.protocol import Message as Said
 from engine.models import refs
 from screens.chat.stream import Ended, Seated, Told, pump
@@ -65,6 +65,8 @@ class Asker:
         self._stopping = False
         self._asking = False
         self._open: _Open | None = None
+        self._seals: list[Sealed] = []
+        """What was proved when the open session began: it holds for every question in it."""
 
     def ask(self, asks: Asks, settings: Settings, beside: Sequence[str] = ()) -> None:
         """Have a question answered; `Ended` is the last that is posted of it.
@@ -139,8 +141,11 @@ class Asker:
         if held is not None and held.workers == _workers(cat, held.models):
             seated = set(held.models)
             if set(models) == seated or (beside and set(models) < seated):
+                for seal in self._seals:
+                    self._post(Told(seal))
                 return held.session
         self._leave()
+        self._seals = []
         wanted = list(models)
         for ref in beside:
             with suppress(WorkbenchError):  # it will be told when it is asked
@@ -155,6 +160,8 @@ class Asker:
         """What a worker says while it gets ready; raising is how to stop waiting for it."""
         if self._stopping:
             raise WorkbenchError("stopped while the model was loading", "Send again to go on.")
+        if isinstance(event, Sealed):
+            self._seals.append(event)
         self._post(Told(event))
 
     def _leave(self) -> None:

@@ -120,7 +120,10 @@ class Column(Pane):
     def set_model(self, ref: str) -> None:
         """Answer with another model from now on; the conversation stays."""
         self.ref = self.model = ref
-        self.label, self.seal, self.alone = self.proofs.get(ref, (ref, None, False))
+        unknown = (ref, None, False)
+        # A seal that one column has and others have not would tell who is who.
+        known = unknown if self.hidden else self.proofs.get(ref, unknown)
+        self.label, self.seal, self.alone = known
         self.retitle()
 
     def seated(self, model: str, label: str) -> None:
@@ -138,7 +141,7 @@ class Column(Pane):
         if self.seal is not None:
             sign = ("sealed ✓", "$text-success") if self.seal else ("not sealed ✗", "$text-error")
             title += Content("  ") + Content.styled(*sign)
-        if self.alone and self.answering:
+        if self.alone and self.answering and not self.hidden:
             note = "after the others"
         if note:
             title += Content("  ") + line(note, "$text-muted")
