@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench.upstream import llama_cpp
 from engine.export.ollama import probing
@@ -31,9 +30,9 @@ ORDERS = (
 )
 
 
-def _differing(path: Path) -> tuple[int, int] | None:
-    """Renderings that differ, and all; None where nothing could be learned."""
-    template = ChatTemplate(path.read_text(), {"bos_token": "<s>", "eos_token": "</s>"})
+def rendering(jinja: str) -> probing.Render:
+    """What a template makes of messages; None where it refuses them."""
+    template = ChatTemplate(jinja, {"bos_token": "<s>", "eos_token": "</s>"})
 
     def render(messages: Sequence[probing.Message]) -> str | None:
         listed = [{"role": role, "content": text} for role, text in messages]
@@ -42,20 +41,22 @@ def _differing(path: Path) -> tuple[int, int] | None:
         except TemplateRefused:
             return None
 
-    learned = probing.learn(render)
-    if learned is None:
-        return None
-    written = GoTemplate(probing.written(learned))
-    different = 0
-    for text in TEXTS:
-        for roles in ORDERS:
-            messages = [(role, text) for role in roles]
-            try:
-                found: str | None = written.render(messages)
-            except GoFailed:
-                found = None
-            different += found != render(messages)
-    return different, len(TEXTS) * len(ORDERS)
+    return render
+
+
+def differing(
+    render: probing.Render, written: GoTemplate, texts: Sequence[str] = TEXTS
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Texts and orders of roles whose rendering differs from what was written of the template."""
+
+    def found(messages: Sequence[probing.Message]) -> str | None:
+        try:
+            return written.render(messages)
+        except GoFailed:
+            return None
+
+    told = {(text, roles): [(role, text) for role in roles] for text in texts for roles in ORDERS}
+    return [asked for asked, messages in told.items() if found(messages) != render(messages)]
 
 
 def main() -> int:
@@ -63,11 +64,13 @@ def main() -> int:
     files = sorted((llama_cpp() / "models" / "templates").glob("*.jinja"))
     began, exact = time.perf_counter(), 0
     for path in files:
-        found = _differing(path)
-        if found is None:
+        render = rendering(path.read_text())
+        learned = probing.learn(render)
+        if learned is None:
             print(f"{path.stem:<50} not learned: it renders no plain turns by itself")
-        elif found[0]:
-            print(f"{path.stem:<50} {found[0]} of {found[1]} renderings differ")
+        elif wrong := differing(render, GoTemplate(probing.written(learned))):
+            asked = len(TEXTS) * len(ORDERS)
+            print(f"{path.stem:<50} {len(wrong)} of {asked} renderings differ")
         else:
             exact += 1
     seconds = (time.perf_counter() - began) / len(files)

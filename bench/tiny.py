@@ -185,7 +185,9 @@ def build(shape: Shape, folder: Path) -> Path:
     return folder
 
 
-def adapt(base: Path, folder: Path, adapted: tuple[str, ...], **config: Any) -> Path:
+def adapt(
+    base: Path, folder: Path, adapted: tuple[str, ...], *, strength: float = 0.1, **config: Any
+) -> Path:
     """Write a random LoRA adapter that changes what the model says."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -197,7 +199,7 @@ def adapt(base: Path, folder: Path, adapted: tuple[str, ...], **config: Any) -> 
     with torch.no_grad():
         for name, parameter in peft.named_parameters():
             if parameter.requires_grad and ("lora_B" in name or "embedding_" in name):
-                parameter.normal_(0.0, 0.1)
+                parameter.normal_(0.0, strength)
             elif parameter.requires_grad and ("magnitude" in name or "modules_to_save" in name):
                 parameter.mul_(torch.empty_like(parameter).uniform_(0.7, 1.4))
     peft.save_pretrained(folder)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 import assets
+from bench.tiny import adapt
 from engine.export.proof import questions
 from engine.export.proof.yardstick import Yardstick
 from engine.export.stages import Job, Source, Stage, Target
@@ -57,26 +58,8 @@ def tiny_llama(
 
 def random_adapter(base: Path, folder: Path, *, strength: float = 0.1, **config: Any) -> Path:
     """A PEFT LoRA adapter on `base` whose B matrices (and DoRA magnitudes) are not at rest."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    settings: dict[str, Any] = {
-        "r": 4,
-        "lora_alpha": 8,
-        "target_modules": ["q_proj", "k_proj", "v_proj", "down_proj"],
-        "task_type": "CAUSAL_LM",
-    }
-    peft = get_peft_model(model, LoraConfig(**{**settings, **config}))
-    with torch.no_grad():
-        for name, parameter in peft.named_parameters():
-            if parameter.requires_grad and ("lora_B" in name or "embedding_" in name):
-                parameter.normal_(0.0, strength)
-            elif parameter.requires_grad and ("magnitude" in name or "modules_to_save" in name):
-                parameter.mul_(torch.empty_like(parameter).uniform_(0.7, 1.4))
-    peft.save_pretrained(folder)
-    return folder
+    adapted = ("q_proj", "k_proj", "v_proj", "down_proj")
+    return adapt(base, folder, adapted, strength=strength, **config)
 
 
 def source_of(base: Path, adapter: Path | None = None, **changes: Any) -> Source:

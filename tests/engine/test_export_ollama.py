@@ -9,13 +9,13 @@ from pathlib import Path
 import gguf
 import pytest
 
+from bench.templates import ORDERS, differing, rendering
 from engine.data.rows import Turn
 from engine.export.ollama import modelfile, probing
 from engine.export.ollama.gotemplate import GoFailed, GoTemplate, literal, printable
 from engine.export.proof.samples import Sample, held_out, shipped
 from engine.export.stages import Source
 from engine.render.renderer import Renderer
-from engine.render.template import ChatTemplate, TemplateRefused
 
 # Templates in the shapes of well-known families.
 CHATML = (
@@ -54,32 +54,16 @@ HOSTILE = (
     '{{ .Content }} {{ end }} """',
     "e\u0301 👩‍👩‍👧 \u200b\x00",
 )
-ORDERS = (
-    ("user",),
-    ("system", "user"),
-    ("user", "assistant", "user"),
-    ("system", "user", "assistant", "user", "assistant", "user"),
-)
 
 
 @pytest.mark.parametrize("jinja", [CHATML, TRIMMED, FOLDED, LATE])
 def test_what_is_learned_renders_as_the_template_does(jinja: str) -> None:
-    template = ChatTemplate(jinja, {"bos_token": "<s>", "eos_token": "</s>"})
-
-    def render(messages: list[tuple[str, str]]) -> str | None:
-        listed = [{"role": role, "content": text} for role, text in messages]
-        try:
-            return template.render(listed, generation_prompt=True).text
-        except TemplateRefused:
-            return None
-
+    render = rendering(jinja)
     learned = probing.learn(render)
     assert learned is not None
     written = GoTemplate(probing.written(learned))
-    for text in HOSTILE:
-        for roles in ORDERS:
-            messages = [(role, text) for role in roles]
-            assert written.render(messages) == render(messages)
+    assert differing(render, written, HOSTILE) == []
+    assert len({render([(role, "a") for role in roles]) for roles in ORDERS} - {None}) == 4
     refused = [("user", "a"), ("tool", "b")]
     with pytest.raises(GoFailed, match="no place for this turn"):
         written.render(refused)
