@@ -95,6 +95,8 @@ def _fill(base: Path, target: Path, tokens: Sequence[str]) -> None:
             shutil.copyfile(file, target / file.name)
     old = Tokenizer.from_file(str(base / "tokenizer.json"))
     new = Tokenizer.from_file(str(base / "tokenizer.json"))
+    for each in (old, new):
+        each.no_padding()  # filled up, a token would not be one piece
     new.add_tokens([AddedToken(t, special=False, normalized=False) for t in tokens])
     odd = next((t for t in tokens if len(new.encode(t, add_special_tokens=False).ids) != 1), None)
     if odd is not None:

@@ -6,6 +6,8 @@ Knows the files that Hugging Face models keep them in. Does not render.
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,17 @@ from tokenizers import Tokenizer
 
 from store.errors import BadInput, Unsupported
 
+_PREFIXED = re.compile(rb'"continuing_subword_prefix"\s*:\s*"[^"]')
+_PANIC = "PanicException"
+"""What a fault inside of the tokenizers library is raised as; it is no `Exception`."""
+
 
 def read_tokenizer(folder: Path) -> Tokenizer:
     """The fast tokenizer, which neither cuts nor pads.
 
     Raises:
         Unsupported: the folder has none.
-        BadInput: the file is not one.
+        BadInput: the file is not one, or breaks the library that reads it.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -27,13 +33,42 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             f"{folder}: no tokenizer.json (a fast tokenizer is needed)",
             "Save the tokenizer with a recent transformers, then point to that folder.",
         )
+    _check_merges(path)
     try:
         tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()  # a hostile one takes all memory, and the process ends
+        with suppress(Exception):
+            tokenizer.encode("a")  # what every text would break shows now
     except Exception as error:
-        raise BadInput(f"{path}: {error}", "Copy tokenizer.json from the model again.") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+        raise _broken(path, error) from error
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise _broken(path, error) from error
     return tokenizer
+
+
+def _broken(path: Path, error: object) -> BadInput:
+    return BadInput(f"{path}: {error}", "Copy tokenizer.json from the model again.")
+
+
+def _check_merges(path: Path) -> None:
+    """Merged pieces lose the prefix that they begin with: one without it breaks the library."""
+    if not _PREFIXED.search(path.read_bytes()):
+        return
+    model = read_json(path).get("model")
+    known = model if isinstance(model, dict) else {}
+    prefix = str(known.get("continuing_subword_prefix") or "")
+    for merge in known.get("merges") or ():
+        pieces = merge.split(" ", 1) if isinstance(merge, str) else merge
+        second = str(pieces[-1]) if isinstance(pieces, list) and pieces else ""
+        if not second.startswith(prefix):
+            raise _broken(
+                path,
+                "key model.continuing_subword_prefix: expected none, or merges whose second pieces "
+                f"begin with {prefix!r}, found {second!r:.40}",
+            )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -86,3 +86,35 @@ def test_a_damaged_file_of_the_tokenizer_is_named(name: str, raw: bytes, model: 
     (model / name).write_bytes(raw)
     with pytest.raises(WorkbenchError, match=name.replace(".", r"\.")):
         Renderer.load(model)
+
+
+_FIXED = {"strategy": {"Fixed": 10**12}, "direction": "Right", "pad_to_multiple_of": None,
+          "pad_id": 0, "pad_type_id": 0, "pad_token": "x"}  # fmt: skip
+_BARE = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<q>", "type_id": 0}}],
+         "pair": [], "special_tokens": {}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"continuing_subword_prefix": "##"}, r"key model\.continuing_subword_prefix: .*'##'"),
+        ({"continuing_subword_prefix": "##", "merges": [[]]}, "continuing_subword_prefix"),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "Precompiled"),
+        ({"post_processor": _BARE}, "no entry found"),
+        ({"padding": _FIXED}, ""),
+    ],
+)
+def test_a_tokenizer_that_breaks_its_library_is_refused(
+    changes: dict[str, object], words: str, model: Path
+) -> None:
+    """A fault there is no `Exception`, and filling up to a terabyte ends the process."""
+    path = model / "tokenizer.json"
+    found = json.loads(path.read_text())
+    for key, value in changes.items():
+        (found if key in found else found["model"])[key] = value
+    path.write_text(json.dumps(found))
+    if words:
+        with pytest.raises(WorkbenchError, match=words):
+            Renderer.load(model)
+    else:
+        assert Renderer.load(model).bos_id is not None

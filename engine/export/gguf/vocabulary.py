@@ -20,6 +20,7 @@ from engine.export.gguf.given import Given, given_of
 from engine.export.gguf.pretokenizers import WAY_OUT
 from engine.export.proof.samples import shipped
 from engine.models.folder import read_json
+from engine.render.folder import read_tokenizer
 from engine.render.renderer import Renderer
 from store.errors import BadInput, Unsupported
 
@@ -108,7 +109,7 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     data = read_json(path)
     model = data["model"]
     sentencepiece = bool(model.get("byte_fallback"))
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer = read_tokenizer(folder)
     special = _special(folder, renderer, tokenizer, model)
     add_bos, add_eos = _framing(tokenizer, special, renderer, path)
     if template is not None:

@@ -27,6 +27,7 @@ from engine.export.proof.torture import torture
 from engine.export.stages import Job, Source
 from engine.llama.client import LlamaWorker
 from engine.models.folder import read_json
+from engine.render.folder import read_tokenizer
 from engine.render.renderer import Renderer
 
 Tell = Callable[[int, int], None]
@@ -244,10 +245,7 @@ class Yardstick:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The base's own, with nothing cut and nothing filled up."""
-        found = Tokenizer.from_file(str(self.base / "tokenizer.json"))
-        found.no_truncation()
-        found.no_padding()
-        return found
+        return read_tokenizer(self.base)
 
     def encode(self, text: str, *, framed: bool) -> list[int]:
         """Ids of a text as in training; `framed` with begin and end tokens as configured."""
