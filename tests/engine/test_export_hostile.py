@@ -81,3 +81,12 @@ def test_an_end_that_no_file_has(bench: Bench) -> None:
     good = bench[2]
     rewritten(good, good.with_name("bad.gguf"), {"tokenizer.ggml.eos_token_id": 2**31})
     assert proved(bench)["stops"].state == "fail"
+
+
+def test_a_context_that_the_model_does_not_have(bench: Bench) -> None:
+    good = bench[2]
+    for said, state, words in ((1 << 20, "warn", "1,048,576 tokens: beyond 512"),
+                               (1 << 31, "fail", "no number of tokens")):  # fmt: skip
+        rewritten(good, good.with_name("bad.gguf"), {"llama.context_length": said})
+        load = proved(bench)["load"]
+        assert load.state == state and words in load.text, load

@@ -16,7 +16,6 @@ import numpy as np
 from huggingface_hub.errors import StrictDataclassError
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from tokenizers import Tokenizer
 
 from engine.data.rows import Turn
 from engine.export.gguf.given import Given
@@ -28,6 +27,7 @@ from engine.export.stages import Job, Source, Target
 from engine.llama.bounds import bounded
 from engine.llama.client import LlamaWorker
 from engine.llama.words import GIVES_UP
+from engine.render.folder import read_tokenizer
 from engine.render.renderer import Renderer
 from store.errors import BadInput, Unsupported, WorkbenchError
 
@@ -38,6 +38,8 @@ class Candidate(Protocol):
     bos: int | None
     eos: int | None
     file_type: int | None
+    context: int | None
+    """Tokens that it says it holds; None for a folder, whose config.json is the trained one's."""
     given: Given
     """What has to be done to texts so that it reads them as training did."""
     unmended: Sequence[str]
@@ -79,6 +81,7 @@ class GgufCandidate:
         if adapter is not None:
             worker.attach(self._name, adapter)
         found = self._llama.describe()
+        self.context: int | None = found.context
         self.bos: int | None = found.bos
         self.eos: int | None = found.eos
         said = found.metadata.get("general.file_type", "")
@@ -114,6 +117,7 @@ class FolderCandidate:
     """A merged folder, as transformers reads it."""
 
     file_type: int | None = None
+    context: int | None = None
     given = Given()
     unmended: Sequence[str] = ()
 
@@ -121,9 +125,7 @@ class FolderCandidate:
         self._model = Reference(Source(ref="merged", base=str(folder), base_ref="merged"))
         with bounded("the chat template"):
             self._renderer = Renderer.load(folder)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = read_tokenizer(folder)
         self.bos = self._renderer.bos_id
         self.eos = self._renderer.eos_id
 
@@ -158,7 +160,7 @@ class AdapterCandidate(FolderCandidate):
             raise BadInput(f"{folder}: no {WEIGHTS} in it", "Save the adapter as safetensors.")
         self._model = Reference(msgspec.structs.replace(source, adapter=str(folder)))
         self._renderer = Renderer.load(base)
-        self._tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+        self._tokenizer = read_tokenizer(base)
         self.bos, self.eos = self._renderer.bos_id, self._renderer.eos_id
 
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.export.plan import context_of
 from engine.export.proof import limits, reading
 from engine.export.proof.candidates import Candidate, open_candidate
 from engine.export.proof.divergence import Divergence
@@ -81,8 +82,18 @@ class _Proof:
                 return
             if not self._target.type:
                 self._type = of_gguf(candidate.file_type)
-            self._decide("load", "pass", f"the export opens; limits of {self._type.name}")
+            self._decide("load", *self._opened(candidate))
             self._questions(candidate)
+
+    def _opened(self, candidate: Candidate) -> tuple[State, str]:
+        """Whether what opened says of its context what the trained model is good for."""
+        said, most = candidate.context, context_of(self._yard.base)
+        if said is not None and said <= 0:  # llama.cpp keeps it as a signed number
+            return "fail", "its context_length is no number of tokens under 2,147,483,648"
+        if said is not None and most is not None and said > most:
+            text = f"it opens, but says that it holds {said:,} tokens"
+            return "warn", f"{text}: beyond {most:,} it does not answer as trained"
+        return "pass", f"it opens; judged by the limits of {self._type.name}"
 
     def _questions(self, candidate: Candidate) -> None:
         """Every stage in order; an export that dies of a question has failed it."""
