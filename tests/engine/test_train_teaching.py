@@ -70,7 +70,10 @@ def test_held_out_rows_count_too(cat: Catalogue) -> None:
 
 
 def test_blank_lines_and_cut_rows_stop_nothing(cat: Catalogue) -> None:
-    look(cat, [*GOOD, b"", chat("short", "answer " * 200), b"  "])
+    rows = [*GOOD, b"", chat("short", "answer " * 200), b"  "]
+    look(cat, rows)
+    with pytest.raises(BadInput, match="1 of 24 rows"):  # they were looked at
+        look(cat, [*rows, chat("no answer")])
 
 
 def test_where_nothing_is_trained_at_all_leaving_out_is_no_way_out(cat: Catalogue) -> None:
@@ -106,7 +109,9 @@ def test_a_refused_start_leaves_nothing_behind(cat: Catalogue, tmp_path: Path) -
 
 
 def test_shipped_datasets_teach_with_every_row(cat: Catalogue) -> None:
-    for path in sorted(assets.path("datasets").glob("*.jsonl")):
+    files = sorted(assets.path("datasets").glob("*.jsonl"))
+    assert len(files) >= 7
+    for path in files:
         renderer = Renderer.load(assets.path("starter"))
         name = {"brief": "preference", "marked": "kto", "island": "text"}.get(
             path.name.split(".")[0]
