@@ -141,8 +141,12 @@ def _wins(item: Item) -> list[Win]:
         return []
     if vote.best is None:
         return [Win(*two, tie=True, group=item.turns) for two in itertools.combinations(models, 2)]
-    others = [model for place, model in enumerate(models) if place != vote.best]
-    return [Win(models[vote.best], other, group=item.turns) for other in others]
+    best = item.answers[vote.best]
+    others = [answer for place, answer in enumerate(item.answers) if place != vote.best]
+    return [
+        Win(best.model, other.model, tie=other.text == best.text, group=item.turns)
+        for other in others
+    ]
 
 
 def _alone(items: Iterable[Item]) -> list[Alone]:
@@ -175,6 +179,8 @@ def _pairs(items: Iterable[Item], order: dict[str, int]) -> list[Pair]:
             question = (later, earlier, item.turns)
             if vote.best is None:
                 met[vote.verdict] += 1
+            elif item.answers[one].text == item.answers[two].text:
+                met["tie"] += 1  # of more than two: the best is no better than its double
             elif question in decided:
                 met["again"] += 1
             else:

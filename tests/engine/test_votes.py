@@ -77,6 +77,11 @@ def test_more_models_are_ranked_and_one_is_good_or_bad(cat: Catalogue) -> None:
         ("c", "a"): 1,
         ("c", "b"): 7,
     }
+    doubles = [Answer(name, "The same." if name != "b" else "Another.") for name in "abc"]
+    item = votes.add_item(cat, [("user", "?")], doubles, {})
+    votes.vote(cat, item.id, "better", 0)
+    same = {(p.model, p.against): p for p in tally([votes.item(cat, item.id)], "abc").pairs}
+    assert (same["c", "a"].ties, same["c", "a"].losses, same["b", "a"].losses) == (1, 0, 1)
     single = tally([voted(cat, "a", "better", 0), voted(cat, "a", "bad")])
     assert (single.alone[0].good, single.alone[0].bad, single.alone[0].rate) == (1, 1, 0.5)
 
