@@ -26,8 +26,8 @@ class Progress:
 
     Attributes:
         loss: at this very step; None before the first.
-        eval_loss: the newest.
-        seconds_left: at the speed so far; None while unknown.
+        eval_loss: the newest by then.
+        seconds_left: at the speed so far; None while unknown, and of a step that others follow.
         events: what happened since the record before.
     """
 
@@ -100,12 +100,14 @@ class _Follower:
         self._samples: list[Sample] = []
         self._pace = Pace()
         self._left: float | None = None
+        self._evaluated: list[tuple[int, float | None]] = []
 
     def news(self, run: Run, run_db: RunReader) -> Iterator[Progress]:
         """Records of what is new in the database."""
         state, events = run_db.state(), tuple(run_db.events())
         if state is not None:
-            evaluated = [step for step, _ in run_db.exact("eval_loss", _EVALUATIONS)]
+            self._evaluated = run_db.exact("eval_loss", _EVALUATIONS)
+            evaluated = [step for step, _ in self._evaluated]
             seconds = [(at, value) for at, value in run_db.exact("train_seconds", _STEPS_TIMED)
                        if value is not None]  # fmt: skip
             self._samples += run_db.samples(self._samples[-1].id if self._samples else 0)
@@ -124,14 +126,15 @@ class _Follower:
         # A run that was resumed takes back the steps that it repeats.
         self._step = min(self._step, newest)
         points = run_db.exact("loss", newest - self._step) if newest > self._step else []
-        speed = last["tokens_per_second"][1] if "tokens_per_second" in last else None
+        speeds = dict(run_db.exact("tokens_per_second", newest - self._step)) if points else {}
         for step, loss in points:
             if step > self._step:
-                yield self._record(run, step, loss, speed, new)
+                yield self._record(run, step, loss, new, speeds.get(step), over=step < newest)
                 new = ()
                 self._step = step
         if new or run.status != self._status:
-            yield self._record(run, run.step, run.loss, speed, new)
+            speed = last["tokens_per_second"][1] if "tokens_per_second" in last else None
+            yield self._record(run, run.step, run.loss, new, speed)
         self._status = run.status
 
     def _silent(self, run: Run) -> tuple[Event, ...]:
@@ -146,8 +149,13 @@ class _Follower:
         run: Run,
         step: int,
         loss: float | None,
-        speed: float | None,
         events: tuple[Event, ...],
+        speed: float | None,
+        *,
+        over: bool = False,
     ) -> Progress:
-        total, left = run.total_steps, self._left
-        return Progress(run.status, step, total, loss, run.eval_loss, speed, left, events)
+        """What was known at a step; of one that is over nothing is left."""
+        known = [value for at, value in self._evaluated if at <= step]
+        measured = known[-1] if known else None
+        left = None if over else self._left
+        return Progress(run.status, step, run.total_steps, loss, measured, speed, left, events)

@@ -16,6 +16,7 @@ from engine.train.status import SILENT_S
 from store import runs
 from store.catalogue import Catalogue
 from store.identity import start_of
+from store.rundb import RunWriter
 
 WRITES = """
 import sys
@@ -69,3 +70,20 @@ def test_a_worker_that_hangs_is_silent_until_it_writes_again(
         late = 1.0
         assert client.refresh(cat, run.id).reason is None
         worker.stdin.write("\n")
+
+
+def test_each_step_is_told_with_what_was_known_then(cat: Catalogue) -> None:
+    run = runs.create(cat, model="starter", dataset="/d.jsonl", recipe={}, seed=1, name="told")
+    folder = cat.workspace.run_dir(run.id)
+    folder.mkdir(parents=True)
+    with RunWriter.open(folder / "run.db") as writer:
+        writer.state("running", step=0, total_steps=4)
+        for step in (1, 2, 3, 4):
+            writer.metrics(step, {"loss": 4.0 - step, "tokens_per_second": 100.0 * step})
+            if step % 2 == 0:
+                writer.metrics(step, {"eval_loss": 5.0 - step})
+        writer.state("finished", step=4)
+    told = [one for one in follow(cat, run.id) if one.loss is not None]
+    assert [(one.step, one.eval_loss, one.tokens_per_second) for one in told[:4]] == [
+        (1, None, 100.0), (2, 3.0, 200.0), (3, 3.0, 300.0), (4, 1.0, 400.0)
+    ]  # fmt: skip
