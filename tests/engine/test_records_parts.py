@@ -62,6 +62,7 @@ def test_an_origin_knows_git_and_hashes(tmp_path: Path, monkeypatch: pytest.Monk
     git("add", "a.jsonl")
     git("commit", "-qm", "one")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(origin, "_GIT_S", 60.0)  # git is not waited for, but this test does
     found = origin.here().git
     assert found is not None and (len(found.commit), found.dirty) == (40, False)
     data.write_text("{ }\n")
