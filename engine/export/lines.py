@@ -17,6 +17,7 @@ from engine.export.ollama import modelfile
 from engine.export.proof.samples import held_out
 from engine.export.sampling import sampling_of
 from engine.export.stages import Source
+from engine.machine.facts import has_amx
 from engine.models import refs
 from engine.render.renderer import Renderer
 from store.catalogue import Catalogue
@@ -35,6 +36,15 @@ _FLAGS = {
     "repetition_penalty": "--repeat-penalty",
 }
 _MISSING_BASE = Path("base.gguf")
+_PLAIN_WEIGHTS = "--no-repack"
+"""Weights as they are in the file: code for AMX dies in some builds (ggml-org/llama.cpp#20824)."""
+_PLAIN_WEIGHTS_PYTHON = """from llama_cpp import llama_cpp
+
+# llama.cpp's code for this processor (AMX) may crash: ggml-org/llama.cpp#20824
+options = llama_cpp.llama_model_default_params()
+options.use_extra_bufts = False
+llama_cpp.llama_model_default_params = lambda: options
+"""
 _NAMES = {"repetition_penalty": "repeat_penalty"}
 
 
@@ -63,9 +73,9 @@ def lines_of(cat: Catalogue, export: Export) -> list[Lines]:
     source = plan.source_of(cat, refs.whole(refs.resolve(cat, export.ref)))
     match export.kind:
         case "merged":
-            return list(_merged(path, Path(source.base)))
+            return [*_merged(path, Path(source.base)), served(path)]
         case "adapter":
-            return list(_adapter(path, source))
+            return [*_adapter(path, source), served(export.ref)]
         case "adapter-gguf":
             return list(_adapter_gguf(path, source, beneath.of(cat, export, source)))
         case "ollama":
@@ -76,6 +86,11 @@ def lines_of(cat: Catalogue, export: Export) -> list[Lines]:
     return list(_gguf(path, source))
 
 
+def served(ref: str | Path) -> Lines:
+    """What puts a model behind OpenAI's interface, by Workbench itself."""
+    return Lines("workbench serve", _shell("workbench", "serve", ref))
+
+
 def _gguf(file: Path, source: Source, adapter: Path | None = None) -> Iterator[Lines]:
     base = Path(source.base)
     context = context_for(base)
@@ -83,7 +98,7 @@ def _gguf(file: Path, source: Source, adapter: Path | None = None) -> Iterator[L
     options = ["-m", str(file), *(["--lora", _field(adapter)] if adapter else [])]
     chats = _chats(base)
     common = [*options, "-ngl", "99", "-c", str(context), *(["--jinja"] if chats else [])]
-    common += _flags(drawn)
+    common += [*_flags(drawn), *([_PLAIN_WEIGHTS] if has_amx() else [])]
     if chats:
         yield Lines("llama-cli", _shell("llama-cli", *common))
     else:
@@ -92,6 +107,7 @@ def _gguf(file: Path, source: Source, adapter: Path | None = None) -> Iterator[L
     yield Lines("llama-server", _shell("llama-server", *common, "--port", PORT))
     python = _llama_python(file, adapter, context, drawn, chats=chats)
     yield Lines("Python (llama-cpp-python)", python)
+    yield served(f"{file}+{adapter}" if adapter else file)
 
 
 def _chats(folder: Path) -> bool:
@@ -119,7 +135,7 @@ def _llama_python(
     lora = f"    lora_path={str(adapter)!r},\n" if adapter else ""
     values = ", ".join(f"{_NAMES.get(name, name)}={value:g}" for name, value in drawn.items())
     return f"""from llama_cpp import Llama
-
+{_PLAIN_WEIGHTS_PYTHON if has_amx() else ""}
 model = Llama(
     {str(file)!r},
 {lora}    n_ctx={context},

@@ -82,6 +82,11 @@ def this_machine() -> Machine:
     )
 
 
+def has_amx() -> bool:
+    """Whether the processor has AMX: some builds of llama.cpp die in their code for it."""
+    return "amx_int8" in _cpu()[1]
+
+
 def versions() -> dict[str, str]:
     """Versions of the libraries that decide what a run computes."""
     found = {name: _version(name) for name in LIBRARIES}

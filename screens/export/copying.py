@@ -5,7 +5,6 @@ Knows titles and texts. The lines are the engine's; which of them a person wants
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -37,9 +36,8 @@ def copyable(cat: Catalogue, record: Record) -> list[Lines]:
     found = [Lines("path", str(record.path))]
     if record.export is not None:
         found += lines.lines_of(cat, record.export)
-    if record.gguf is not None:
-        serve = shlex.join(["workbench", "serve", str(record.gguf)])
-        found.append(Lines("workbench serve", serve))
+    elif record.gguf is not None:
+        found.append(lines.served(record.gguf))
     proof = proof_file(record)
     if proof is not None:
         found.append(Lines("proof (JSON)", str(proof)))

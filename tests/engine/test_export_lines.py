@@ -53,6 +53,11 @@ def test_python_lines_answer_alike(
     run = add_run(cat, "starter", {4: adapter})
     answer = _answer(_lines(cat, "gguf", file)["Python (llama-cpp-python)"])
     assert len(answer) > 5
+    small = home / "small.gguf"  # llama.cpp takes other ways with weights of 8 bits
+    write_gguf(
+        Merged(source_of(starter)), starter, "q8_0", small, notes={}, on_progress=lambda *_: None
+    )
+    assert len(_answer(_lines(cat, "gguf", small)["Python (llama-cpp-python)"])) > 5
     for text in (
         _lines(cat, "merged", merged)["Python (transformers)"],
         _lines(cat, "adapter", adapter, run)["Python (PEFT)"],
@@ -62,13 +67,23 @@ def test_python_lines_answer_alike(
         assert capsys.readouterr().out == answer
 
 
-def test_words_reach_a_shell_whole(cat: Catalogue, starter: Path, tmp_path: Path) -> None:
+def test_words_reach_a_shell_whole(
+    cat: Catalogue, starter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "has_amx", lambda: False)
     file = tmp_path / f"{AWKWARD}.gguf"
     file.touch()
     found = _lines(cat, "gguf", file)
+    assert shlex.split(found["workbench serve"]) == ["workbench", "serve", str(file)]
+    assert "use_extra_bufts" not in found["Python (llama-cpp-python)"]
     words = shlex.split(found["llama-server"])
     assert words[:3] == ["llama-server", "-m", str(file)]
     assert words[3:] == ["-ngl", "99", "-c", "1024", "--jinja", "--temp", "0", "--port", "8080"]
+
+    monkeypatch.setattr(lines, "has_amx", lambda: True)
+    found = _lines(cat, "gguf", file)
+    assert shlex.split(found["llama-server"])[-3:] == ["--no-repack", "--port", "8080"]
+    assert "options.use_extra_bufts = False" in found["Python (llama-cpp-python)"]
 
     folder = tmp_path / "it's"
     folder.mkdir()
@@ -86,6 +101,7 @@ def test_an_adapter_goes_on_its_base(cat: Catalogue, tmp_path: Path) -> None:
     words = shlex.split(found["llama-cli"])
     # llama.cpp reads this option as comma-separated values.
     assert words[words.index("--lora") + 1] == '"' + str(file).replace('"', '""') + '"'
+    assert shlex.split(found["workbench serve"])[2] == f"base.gguf+{file}"
     text = found["Ollama: keep this as a Modelfile"]
     assert f'FROM base.gguf\nADAPTER """{file}"""\n' in text
     assert "# verified: " in text
@@ -99,13 +115,16 @@ def test_an_adapter_goes_on_its_base(cat: Catalogue, tmp_path: Path) -> None:
     assert "The base as a file, first" not in found
 
 
-def test_drawing_is_the_models_own(cat: Catalogue, tmp_path: Path) -> None:
+def test_drawing_is_the_models_own(
+    cat: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without it llama.cpp would draw with defaults of its own."""
     base = tiny_llama(tmp_path / "base", max_position_embeddings=131072)
     drawn = {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "min_p": 9}
     edit_json(base / "generation_config.json", **drawn)
     file = tmp_path / "model.gguf"
     file.touch()
+    monkeypatch.setattr(lines, "has_amx", lambda: False)
     words = shlex.split(_lines(cat, "gguf", file, str(base))["llama-cli"])
     assert words[words.index("-c") + 1] == "8192"
     drawing = words[words.index("--jinja") + 1 :]
