@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.train import status
+from screens import inturn
 from store.workspace import Workspace
 from tests.screens.written import NOW
 from workbench.app import WorkbenchApp
@@ -20,6 +21,12 @@ MakeApp = Callable[..., WorkbenchApp]
 def no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that a test wrote down wrote last at the stopped clock's hour."""
     monkeypatch.setattr(status, "clock", lambda: NOW)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys wait for one another however busy the machine is."""
+    monkeypatch.setattr(inturn, "PATIENCE", 60.0)
 
 
 @pytest.fixture
