@@ -1,4 +1,4 @@
-"""Sources: every format as rows, first rows at once, and written back as it was."""
+"""Sources: every format as rows, and written back as it was."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ import gzip
 import io
 import json
 import os
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import zstandard
 
-from engine.data.document import Document
-from engine.data.file.lines import Lines
 from engine.data.journal.pieces import Pieces
-from engine.data.sources import Limits, PackedSource, Source, open_source
-from engine.data.sources.copies import sweep_copies
-from store.catalogue import Catalogue
+from engine.data.sources import Source
 from store.errors import BadInput, NotFound
-from store.workspace import Workspace
+from tests.engine.source_files import contents, opening, packed, saved, unpacked
 
 ROWS = [
     {"instruction": 'say "hi" \\ {[', "input": "", "output": "a, b] }\n\u2028é 😀"},
@@ -40,41 +34,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(folder: Path) -> Iterator[Callable[..., Source]]:
-    found: list[Source] = []
-
-    def open_(path: Path, limits: Limits | None = None) -> Source:
-        source = open_source(path, folder, path.name, limits=limits)
-        found.append(source)
-        return source
-
-    yield open_
-    for source in found:
-        source.close()
-
-
-def contents(source: Source) -> list[bytes]:
-    source.grow()
-    lines = Lines(source.index, Pieces())
-    return [lines.content(row) for row in range(len(source.index))]
-
-
-def saved(source: Source, pieces: Pieces, path: Path) -> tuple[int, bytes]:
-    source.grow()
-    with path.open("wb+") as out:
-        written = source.compose(out.fileno(), Lines(source.index, pieces))
-    return written, path.read_bytes()
-
-
-def packed(data: bytes, how: str) -> bytes:
-    if how == "gz":
-        return gzip.compress(data[: len(data) // 2]) + gzip.compress(data[len(data) // 2 :])
-    return zstandard.ZstdCompressor().compress(data) if how == "zst" else data
-
-
-def unpacked(data: bytes, how: str) -> bytes:
-    if how == "gz":
-        return gzip.decompress(data)
-    return zstandard.ZstdDecompressor().decompress(data) if how == "zst" else data
+    with opening(folder) as open_:
+        yield open_
 
 
 STYLES: dict[str, Callable[[list[object]], str]] = {
@@ -160,105 +121,6 @@ def test_an_array_split_anywhere_reads_the_same(folder: Path) -> None:
         os.close(copy)
         os.close(spans)
     assert len(results) == 1
-
-
-def test_a_big_file_is_unpacked_behind_and_kept(
-    opened: Callable[..., Source], tmp_path: Path, folder: Path
-) -> None:
-    chance = random.Random(3)
-    rows = [{"text": f"{n} " + chance.randbytes(400).hex()} for n in range(22_000)]
-    file = tmp_path / "a.json.gz"
-    file.write_bytes(gzip.compress(json.dumps(rows).encode(), 1))
-    source = opened(file)
-    assert not source.complete
-    assert 64 <= len(source.index) < len(rows)
-    early = Lines(source.index, Pieces()).content(63)
-    seen = []
-    while not source.grow(0.02):
-        seen.append(source.progress)
-    assert seen == sorted(seen)
-    assert source.progress == 1.0
-    found = contents(source)
-    assert [json.loads(row) for row in found] == rows
-    assert found[63] == early
-    source.keep()
-    source.close()
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "a.json.gz.copy",
-        "a.json.gz.copy-rows",
-        "a.json.gz.meta",
-        "a.json.gz.spans",
-    ]
-    again = opened(file)
-    assert again.complete
-    pieces = Pieces()
-    pieces.delete(5)
-    del rows[5]
-    assert json.loads(gzip.decompress(saved(again, pieces, tmp_path / "out")[1])) == rows
-    again.close()
-
-    file.write_bytes(gzip.compress(b"[1]"))
-    assert contents(opened(file)) == [b"1"]
-
-
-def test_closing_ends_the_unpacking(
-    opened: Callable[..., Source], tmp_path: Path, folder: Path
-) -> None:
-    file = tmp_path / "a.jsonl.gz"
-    file.write_bytes(gzip.compress(b'{"text": "0123456789"}\n' * 3_000_000, 1))
-    source = opened(file)
-    source.grow(0.01)
-    assert not source.complete
-    source.close()
-    assert not list(folder.iterdir())
-
-
-def test_opening_waits_for_no_long_row(opened: Callable[..., Source], tmp_path: Path) -> None:
-    file = tmp_path / "a.json"
-    file.write_bytes(b'[{"a": 1}, {"text": "' + b"x" * (40 << 20) + b'"}, {"b": 2}]')
-    source = opened(file)
-    assert len(source.index) == 1
-    assert not source.complete
-    found = contents(source)
-    assert (found[0], len(found[1]), found[2]) == (b'{"a": 1}', (40 << 20) + 12, b'{"b": 2}')
-
-
-def test_an_unpacking_that_is_ended_is_told(
-    opened: Callable[..., Source], tmp_path: Path, folder: Path
-) -> None:
-    file = tmp_path / "a.jsonl.gz"
-    file.write_bytes(gzip.compress(b'{"text": "0123456789"}\n' * 3_000_000, 1))
-    source = opened(file)
-    assert isinstance(source, PackedSource)
-    source.grow(0.01)
-    assert source._process is not None
-    source._process.kill()
-    assert source.grow()
-    assert "ended before it was done" in str(source.trouble)
-    assert source.index.read(*source.index.span(70)) == b'{"text": "0123456789"}\n'
-    with pytest.raises(BadInput, match="not saved"):
-        saved(source, Pieces(), tmp_path / "out")
-    source.keep()
-    source.close()
-    assert not list(folder.iterdir())
-
-
-def test_copies_are_swept(opened: Callable[..., Source], tmp_path: Path, folder: Path) -> None:
-    for name in "abc":
-        file = tmp_path / f"{name}.json"
-        file.write_text(json.dumps([name * 1000]))
-        source = opened(file)
-        source.grow()
-        source.keep()
-        source.close()
-        os.utime(folder / f"{name}.json.meta", (ord(name), ord(name)))
-    (folder / "x-999999999-0.copy.part").write_bytes(b"x")
-    (tmp_path / "c.json").unlink()
-    sweep_copies(folder)
-    kept = {path.name.split(".")[0] for path in folder.iterdir()}
-    assert kept == {"a", "b"}
-    sweep_copies(folder, limit=1500)
-    assert {path.name.split(".")[0] for path in folder.iterdir()} == {"b"}
 
 
 TABLE = 'id,text,"note ""x"""\r\n1,"two\r\nlines, ""quoted""",é\r\n2,plain,\r\n3,"last",z'
@@ -377,83 +239,6 @@ def test_parquet_keeps_types_and_groups(opened: Callable[..., Source], tmp_path:
         saved(source, pieces, tmp_path / "out.parquet")
 
 
-@pytest.mark.parametrize("how", ["gz", "zst"])
-def test_a_file_cut_short_keeps_its_rows(
-    opened: Callable[..., Source], tmp_path: Path, how: str
-) -> None:
-    chance = random.Random(1)
-    lines = [json.dumps({"text": chance.randbytes(200).hex()}).encode() for _ in range(4000)]
-    data = b"\n".join(lines) + b"\n"
-    whole = gzip.compress(data) if how == "gz" else packed(data, how)
-    file = tmp_path / f"a.jsonl.{how}"
-    file.write_bytes(whole[: len(whole) * 2 // 3])
-    source = opened(file)
-    found = contents(source)
-    assert 1000 < len(found) < 4000
-    assert found[:1000] == lines[:1000]
-    assert source.trouble is not None
-    assert "end early" in source.trouble
-    assert source.wrongs[len(found) - 1] == source.trouble
-    with pytest.raises(BadInput, match="not saved, as not all of it could be read"):
-        saved(source, Pieces(), tmp_path / "out")
-
-
-def test_an_array_cut_short_can_be_closed(opened: Callable[..., Source], tmp_path: Path) -> None:
-    file = tmp_path / "a.json"
-    file.write_bytes(b'[\n  {"a": 1},\n  {"a": "tw')
-    source = opened(file)
-    assert contents(source) == [b'{"a": 1}', b'{"a": "tw']
-    assert source.wrongs[1].startswith("the file ends inside this element")
-    assert saved(source, Pieces(), tmp_path / "out")[1] == file.read_bytes()
-    pieces = Pieces()
-    pieces.delete(1)
-    assert json.loads(saved(source, pieces, tmp_path / "out")[1]) == [{"a": 1}]
-    file.write_bytes(b'[{"a": 1}] and more')
-    source = opened(file)
-    assert contents(source) == [b'{"a": 1}']
-    assert "text after the end of the array, at byte 11" in str(source.trouble)
-    for text, place in ((b'[{"a": 1} {"a": 2}]', "no comma"), (b'[{"a": 1}, 2,]', "a comma too")):
-        file.write_bytes(text)
-        source = opened(file)
-        assert len(contents(source)) == 2
-        assert str(source.trouble).startswith(place)
-    file.write_bytes(b'[1, {"a": "x, y"},[2] , "b,c",{}]')
-    assert len(contents(opened(file))) == 5
-    assert opened(file).trouble is None
-    file.write_bytes(b'[{"a": "b\nc"}]')
-    assert contents(opened(file)) == [b'{"a": "b\x0bc"}']
-
-
-@pytest.mark.parametrize("how", ["gz", "zst"])
-def test_a_bomb_is_not_unpacked(opened: Callable[..., Source], tmp_path: Path, how: str) -> None:
-    file = tmp_path / f"bomb.jsonl.{how}"
-    zeros = bytes(1 << 20)
-    if how == "gz":
-        with gzip.open(file, "wb") as out:
-            out.write(b'{"text": "a"}\n')
-            for _ in range(400):
-                out.write(zeros)
-    else:
-        with zstandard.ZstdCompressor().stream_writer(file.open("wb"), closefd=True) as zst:
-            zst.write(b'{"text": "a"}\n')
-            for _ in range(400):
-                zst.write(zeros)
-    source = opened(file, Limits(ratio_from=64 << 20))
-    source.grow()
-    assert source.index.known_size < 200 << 20
-    assert source.index.read(*source.index.span(0)) == b'{"text": "a"}\n'
-    assert "taken for a bomb" in str(source.trouble)
-
-
-def test_a_full_disk_is_left_some_room(opened: Callable[..., Source], tmp_path: Path) -> None:
-    file = tmp_path / "a.jsonl.gz"
-    file.write_bytes(gzip.compress(b'{"text": "0123456789"}\n' * 3_000_000, 1))
-    source = opened(file, Limits(free=1 << 60))
-    source.grow()
-    assert "would fill the disk" in str(source.trouble)
-    assert len(source.index) > 1000
-
-
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
@@ -508,96 +293,3 @@ def test_content_decides_before_the_name(
     with pytest.raises(BadInput, match=r"a directory; expected") as wrong:
         opened(tmp_path)
     assert "*.jsonl" in wrong.value.hint
-
-
-# As documents: edited, saved, taken back
-
-
-def text_files(folder: Path) -> dict[str, Path]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = [{"text": f"row {n}", "more": "é"} for n in range(5)]
-    lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-    pretty = json.dumps(rows, indent=2, ensure_ascii=False).encode()
-    # Of a record that was away only its values come back, not quotes that it did not need.
-    table = b"text,more\r\n" + b"".join(b"row %d,\xc3\xa9\r\n" % n for n in range(5))
-    files = {
-        "pretty.json": pretty,
-        "line.json.zst": packed(json.dumps(rows).encode(), "zst"),
-        "table.csv": table,
-        "table.csv.gz": packed(table, "gz"),
-        "lines.jsonl.gz": packed(lines, "gz"),
-        "lines.jsonl.zst": packed(lines, "zst"),
-    }
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    pq.write_table(pa.Table.from_pylist(rows), folder / "rows.parquet")
-    return {path.name: path for path in folder.iterdir()}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "pretty.json",
-        "line.json.zst",
-        "table.csv",
-        "table.csv.gz",
-        "lines.jsonl.gz",
-        "lines.jsonl.zst",
-        "rows.parquet",
-    ],
-)
-def test_edits_of_any_format_are_saved_and_taken_back(tmp_path: Path, name: str) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    file = text_files(home)[name]
-    original = file.read_bytes()
-
-    def texts(document: Document) -> list[str]:
-        document.grow()
-        return [json.loads(document.raw(n))["text"] for n in range(1, document.count + 1)]
-
-    before = [f"row {n}" for n in range(5)]
-    with Catalogue.open(Workspace(tmp_path / "ws")) as cat:
-        with Document.open(cat, file) as document:
-            document.set(2, "text", 'new "text",\nof two lines')
-            document.delete(1)
-            document.insert(3, json.dumps({"text": "added", "more": ""}).encode())
-            document.move(5, 1)
-            after = texts(document)
-            assert after == ["row 4", 'new "text",\nof two lines', "row 2", "added", "row 3"]
-            report = document.save()
-            assert (report.rows, document.unsaved) == (5, 0)
-            assert texts(document) == after
-        with Document.open(cat, file) as document:
-            assert texts(document) == after
-            for _ in range(4):
-                assert document.undo() is not None
-            assert texts(document) == before
-            assert document.unsaved
-            document.save()
-            assert texts(document) == before
-        if document.compression is None and name != "rows.parquet":
-            assert file.read_bytes() == original
-        assert sorted(path.name for path in home.iterdir() if path.name.startswith(".")) == []
-
-
-def test_a_bad_row_is_refused_where_its_format_has_no_place(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    files = text_files(home)
-    with Catalogue.open(Workspace(tmp_path / "ws")) as cat:
-        for name, row, what in (
-            ("pretty.json", b"{broken", "not JSON"),
-            ("pretty.json", b'{"text": "\xff"}', "not JSON"),
-            ("table.csv", b'{"text": "\xff"}', "not JSON"),
-            ("rows.parquet", b'{"text": "\xff"}', "not JSON"),
-            ("table.csv", b'{"text": "a", "new": "b"}', "key `new`"),
-            ("rows.parquet", b'{"text": 1}', "key `text`: expected string"),
-        ):
-            with Document.open(cat, files[name]) as document:
-                with pytest.raises(BadInput, match=what) as wrong:
-                    document.replace(1, row)
-                assert "JSONL" in wrong.value.hint
-                assert document.unsaved == 0
