@@ -24,6 +24,7 @@ _BATCH = 512
 """Tokens that it reads at once; its buffers hold their logits and the widest layer, in F32."""
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _MEMORY = re.compile(r"([\d.]+)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+_LEAST_SHARD = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,18 @@ def best(found: Sequence[Size], memory: int) -> Size | None:
     fitting = [size for size in found if size.memory <= memory]
     exact = [size for size in fitting if size.type.name in ("f16", "q8_0")]
     return exact[-1] if exact else max(fitting, key=lambda size: size.bytes, default=None)
+
+
+def shard_of(said: str) -> int:
+    """Bytes of weights in one file of several, of what a person says.
+
+    Raises:
+        BadInput: it is no size, or so small that there would be a file for every tensor.
+    """
+    limit = memory_of(said, "--shard")
+    if limit < _LEAST_SHARD:
+        raise BadInput(f"--shard {said}: expected at least 1MB.", "Say --shard 4GB.")
+    return limit
 
 
 def memory_of(said: str, option: str = "--memory") -> int:

@@ -28,6 +28,10 @@ def total_words(outlook: Outlook) -> Content:
         (words.size(plan.bytes), "bold"),
         (f"; {words.size(outlook.free)} are free on this disk", _QUIET),
     )
+    if outlook.replaced:
+        there = line(outlook.replaced[0].name) + Content.styled(" is there already", _QUIET)
+        first += Content.styled("\n! ", "$text-warning") + there
+        return first + Content.styled(": it is replaced only if you say so", _QUIET)
     if not outlook.reason:
         return first
     star = Content.assemble(("★ ", "$accent"), (f"{outlook.best}: {outlook.reason}", _QUIET))

@@ -35,6 +35,8 @@ KINDS: dict[Kind, str] = {
     "adapter-gguf": "the LoRA alone, for llama.cpp on a GGUF base",
 }
 """Each kind of export, and what it is for."""
+PARTS: tuple[Kind, ...] = ("gguf", "merged")
+"""What can be divided into parts."""
 MERGES = {
     "faithful": "as training held it: what you chatted with",
     "original": "its own weights: not quite what was trained",
@@ -60,6 +62,8 @@ class ExportForm(Pane):
         self._memory = Input("8 GB", compact=True, select_on_focus=False)
         self._held = Input("4,096", compact=True, select_on_focus=False)
         self._merge = Cycle(tuple(MERGES), "faithful")
+        self._shard = Input(placeholder="one file", compact=True, select_on_focus=False)
+        self._llama_cpp = Input(placeholder="Workbench", compact=True, select_on_focus=False)
         self._out = Input(compact=True, select_on_focus=False)
         self._label = ""
         self._known: tuple[str, str] | None = None
@@ -72,6 +76,10 @@ class ExportForm(Pane):
                        classes="-llama")  # fmt: skip
         yield FieldRow("context", self._held, "tokens to be held at once", classes="-llama")
         yield FieldRow("base", self._merge, MERGES["faithful"], classes="-merge")
+        yield FieldRow("parts", self._shard, "or the size of a part, as 4 GB",
+                       classes="-more -parts")  # fmt: skip
+        yield FieldRow("made by", self._llama_cpp, "or a folder of llama.cpp: by its converter",
+                       classes="-more -with")  # fmt: skip
         yield FieldRow("out", self._out, "", classes="-broad")
         yield Static(id="type-heading")
         yield TypeList()
@@ -94,7 +102,7 @@ class ExportForm(Pane):
     @property
     def wish(self) -> Wish:
         """What the form says now."""
-        out = self._out.value.strip()
+        out, other = self._out.value.strip(), self._llama_cpp.value.strip()
         to = next(kind for kind in KINDS if kind == self._to.value)
         return Wish(
             self._model.value, to, () if self.types.advised else self.types.ticked,
@@ -102,7 +110,19 @@ class ExportForm(Pane):
             else "faithful",
             Path(out) if out else None,
             self._memory.value.strip() if to in LLAMA else "", self._held.value.strip(),
+            self._shard.value.strip() if to in PARTS else "",
+            Path(other).expanduser() if other and to in LLAMA else None,
         )  # fmt: skip
+
+    @property
+    def divisible(self) -> bool:
+        """Whether there is more to say of this kind of export."""
+        return self._to.value in (*PARTS, *LLAMA)
+
+    def toggle_more(self) -> None:
+        """Show what is seldom asked for, or hide it; what it says counts all the same."""
+        self.toggle_class("-asked")
+        self.call_after_refresh(self.fit_types)
 
     def fill(self, *, ref: str, label: str = "") -> None:
         """Choose the model; the types are left to the advice again."""
@@ -133,6 +153,7 @@ class ExportForm(Pane):
                 one = files[0].out if len(files) == 1 else files[0].out.parent
                 self._out.placeholder = short_path(one) + ("/" if len(files) > 1 else "")
         self.set_class(self._to.value in LLAMA, "-runs")
+        self.set_class(self._to.value in PARTS, "-divides")
         self._explain()
         self._show_plan(outlook, error)
         self.call_after_refresh(self.fit_types)

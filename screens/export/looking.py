@@ -15,6 +15,7 @@ from engine.export import advice
 from engine.export import plan as planning
 from engine.export import sizes as sizing
 from engine.export.advice import Row
+from engine.export.files import taken
 from engine.export.plan import Plan
 from engine.export.stages import Merge, Source
 from engine.export.types import TYPES, ExportType
@@ -38,6 +39,8 @@ class Wish:
         out: None lets the engine choose names.
         memory: of the machine that shall run it, in a person's words; empty for any.
         context: tokens to be held at once, as typed.
+        shard: size of the parts that files are divided into, as typed; empty divides nothing.
+        llama_cpp: a checkout of llama.cpp whose converter is to write the files.
     """
 
     ref: str
@@ -47,6 +50,8 @@ class Wish:
     out: Path | None = None
     memory: str = ""
     context: str = ""
+    shard: str = ""
+    llama_cpp: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Outlook:
         merges: which weights to take, once both were measured.
         scaled: whether what to expect follows from other exports of this model.
         plan: None while it cannot be written, for the reason in `error`.
+        replaced: earlier exports that would be replaced; only after asking.
         free: bytes on the disk that is written to.
     """
 
@@ -92,6 +98,7 @@ class Outlook:
     merges: str
     scaled: bool
     plan: Plan | None
+    replaced: tuple[Path, ...]
     error: WorkbenchError | None
     free: int
 
@@ -112,17 +119,19 @@ def look(cat: Catalogue, wish: Wish) -> Outlook:
     try:
         plan = planning.make(
             cat, wish.ref, to=wish.to, types=wish.types or (best or offers[0].type.name,),
-            out=wish.out, merge=wish.merge,
+            out=wish.out, force=True, merge=wish.merge,
+            shard=sizing.shard_of(wish.shard) if wish.shard else None, llama_cpp=wish.llama_cpp,
         )  # fmt: skip
     except WorkbenchError as refused:
         error = refused
+    replaced = tuple(path for file in plan.files for path in taken(file.out)) if plan else ()
     folder = plan.files[0].out.parent if plan else cat.workspace.root
     free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free
     nf4 = source.quantization == "nf4" and wish.to in (*LLAMA, "merged")
     return Outlook(
         wish, offers, best, reason, context, nf4 and source.adapter is not None,
         _merges(cat, source.ref) or advice.which_merge(rows), advice.scale(rows) is not None,
-        plan, error, free,
+        plan, replaced, error, free,
     )  # fmt: skip
 
 

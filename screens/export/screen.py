@@ -23,9 +23,10 @@ from screens.export.form import AboutPane, ExportForm
 from screens.export.ledger import ExportList
 from screens.export.looking import Outlook, Wish, look, models
 from screens.export.reading import Reading
+from screens.safe import line
 from screens.widgets.field import Pick
 from screens.widgets.linelist import LineList
-from screens.widgets.modals import PickModal
+from screens.widgets.modals import Choice, ChoiceModal, PickModal
 from screens.widgets.pane import EmptyState, Pane, focus_within
 from store.errors import WorkbenchError
 
@@ -112,6 +113,8 @@ class ExportRoom(Reading):
             return self.choosing and self.progress is None
         if action == "tick":
             return self.choosing and focus_within(self.form.types)
+        if action == "more":
+            return self.choosing and self.form.divisible
         if action == "cancel":
             return self.progress is not None
         if action == "new":
@@ -189,7 +192,25 @@ class ExportRoom(Reading):
         starting, self._starting = self._starting, False
         ready = event.outlook is not None and event.outlook.plan is not None
         if starting and ready and self.form.types.ticked and self.progress is None:
-            self.export(event.wish, self.form.types.ticked)
+            assert event.outlook is not None
+            self._begin_asking(event.wish, event.outlook.replaced)
+
+    def _begin_asking(self, wish: Wish, replaced: tuple[Path, ...]) -> None:
+        """Export; what lies under one of the names is replaced only if a person says so."""
+        types = self.form.types.ticked
+        if not replaced:
+            self.export(wish, types)
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer == "yes" and self.progress is None:
+                self.export(wish, types, force=True)
+
+        more = f" and {len(replaced) - 1} more" if len(replaced) > 1 else ""
+        question = line(replaced[0].name) + Content(f"{more}: there already. Replace?")
+        choices = (Choice("r", "replace it, once the new one is proved", "yes"),
+                   Choice("n", "keep it", "no"))  # fmt: skip
+        self.app.push_screen(ChoiceModal("Replace", question, choices), self.guarded(answered))
 
     @on(ExportForm.Start)
     def action_start(self) -> None:
@@ -199,6 +220,9 @@ class ExportRoom(Reading):
 
     def action_tick(self) -> None:
         self.form.types.action_tick()
+
+    def action_more(self) -> None:
+        self.form.toggle_more()
 
     def began(self) -> None:
         super().began()

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.timer import Timer
 
 from engine.export import client
+from engine.export.sizes import shard_of
 from engine.export.stages import Stage
 from screens.base import Room
 from screens.export.looking import Wish
@@ -66,13 +67,14 @@ class Working(Room):
     def on_unmount(self) -> None:
         self._cancel.set()
 
-    def export(self, wish: Wish, types: tuple[str, ...]) -> None:
-        """Write and prove these types."""
+    def export(self, wish: Wish, types: tuple[str, ...], *, force: bool = False) -> None:
+        """Write and prove these types; `force` replaces earlier exports of these names."""
 
         def job(cat: Catalogue) -> list[Path]:
             made = client.export(
                 cat, wish.ref, to=wish.to, types=types, out=wish.out, merge=wish.merge,
-                on_event=self._on_stage, cancel=self._cancel,
+                force=force, shard=shard_of(wish.shard) if wish.shard else None,
+                llama_cpp=wish.llama_cpp, on_event=self._on_stage, cancel=self._cancel,
             )  # fmt: skip
             return [Path(export.path) for export in made]
 

@@ -135,6 +135,44 @@ async def test_what_cannot_be_written_is_refused_in_the_form(make_app: MakeApp) 
         assert [offer.type.name for offer in form.types.offers] == list(known.TYPES["merged"])
 
 
+async def test_what_is_there_is_replaced_only_after_asking(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    there = tmp_path / "mine.gguf"
+    there.write_text("mine")
+    async with make_app().run_test(size=NARROW) as pilot:
+        room = await export_room(pilot)
+        form = room.form
+        form._out.value = str(there)
+        await until(pilot, lambda: "mine.gguf is there already" in dump(pilot.app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceModal))
+        await pilot.press("n")
+        await until(pilot, lambda: pilot.app.screen is room)
+        assert room.progress is None and there.read_text() == "mine"
+
+
+async def test_what_is_seldom_asked_for_is_shown_with_a_key(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    async with make_app().run_test(size=NARROW) as pilot:
+        room = await export_room(pilot)
+        form = room.form
+        await pilot.press("m")
+        await until(pilot, lambda: "size of a part" in dump(pilot.app))
+        form._shard.value = "2MB"
+        await until(pilot, lambda: ready(form))
+        assert form.outlook is not None and form.outlook.plan is not None
+        assert form.outlook.plan.shard == 2_000_000
+        form._shard.value = "1"
+        await until(pilot, lambda: "expected at least 1MB" in dump(pilot.app))
+        form._shard.value = ""
+        form._llama_cpp.value = str(tmp_path)
+        await until(pilot, lambda: "✗ --llama-cpp" in dump(pilot.app))
+        await pilot.press("m")
+        await until(pilot, lambda: "size of a part" not in dump(pilot.app))
+
+
 async def test_a_job_that_ends_before_a_record_says_why(make_app: MakeApp, tmp_path: Path) -> None:
     async with make_app().run_test(size=NARROW) as pilot:
         room = await export_room(pilot)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from store.catalogue import Catalogue
     from store.exports import Export, Proof
 
-_LEAST_SHARD = 1_000_000
 _UNWRITTEN = ": not written: "
 _MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "running": "…"}
 
@@ -66,6 +65,7 @@ def export(
 ) -> None:
     """Write a model in one type or several, and prove that each is the model you trained."""
     from engine.export import types as known
+    from engine.export.sizes import shard_of
     from store.catalogue import Catalogue
     from workbench.workspace import find_workspace
 
@@ -73,23 +73,13 @@ def export(
         "to": known.kind(to),
         "types": None if types is None else [name for name in types.split(",") if name],
         "force": force,
-        "shard": _limit(shard),
+        "shard": shard_of(shard) if shard else None,
         "llama_cpp": llama_cpp,
     }
     merges = _merges(merge)
     with Catalogue.open(find_workspace(workspace)) as cat:
         made = _write(cat, ref, merges, out, options, json)
         _report(cat, made, json, both=len(merges) > 1 and options["to"] != "adapter")
-
-
-def _limit(shard: str | None) -> int | None:
-    """Bytes of weights in one file."""
-    from engine.export.sizes import memory_of
-
-    limit = memory_of(shard, "--shard") if shard else None
-    if limit is not None and limit < _LEAST_SHARD:
-        raise BadInput(f"--shard {shard}: expected at least 1MB.", "Say --shard 4GB.")
-    return limit
 
 
 def _write(
