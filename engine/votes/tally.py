@@ -128,6 +128,19 @@ def verdicts(counts: Tally) -> list[str]:
     return said
 
 
+def numbers(counts: Tally) -> list[str]:
+    """What the verdicts rest on, a line a pair, then a line a strength."""
+    said = [
+        f"{pair.model} {pair.wins} : {pair.losses} {pair.against}, {pair.ties} ties, "
+        f"{pair.bad} both bad; wins {share(pair.rate, pair.low, pair.high)}; "
+        f"p {pair.p:.2g} whenever you look, sign test {pair.sign_p:.2g} if you look once"
+        for pair in counts.pairs
+    ]
+    for one in counts.strengths:
+        said.append(f"{one.name}: strength {one.log:+.2f} ({one.low:+.2f} – {one.high:+.2f})")
+    return said
+
+
 def share(rate: float | None, low: float | None, high: float | None) -> str:
     """`70% (40% – 89%)`: a rate and its interval."""
     if rate is None or low is None or high is None:

@@ -123,11 +123,12 @@ class ReviewScreen(ModalScreen[bool | None]):
         self.query_one("#keys", Static).update(line(keys, "$text-muted"))
 
     def _result(self) -> list[str]:
-        from engine.votes.tally import tally, verdicts
+        from engine.votes.tally import numbers, tally, verdicts
 
         if self.asking:
             return ["The models are asked …"]
-        return ["All is judged.", "", *verdicts(tally(self.items, self.review.models))]
+        counts = tally(self.items, self.review.models)
+        return ["All is judged.", "", *verdicts(counts), "", *numbers(counts)]
 
     def action_judge(self, verdict: Verdict, best: int | None = None) -> None:
         item = self.current

@@ -142,7 +142,9 @@ async def review_of_one(pilot: Pilot_, app: WorkbenchApp, room: ChatRoom, file: 
     assert "A ?" in dump(app)
     await pilot.press("s", "greater_than_sign")
     await until(pilot, lambda: not review.asking)
-    assert "cannot tell run:1@7 and starter apart" in dump(app)
+    seen = dump(app)
+    assert "cannot tell run:1@7 and starter apart" in seen
+    assert "p 1 whenever you look, sign test 1 if you look once" in " ".join(seen.split())
     await pilot.press("u", "equals_sign", "p")
     await until(pilot, lambda: isinstance(app.screen, OpenModal))
     await pilot.press("escape")
