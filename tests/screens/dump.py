@@ -53,7 +53,7 @@ def check_golden(name: str, text: str) -> None:
     assert text == path.read_text(encoding="utf-8"), f"{name} looks different:\n{text}"
 
 
-async def until(pilot: Pilot[Any], happened: Callable[[], bool], seconds: float = 60.0) -> None:
+async def until(pilot: Pilot[Any], happened: Callable[[], bool], seconds: float = 120.0) -> None:
     """Wait until something has happened, letting the application run; never a blind sleep."""
     async with asyncio.timeout(seconds):
         while not happened():

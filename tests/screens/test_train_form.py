@@ -227,7 +227,7 @@ async def test_a_run_is_started_from_the_form_watched_to_its_end_and_shown_in_ru
         await pilot.press("ctrl+s")
         await until(pilot, lambda: room.look is not None)
         assert not room.has_class("-form")
-        await until(pilot, lambda: room.look is not None and not room.look.living, 120)
+        await until(pilot, lambda: room.look is not None and not room.look.living, 300)
         assert room.look is not None and room.look.run.status == "finished", room.look.log
         assert [kept.step for kept in room.look.checkpoints] == [3]
         screen = dump(pilot.app)
