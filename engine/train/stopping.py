@@ -94,7 +94,7 @@ def out_of_budget(recipe: Recipe, tokens: float, seconds: float) -> str | None:
     if recipe.max_tokens and tokens >= recipe.max_tokens:
         return f"max_tokens: {tokens:,.0f} of {recipe.max_tokens:,} tokens seen"
     if recipe.max_minutes and seconds >= 60 * recipe.max_minutes:
-        return f"max_minutes: {seconds / 60:,.1f} of {recipe.max_minutes:g} minutes of training"
+        return f"max_minutes: {seconds / 60:.3g} of {recipe.max_minutes:g} minutes of training"
     return None
 
 

@@ -58,6 +58,8 @@ def test_tokens_and_time_are_used_up() -> None:
     assert stopping.out_of_budget(recipe, 999, 89) is None
     assert stopping.out_of_budget(recipe, 1000, 0) == "max_tokens: 1,000 of 1,000 tokens seen"
     assert stopping.out_of_budget(recipe, 0, 90) == "max_minutes: 1.5 of 1.5 minutes of training"
+    short = replace(Recipe(), max_minutes=0.05)
+    assert stopping.out_of_budget(short, 0, 3.3) == "max_minutes: 0.055 of 0.05 minutes of training"
     assert stopping.out_of_budget(Recipe(), 1e12, 1e9) is None
 
 
