@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound
 from store.versions import Version
 from store.workspace import Workspace
-
-
-@pytest.fixture
-def cat(tmp_path: Path) -> Iterator[Catalogue]:
-    with Catalogue.open(Workspace(tmp_path / "workspace")) as catalogue:
-        yield catalogue
 
 
 def line(text: str, end: bytes = b"\n") -> bytes:

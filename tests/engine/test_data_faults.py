@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,12 +25,6 @@ HOME = Path(__file__).parents[2]
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
-
-
-@pytest.fixture
-def cat(workspace: Workspace) -> Iterator[Catalogue]:
-    with Catalogue.open(workspace) as catalogue:
-        yield catalogue
 
 
 def raw(text: object) -> bytes:

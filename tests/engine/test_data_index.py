@@ -6,7 +6,6 @@ import hashlib
 import os
 import random
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from engine.data.file.digest import Follower
 from engine.data.file.index import CACHE_FROM, RowIndex
 from store.catalogue import Catalogue
 from store.errors import BadInput, NotFound, WorkbenchError
-from store.workspace import Workspace
-
-
-@pytest.fixture
-def cat(tmp_path: Path) -> Iterator[Catalogue]:
-    with Catalogue.open(Workspace(tmp_path / "workspace")) as catalogue:
-        yield catalogue
 
 
 def lines_of(index: RowIndex) -> list[bytes]:

@@ -13,13 +13,6 @@ import pytest
 from engine.data.dataset import Delete, Document, Insert, Replace, Several, files_of, open_dataset
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NotFound
-from store.workspace import Workspace
-
-
-@pytest.fixture
-def cat(tmp_path: Path) -> Iterator[Catalogue]:
-    with Catalogue.open(Workspace(tmp_path / "workspace")) as catalogue:
-        yield catalogue
 
 
 def raw(text: object) -> bytes:

@@ -12,7 +12,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,6 @@ from engine.data.file import inplace
 from store import edits
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NoSpace
-from store.workspace import Workspace
-
-
-@pytest.fixture
-def cat(tmp_path: Path) -> Iterator[Catalogue]:
-    with Catalogue.open(Workspace(tmp_path / "workspace")) as catalogue:
-        yield catalogue
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,6 @@ from store import splits
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict
 from store.snapshots import Snapshot
-from store.workspace import Workspace
-
-
-@pytest.fixture
-def cat(tmp_path: Path) -> Iterator[Catalogue]:
-    with Catalogue.open(Workspace(tmp_path / "workspace")) as catalogue:
-        yield catalogue
 
 
 def chat(question: str, answer: str, **style: object) -> bytes:

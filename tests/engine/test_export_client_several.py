@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,8 @@ from engine.export.stages import Stage
 from store import exports
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict, NoSpace
-from store.workspace import Workspace
 from tests.engine.export_models import tiny_llama
 from tests.engine.test_export_client import make_run
-
-
-@pytest.fixture
-def cat(tmp_path: Path) -> Iterator[Catalogue]:
-    with Catalogue.open(Workspace(tmp_path / "ws")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,7 @@ from engine.models.folder import read_json
 from store import exports
 from store.catalogue import Catalogue
 from store.errors import BadInput, Conflict
-from store.workspace import Workspace
 from tests.engine.export_models import source_of, tiny_llama
-
-
-@pytest.fixture
-def cat(tmp_path: Path) -> Iterator[Catalogue]:
-    with Catalogue.open(Workspace(tmp_path / "ws")) as opened:
-        yield opened
 
 
 def test_every_type_from_the_largest_down_and_what_fits(cat: Catalogue) -> None:

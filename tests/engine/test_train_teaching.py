@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,7 @@ from engine.train.teaching import refuse_what_teaches_nothing
 from store import runs, snapshots
 from store.catalogue import Catalogue
 from store.errors import BadInput, NoSpace, NotFound
-from store.workspace import Workspace
 from tests.engine.train_fixtures import small_data, small_recipe, wait
-
-
-@pytest.fixture
-def cat(tmp_path: Path) -> Iterator[Catalogue]:
-    with Catalogue.open(Workspace(tmp_path / "workspace")) as catalogue:
-        yield catalogue
 
 
 def chat(*turns: str) -> bytes:

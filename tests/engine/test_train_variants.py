@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from engine.train.recipe import Recipe, load, with_sets
 from store import runs
 from store.catalogue import Catalogue
 from store.runs import Run
-from store.workspace import Workspace
 from tests.engine.export_models import tiny_llama
 from tests.engine.train_fixtures import losses, small_data
 
@@ -56,12 +55,6 @@ VARIANTS = {
     "tokens": ("load_in_4bit=false", "add_tokens=<tool>,<answer>"),
     "tokens-nf4-loraplus": ("load_in_4bit=true", "add_tokens=<tool>", "loraplus_lr_ratio=4"),
 }
-
-
-@pytest.fixture
-def cat(tmp_path: Path) -> Iterator[Catalogue]:
-    with Catalogue.open(Workspace(tmp_path / "workspace")) as catalogue:
-        yield catalogue
 
 
 @pytest.fixture

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from store.catalogue import Catalogue
 from store.workspace import Workspace
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
-
-
-@pytest.fixture
-def cat(workspace: Workspace) -> Iterator[Catalogue]:
-    with Catalogue.open(workspace) as catalogue:
-        yield catalogue
 
 
 @pytest.fixture
