@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,10 @@ class Adapter:
         for module, part in parts.items():
             _check_part(module, part, config, folder / WEIGHTS)
         return cls(config, parts)
+
+    def renamed(self, rename: Callable[[dict[str, Part]], dict[str, Part]]) -> Adapter:
+        """The same with other names for its modules; those that get none are left out."""
+        return Adapter(self.config, rename(self._parts))
 
     @property
     def modules(self) -> frozenset[str]:

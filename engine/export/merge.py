@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from engine.export import textpart
 from engine.export.lora import Adapter
 from engine.export.safefile import Entry, contents
 from engine.export.stages import Source
@@ -133,19 +134,28 @@ class Merged:
 
     Attributes:
         tied: the output head is the embedding (or has another name), so no head is written.
-        config: the base's config.json.
+        part: the base holds more than text, of which only the text part is given.
+        config: the base's config.json; of a model that holds more than text, its text part's.
     """
 
     def __init__(self, source: Source) -> None:
         folder = Path(source.base)
         self.config = read_json(folder / "config.json")
         self._weights = Weights(folder)
+        part = textpart.of(self.config)
+        self.part = part is not None
         self._dtype = DTYPES[source.dtype]
         self._double_quant = source.double_quant
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._adapter = Adapter.load(Path(source.adapter)) if source.adapter else None
         nf4 = source.quantization == "nf4"
         self._quantised = quantised_modules(folder) if nf4 else frozenset()
+        if part is not None:
+            self.config = part.config(folder)
+            self._weights.entries = part.named(self._weights.entries)
+            self._quantised = frozenset(part.named(dict.fromkeys(self._quantised)))
+            if self._adapter is not None:
+                self._adapter = self._adapter.renamed(part.named)
         self.tied = self._is_tied(folder)
         self._check_adapter()
 

@@ -178,6 +178,7 @@ class Writer:
             progress = self._teller.progress("write", of)
             write_merged(merged, job.source, type_name, path, progress, limit)
             text, numbers = f"{len(merged.plan())} tensors", {"tensors": len(merged.plan())}
+            text += " of the text part, a model of its own" if merged.part else ""
         elif job.llama_cpp is not None:
             text, numbers = self._by_llama_cpp(merged, Path(job.llama_cpp), type_name, path, of), {}
         else:
@@ -210,10 +211,12 @@ class Writer:
         job = self._job
         found = Checkout.open(sources)
         self._facts |= found.facts()
+        self._teller.say(Stage("write", "running", "llama.cpp's converter is at work", of=of))
         if not job.folder.is_dir():
+            found.convert(Path(job.source.base), path, type_name, Path(job.log), vocab_only=True)
+            path.unlink()
             progress = self._teller.progress("write", of)
             write_merged(merged, job.source, "f32", job.folder, progress)
-        self._teller.say(Stage("write", "running", "llama.cpp's converter is at work", of=of))
         found.convert(job.folder, path, type_name, Path(job.log))
         which = found.commit[:9] if found.commit else f"sha256 {found.sha256[:9]}"
         return f"by llama.cpp's own converter ({which})"

@@ -19,6 +19,12 @@ _ELSE = (
     "Use --to merged: a folder for transformers; or --llama-cpp DIR: the converter of a llama.cpp "
     "checkout, which may know it."
 )
+_PART = (
+    "Take its text part, a model of its own: --to merged --out DIR writes it, trained as it is; "
+    "then workbench export DIR --to gguf."
+)
+TEXT_PARTS = {"Gemma3ForConditionalGeneration": "Gemma3ForCausalLM"}
+"""Models that also read images, and the class that their text part is."""
 _QKV = ("q_proj", "k_proj", "v_proj")
 _EVERY = (*_QKV, "o_proj", "gate_proj", "up_proj", "down_proj")
 _NORMS = ("input_layernorm", "post_attention_layernorm", "norm")
@@ -295,6 +301,8 @@ def family_of(config: Config) -> Family:
         text = f"architecture {name}: the GGUF converter knows {short}."
         if "text_config" in config:
             text = f"architecture {name}: more than text; the GGUF converter knows text models."
+        if name in TEXT_PARTS:
+            raise Unsupported(text, _PART)
         raise Unsupported(text, _ELSE)
     if odd := _beyond(config, family):
         raise Unsupported(
