@@ -6,6 +6,7 @@ The checkout here is a small one with the layout of the real one.
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import threading
@@ -31,9 +32,12 @@ from conversion import convert
 parser = argparse.ArgumentParser()
 for name in ("model", "--outfile", "--outtype"):
     parser.add_argument(name)
+parser.add_argument("--vocab-only", action="store_true")
 asked = parser.parse_args()
 print("by", gguf.WHOSE)
 config = json.loads((Path(asked.model) / "config.json").read_text())
+if asked.vocab_only and "vocab" in config:
+    sys.exit(config["vocab"])
 exec(config["do"])
 Path(asked.outfile).write_text(convert(config, asked.outtype))
 """
@@ -96,6 +100,7 @@ def test_a_file_is_made_and_its_maker_is_known(
     [
         ("import no_such_package.inside", "Python package no_such_package.", "pip"),
         ("sys.exit('Model FooForCausalLM is not supported')", "know FooForCausalLM either", "Upd"),
+        ("sys.exit('BPE pre-tokenizer was not recognized - up')", "know the tokenizer", "merged"),
         ("raise KeyError('\\x1b[2J')", "failed: KeyError: '\\x1b[2J'", "All it said is in"),
         ("sys.exit('\\x1b[2J')", "failed: ␛[2J", "All it said is in"),
         ("os._exit(0)", "failed: by its own", "All it said is in"),
@@ -142,6 +147,32 @@ def test_what_it_makes_is_proved(cat: Catalogue, clone: Path, tmp_path: Path) ->
     assert written.text == "by llama.cpp's own converter (ccccccccc)"
     left = {path.name for path in Path(made.path).parent.iterdir()}
     assert all(name.startswith(Path(made.path).name) for name in left)
+
+
+def test_what_it_cannot_is_known_before_weights_are_written(
+    cat: Catalogue, clone: Path, tmp_path: Path
+) -> None:
+    base = tiny_llama(tmp_path / "base", num_hidden_layers=1)
+    edit_json(base / "config.json", vocab="Model Foo is not supported")
+    told: list[Stage] = []
+    with pytest.raises(Unsupported, match="does not know Foo either"):
+        client.export(cat, str(base), types=["f16"], llama_cpp=clone, on_event=told.append)
+    assert not [stage for stage in told if "done" in stage.numbers]
+
+
+def test_a_checkout_brings_its_own_python(clone: Path, tmp_path: Path) -> None:
+    assert Checkout.open(clone).python == sys.executable
+    own = clone / ".venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.write_text(f'#!/bin/sh\necho of its own\nexec {shlex.quote(sys.executable)} "$@"\n')
+    own.chmod(0o755)
+    log = tmp_path / "log"
+    Checkout.open(clone).convert(_model(tmp_path), tmp_path / "out.gguf", "f16", log)
+    assert log.read_text() == "of its own\nby its own\n"
+    missing = _model(tmp_path, "import no_such_package")
+    with pytest.raises(Unsupported) as refused:
+        Checkout.open(clone).convert(missing, tmp_path / "out.gguf", "f16", log)
+    assert shlex.quote(str(own)) in refused.value.hint
 
 
 def test_code_of_a_model_is_never_run(clone: Path, tmp_path: Path) -> None:

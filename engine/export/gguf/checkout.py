@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,7 +30,8 @@ TYPES = ("f32", "f16", "bf16", "q8_0")
 """What it writes itself; the others are made of its F16 file."""
 
 _PARTS = (SCRIPT, "conversion", "gguf-py/gguf")
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+_PYTHONS = (".venv/bin/python", "venv/bin/python")
+_SETTINGS = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONSAFEPATH": "1"}
 _POLL_SECONDS = 0.2
 _TAIL_BYTES = 8192
 _SHOWN = 300
@@ -55,11 +57,13 @@ class Checkout:
     Attributes:
         commit: of git; None where the folder is no clone.
         sha256: of every Python file that takes part in converting.
+        python: runs it: that of a `.venv` or `venv` in the folder, else ours.
     """
 
     path: Path
     commit: str | None
     sha256: str
+    python: str
 
     @classmethod
     def open(cls, path: Path) -> Checkout:
@@ -73,7 +77,9 @@ class Checkout:
             raise NotFound(f"--llama-cpp {path}: no such folder.", _CLONE)
         if not (folder / SCRIPT).is_file():
             raise BadInput(f"--llama-cpp {path}: no {SCRIPT} lies there.", _CLONE)
-        return cls(folder, _commit(folder / ".git"), _hash(folder))
+        own = (str(folder / name) for name in _PYTHONS if (folder / name).is_file())
+        python = next(own, sys.executable)
+        return cls(folder, _commit(folder / ".git"), _hash(folder), python)
 
     def facts(self) -> dict[str, str | None]:
         """What a record says of the converter."""
@@ -90,6 +96,8 @@ class Checkout:
         type_name: str,
         log: Path,
         cancel: threading.Event | None = None,
+        *,
+        vocab_only: bool = False,
     ) -> None:
         """Convert a model folder to the file `target`.
 
@@ -97,6 +105,7 @@ class Checkout:
             type_name: one of `TYPES`.
             log: takes what the converter prints.
             cancel: set from another thread to end it.
+            vocab_only: leave the weights out: most of what it cannot shows in seconds.
         Raises:
             Unsupported: the converter cannot, in its own words; or the model brings code.
             Conflict: it was cancelled. Nothing is left at `target`.
@@ -110,17 +119,51 @@ class Checkout:
             made, model = room / "model.gguf", room / "model"
             model.symlink_to(folder, target_is_directory=True)
             words = [str(self.path / SCRIPT), str(model), "--outfile", str(made)]
+            words += ["--outtype", type_name, *(["--vocab-only"] if vocab_only else [])]
             start = log.stat().st_size if log.exists() else 0
-            code = _run([*words, "--outtype", type_name], room, log, cancel)
+            code = _run(self.python, words, room, log, cancel)
             if code != 0 or not made.is_file():
-                raise _failure(code, log, start)
+                raise self._failure(code, log, start)
             os.replace(made, target)
         finally:
             remove(room)
 
+    def _failure(self, code: int, log: Path, start: int) -> Unsupported:
+        """Why the converter gave up, from the end of what it printed after byte `start`."""
+        with log.open("rb") as said:
+            said.seek(max(start, log.stat().st_size - _TAIL_BYTES))
+            text = said.read().decode("utf-8", "replace")
+        if missing := re.findall(r"No module named '([\w.]+)'", text):
+            name = missing[-1].partition(".")[0]
+            return Unsupported(
+                f"llama.cpp's converter needs the Python package {name}.",
+                f"Install it: {shlex.join([self.python, '-m', 'pip', 'install', name])} . Or make "
+                "a .venv in the checkout with its requirements: the Python there is taken first.",
+            )
+        if unknown := re.findall(r"Model (\w+) is not supported", text):
+            return Unsupported(
+                f"llama.cpp's converter does not know {unknown[-1]} either.",
+                "Update the checkout, or use --to merged.",
+            )
+        if "pre-tokenizer was not recognized" in text:
+            return Unsupported(
+                "llama.cpp's converter does not know the tokenizer of this model.",
+                "Update the checkout, or use --to merged.",
+            )
+        if code < 0:
+            return Unsupported(
+                f"llama.cpp's converter was ended by {signal.Signals(-code).name}.",
+                "That is often a lack of memory: close other programs, then export again.",
+            )
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        last = visible(lines[-1])[:_SHOWN] if lines else "it said nothing"
+        return Unsupported(f"llama.cpp's converter failed: {last}", f"All it said is in {log}")
 
-def _run(words: list[str], room: Path, log: Path, cancel: threading.Event | None) -> int:
-    command = [sys.executable, "-P", "-s", "-B", "-u", "-c", _START, *words]
+
+def _run(
+    python: str, words: list[str], room: Path, log: Path, cancel: threading.Event | None
+) -> int:
+    command = [python, "-s", "-B", "-u", "-c", _START, *words]
     with log.open("ab") as said:
         child = subprocess.Popen(
             command,
@@ -128,7 +171,7 @@ def _run(words: list[str], room: Path, log: Path, cancel: threading.Event | None
             stdout=said,
             stderr=said,
             cwd=room,
-            env={k: v for k, v in environment(_OFFLINE).items() if k != "PYTHONPATH"},
+            env={k: v for k, v in environment(_SETTINGS).items() if k != "PYTHONPATH"},
         )
     assert child.stdin is not None
     try:
@@ -152,32 +195,6 @@ def _refuse_code(folder: Path) -> None:
                 f"{path}: key auto_map: this model brings its own code, which is never run.",
                 "Use a version of the model whose code is part of transformers.",
             )
-
-
-def _failure(code: int, log: Path, start: int) -> Unsupported:
-    """Why the converter gave up, from the end of what it printed after byte `start`."""
-    with log.open("rb") as said:
-        said.seek(max(start, log.stat().st_size - _TAIL_BYTES))
-        text = said.read().decode("utf-8", "replace")
-    if missing := re.findall(r"No module named '([\w.]+)'", text):
-        name = missing[-1].partition(".")[0]
-        return Unsupported(
-            f"llama.cpp's converter needs the Python package {name}.",
-            f"Install it beside Workbench: {sys.executable} -m pip install {name}",
-        )
-    if unknown := re.findall(r"Model (\w+) is not supported", text):
-        return Unsupported(
-            f"llama.cpp's converter does not know {unknown[-1]} either.",
-            "Update the checkout, or use --to merged.",
-        )
-    if code < 0:
-        return Unsupported(
-            f"llama.cpp's converter was ended by {signal.Signals(-code).name}.",
-            "That is often a lack of memory: close other programs, then export again.",
-        )
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    last = visible(lines[-1])[:_SHOWN] if lines else "it said nothing"
-    return Unsupported(f"llama.cpp's converter failed: {last}", f"All it said is in {log}")
 
 
 def _commit(git: Path) -> str | None:
