@@ -60,7 +60,8 @@ class ExportRoom(Reading):
     def __init__(self) -> None:
         super().__init__()
         self._look_timer: Timer | None = None
-        self._starting = False
+        self._starting: Wish | None = None
+        """What is to be written once it was looked at again."""
 
     def compose_room(self) -> ComposeResult:
         with Container(id="choosing"):
@@ -189,7 +190,7 @@ class ExportRoom(Reading):
             return
         self.form.show(event.outlook, event.error)
         self.show_about()
-        starting, self._starting = self._starting, False
+        starting, self._starting = self._starting == event.wish, None
         ready = event.outlook is not None and event.outlook.plan is not None
         if starting and ready and self.form.types.ticked and self.progress is None:
             assert event.outlook is not None
@@ -215,7 +216,7 @@ class ExportRoom(Reading):
     @on(ExportForm.Start)
     def action_start(self) -> None:
         """Look once more, and begin if it can be written."""
-        self._starting = True
+        self._starting = self.form.wish
         self._look_now()
 
     def action_tick(self) -> None:

@@ -173,6 +173,18 @@ async def test_what_is_seldom_asked_for_is_shown_with_a_key(
         await until(pilot, lambda: "size of a part" not in dump(pilot.app))
 
 
+async def test_what_was_changed_after_the_key_is_not_written(make_app: MakeApp) -> None:
+    """The key means what the form said then."""
+    async with make_app().run_test(size=WIDE) as pilot:
+        room = await export_room(pilot)
+        await until(pilot, lambda: ready(room.form))
+        room.action_start()
+        room.form._to.value = "merged"
+        room.form._to.post_message(room.form._to.Changed())
+        await until(pilot, lambda: ready(room.form) and room.form.wish.to == "merged")
+        assert room.choosing and room.progress is None
+
+
 async def test_a_job_that_ends_before_a_record_says_why(make_app: MakeApp, tmp_path: Path) -> None:
     async with make_app().run_test(size=NARROW) as pilot:
         room = await export_room(pilot)
