@@ -14,7 +14,6 @@ from pathlib import Path
 
 from engine.export import beneath, plan
 from engine.export.ollama import modelfile
-from engine.export.proof.samples import held_out
 from engine.export.sampling import sampling_of
 from engine.export.stages import Source
 from engine.machine.facts import has_amx
@@ -36,6 +35,7 @@ _FLAGS = {
     "repetition_penalty": "--repeat-penalty",
 }
 _MISSING_BASE = Path("base.gguf")
+_MERGED = "q8_0"
 _PLAIN_WEIGHTS = "--no-repack"
 """Weights as they are in the file: code for AMX dies in some builds (ggml-org/llama.cpp#20824)."""
 _PLAIN_WEIGHTS_PYTHON = """from llama_cpp import llama_cpp
@@ -79,10 +79,8 @@ def lines_of(cat: Catalogue, export: Export) -> list[Lines]:
         case "adapter-gguf":
             return list(_adapter_gguf(path, source, beneath.of(cat, export, source)))
         case "ollama":
-            name = modelfile.model_name(source, export.type)
-            file = _shell("-f", path / modelfile.MODELFILE)
-            own = Lines("Ollama", f"ollama create {name} {file}\nollama run {name}")
-            return [own, *_gguf(path / modelfile.MODEL, source)]
+            made = _created(path, source, export.type)
+            return [Lines("Ollama", made), *_gguf(path / modelfile.MODEL, source)]
     return list(_gguf(path, source))
 
 
@@ -222,13 +220,16 @@ def _adapter_gguf(file: Path, source: Source, under: Path | None) -> Iterator[Li
         made = _shell("workbench", "export", ref, "--type", type, "--out", base)
         yield Lines("The base as a file, first", made)
     yield from _gguf(base, source, file)
-    renderer = Renderer.load(Path(source.base))
-    chats = Path(source.chats) if source.chats else None
-    template = modelfile.template_for(renderer, held_out(renderer, chats), chats, base)
-    text = modelfile.modelfile(source, renderer, template, base=str(base), adapter=str(file))
-    yield Lines("Ollama: keep this as a Modelfile", text.rstrip("\n"))
-    name = modelfile.model_name(source, "adapter")
-    yield Lines("Ollama", f"ollama create {name} -f {modelfile.MODELFILE}\nollama run {name}")
+    folder = Path(f"{modelfile.model_name(source, '').rstrip(':')}-ollama")
+    merge = _shell("workbench", "export", source.ref, "--to", "ollama", "--type", _MERGED, "--out")
+    made = f"{merge} {folder}\n{_created(folder, source, _MERGED)}"
+    yield Lines("Ollama takes no adapters since 0.34.1: both as one file", made)
+
+
+def _created(folder: Path, source: Source, type_name: str) -> str:
+    name = modelfile.model_name(source, type_name)
+    made = _shell("ollama", "create", name, "-f", folder / modelfile.MODELFILE)
+    return f"{made}\nollama run {name}"
 
 
 def _field(path: Path) -> str:

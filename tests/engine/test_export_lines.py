@@ -102,9 +102,10 @@ def test_an_adapter_goes_on_its_base(cat: Catalogue, tmp_path: Path) -> None:
     # llama.cpp reads this option as comma-separated values.
     assert words[words.index("--lora") + 1] == '"' + str(file).replace('"', '""') + '"'
     assert shlex.split(found["workbench serve"])[2] == f"base.gguf+{file}"
-    text = found["Ollama: keep this as a Modelfile"]
-    assert f'FROM base.gguf\nADAPTER """{file}"""\n' in text
-    assert "# verified: " in text
+    [ollama] = [text for title, text in found.items() if title.startswith("Ollama")]
+    made, created, _ = ollama.splitlines()
+    assert shlex.split(made)[:5] == ["workbench", "export", "starter", "--to", "ollama"]
+    assert shlex.split(created)[-1] == f"{shlex.split(made)[-1]}/Modelfile"
 
     base = tmp_path / "base.gguf"
     base.touch()

@@ -172,9 +172,12 @@ def test_what_a_user_must_know(starter: Path, tmp_path: Path) -> None:
         "The training had tools",
         "The trained template writes today's date",
     ]
-    source = Source("m", str(tmp_path / "dated"), "m")
-    text = modelfile.modelfile(source, renderer, found, base="/a\nSYSTEM evil")
-    assert _values(text)["FROM"] == ["/a\nSYSTEM evil"]
+    row = {"messages": [{"role": "system", "content": 'a """'}, *row["messages"]]}
+    chats.write_text(json.dumps(row) + "\n")
+    found = modelfile.template_for(renderer, held_out(renderer, chats), chats)
+    assert "cannot hold the system text" in found.cautions[0]
+    source = Source("m", str(tmp_path / "dated"), "m", chats=str(chats))
+    assert "SYSTEM" not in _values(modelfile.modelfile(source, renderer, found))
     (tmp_path / "dated" / "chat_template.jinja").unlink()
     bare = modelfile.template_for(Renderer.load(tmp_path / "dated"), [])
     assert (bare.source, bare.verified) == ("{{ .Prompt }}", True)

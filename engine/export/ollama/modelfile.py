@@ -121,6 +121,8 @@ def template_for(
         cautions.append("Without TEMPLATE newer versions of Ollama take the trained one.")
     if source is not None and (broken := _hostile(renderer, source, bos)):
         cautions.append(f"Some texts come out differently, such as {broken!r:.{_SHOWN}}.")
+    if (system := system_of(chats)) and not _holds(system):
+        cautions.append("A Modelfile cannot hold the system text of the training: send it along.")
     if any(row.tools for row in _rows(chats)):
         cautions.append("The training had tools: TEMPLATE does not offer any.")
     if "strftime_now" in (renderer.template_source or ""):
@@ -232,28 +234,15 @@ def _rows(chats: Path | None) -> Iterator[Row]:
                         yield row
 
 
-def modelfile(
-    source: Source,
-    renderer: Renderer,
-    template: Template,
-    *,
-    base: str = f"./{MODEL}",
-    adapter: str | None = None,
-) -> str:
-    """The text of a Modelfile.
-
-    Args:
-        base: what it is made from, as Ollama shall find it.
-        adapter: a GGUF adapter on it.
-    """
+def modelfile(source: Source, renderer: Renderer, template: Template) -> str:
+    """The text of a Modelfile that lies beside its `model.gguf`."""
     lines = [
         f"# {visible(title(source))}, exported by Workbench.",
         "# Prompts were compared with those of the trained chat template; Ollama was not run.",
         f"# {template.words()}",
         *(f"# {visible(caution)}" for caution in template.cautions),
-        _line("FROM", base),
+        f"FROM ./{MODEL}",
     ]
-    lines += [_line("ADAPTER", adapter)] if adapter else []
     if template.source is not None:
         lines += ["", f'TEMPLATE """{template.source}"""']
     lines += ["", *_parameters(renderer, Path(source.base))]
@@ -276,9 +265,14 @@ def _line(command: str, text: str) -> str:
     """A command with a text, or a comment where a Modelfile would change the text."""
     if _BARE.fullmatch(text):
         return f"{command} {text}"
-    if '"""' in text or not all(c in "\n\t\r" or printable(c) for c in text):
+    if not _holds(text):
         return f"# {command}: a Modelfile cannot hold this text as it is: {visible(text)}"
     return f'{command} """{text}"""'
+
+
+def _holds(text: str) -> bool:
+    """Whether a text comes out of three quotes in a Modelfile as it went in."""
+    return '"""' not in text and all(c in "\n\t\r" or printable(c) for c in text)
 
 
 def _chats(source: Source) -> Path | None:
