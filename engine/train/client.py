@@ -131,27 +131,38 @@ def start(
     )
     run_dir = cat.workspace.run_dir(run.id)
     run_dir.mkdir(mode=0o700, parents=True)
-    specs.write(
-        run_dir,
-        Spec(
-            run_id=run.id,
-            workspace=str(cat.workspace.root.resolve()),
-            base=str(folder),
-            base_sha256=base_sha256,
-            snapshot=snapshot,
-            recipe=as_dict(resolved),
-            device=this_machine().device,
-            choices=chosen.choices,
-            versions=versions(),
-            template_sha256=renderer.template_sha256,
-            tokenizer_sha256=file_sha256(folder / "tokenizer.json"),
-            source_mark=source_mark(Path(snapshot.source)),
-            start=take_along(base.adapter, run_dir) if base.adapter else None,
-        ),
-    )
+    start = take_along(base.adapter, run_dir) if base.adapter else None
+    specs.write(run_dir, _spec(cat, run, folder, base_sha256, snapshot, chosen, start))
     suites.keep(checked, run_dir)
     origin.write(run_dir, origin.here(data=file, base=folder, asked=as_dict(asked)))
     return launch(cat, run.id, resolved.threads)
+
+
+def _spec(
+    cat: Catalogue,
+    run: Run,
+    folder: Path,
+    base_sha256: str,
+    snapshot: Snapshot,
+    chosen: Chosen,
+    start: str | None,
+) -> Spec:
+    """What the worker is told."""
+    return Spec(
+        run_id=run.id,
+        workspace=str(cat.workspace.root.resolve()),
+        base=str(folder),
+        base_sha256=base_sha256,
+        snapshot=snapshot,
+        recipe=as_dict(chosen.recipe),
+        device=this_machine().device,
+        choices=chosen.choices,
+        versions=versions(),
+        template_sha256=run.template_sha256,
+        tokenizer_sha256=file_sha256(folder / "tokenizer.json"),
+        source_mark=source_mark(Path(snapshot.source)),
+        start=start,
+    )
 
 
 def _frozen(

@@ -90,6 +90,77 @@ async def test_where_it_is_narrow_the_plan_is_below_the_form(
         check_golden("train-form-narrow", looks(pilot))
 
 
+async def refuses_nonsense(pilot: Pilot[Any], room: TrainRoom) -> None:
+    """At its field, in the engine's words."""
+    rows = room.form.rows
+    for field, value, said in (
+        ("learning_rate", "fast", "expected a number from 0 to 1"),
+        ("r", "0", "expected a whole number from 1 to 1024"),
+        ("max_steps", "0", "max_steps: 0 trains nothing"),
+    ):
+        room.form.fill(**{field: value})
+        assert rows[field].complaint == said
+        assert room.form.wish() is None
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert room.focused is rows[field].control
+        assert f"✗ {said}"[:40] in dump(pilot.app)
+        room.form.fill(recipe="default")
+        assert not rows[field].complaint
+    room.form.fill(max_steps="5", warmup_steps="50")
+    assert "never reaches its peak" in rows["warmup_steps"].complaint
+    room.form.fill(recipe="default")
+
+
+async def tells_choices(pilot: Pilot[Any], room: TrainRoom) -> None:
+    """The engine's stand beside their fields, and what the machine cannot bear."""
+    rows, pane = room.form.rows, room.query_one(PlanPane)
+    await until(pilot, lambda: rows["load_in_4bit"].help_words.startswith("→ false"))
+    assert "fits: about" in rows["load_in_4bit"].help_words
+    await until(pilot, lambda: rows["learning_rate"].help_words.startswith("→ 0.0025  prior"))
+    assert rows["r"].help_words == "LoRA rank: how much an adapter can hold."
+    room.set_focus(rows["learning_rate"].control)
+    await until(pilot, lambda: "ten times a full fine-tune" in pane.explained[1])
+    assert pane.explained[2].startswith("→ 0.0025: prior for Llama")
+    # Overridden, it is the person's; what the engine would take is still told in full.
+    room.form.fill(learning_rate="1e-4")
+    await until(pilot, lambda: rows["learning_rate"].help_words.startswith("Peak"))
+    await until(pilot, lambda: "the engine would take 0.0025" in pane.explained[2])
+
+    # What the machine cannot bear.
+    room.form.fill(optim="adamw_8bit")
+    await until(pilot, lambda: "need a GPU" in rows["optim"].complaint)
+    room.form.fill(optim="auto", target_modules="q_prj")
+    await until(pilot, lambda: "did you mean 'q_proj'?" in rows["target_modules"].complaint)
+    assert not rows["optim"].complaint
+    room.form.fill(recipe="default")
+
+
+async def fields_come_and_go(pilot: Pilot[Any], room: TrainRoom) -> None:
+    """Those of a method appear with it, and f2 reveals the rest."""
+    rows, pane = room.form.rows, room.query_one(PlanPane)
+    assert not rows["beta"].display
+    room.form.fill(method="kto")
+    await until(pilot, lambda: rows["beta"].display and rows["desirable_weight"].display)
+    room.form.fill(method="dpo")
+    await until(pilot, lambda: not rows["desirable_weight"].display)
+    assert rows["beta"].display
+    room.form.fill(recipe="default")
+
+    # f2 reveals the rest; typing marks what differs.
+    assert not rows["weight_decay"].display
+    await pilot.press("f2")
+    assert rows["weight_decay"].display
+    room.set_focus(rows["r"].control)
+    await pilot.press("end", "backspace", "backspace", "8")
+    assert room.form.sets() == {"r": "8"}
+    assert rows["r"].has_class("-changed")
+    await until(pilot, lambda: "a field of knowledge" in pane.explained[1])
+    room.set_focus(rows["lr_scheduler_type"].control)
+    await pilot.press("right")
+    assert room.form.sets()["lr_scheduler_type"] == "constant"
+
+
 async def test_the_form_shows_what_it_would_train_on_and_refuses_nonsense_at_its_field(
     make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,70 +168,10 @@ async def test_the_form_shows_what_it_would_train_on_and_refuses_nonsense_at_its
     async with make_app().run_test(size=WIDE) as pilot:
         room = await my_recipe(pilot, tmp_path)
         check_golden("train-form-wide", looks(pilot))
-        rows, pane = room.form.rows, room.query_one(PlanPane)
         room.form.fill(recipe="default")
-
-        # Nonsense, in the engine's words.
-        for field, value, said in (
-            ("learning_rate", "fast", "expected a number from 0 to 1"),
-            ("r", "0", "expected a whole number from 1 to 1024"),
-            ("max_steps", "0", "max_steps: 0 trains nothing"),
-        ):
-            room.form.fill(**{field: value})
-            assert rows[field].complaint == said
-            assert room.form.wish() is None
-            await pilot.press("ctrl+s")
-            await pilot.pause()
-            assert room.focused is rows[field].control
-            assert f"✗ {said}"[:40] in dump(pilot.app)
-            room.form.fill(recipe="default")
-            assert not rows[field].complaint
-        room.form.fill(max_steps="5", warmup_steps="50")
-        assert "never reaches its peak" in rows["warmup_steps"].complaint
-        room.form.fill(recipe="default")
-
-        # The engine's choices stand beside their fields.
-        await until(pilot, lambda: rows["load_in_4bit"].help_words.startswith("→ false"))
-        assert "fits: about" in rows["load_in_4bit"].help_words
-        await until(pilot, lambda: rows["learning_rate"].help_words.startswith("→ 0.0025  prior"))
-        assert rows["r"].help_words == "LoRA rank: how much an adapter can hold."
-        room.set_focus(rows["learning_rate"].control)
-        await until(pilot, lambda: "ten times a full fine-tune" in pane.explained[1])
-        assert pane.explained[2].startswith("→ 0.0025: prior for Llama")
-        # Overridden, it is the person's; what the engine would take is still told in full.
-        room.form.fill(learning_rate="1e-4")
-        await until(pilot, lambda: rows["learning_rate"].help_words.startswith("Peak"))
-        await until(pilot, lambda: "the engine would take 0.0025" in pane.explained[2])
-
-        # What the machine cannot bear.
-        room.form.fill(optim="adamw_8bit")
-        await until(pilot, lambda: "need a GPU" in rows["optim"].complaint)
-        room.form.fill(optim="auto", target_modules="q_prj")
-        await until(pilot, lambda: "did you mean 'q_proj'?" in rows["target_modules"].complaint)
-        assert not rows["optim"].complaint
-        room.form.fill(recipe="default")
-
-        # Fields of a method appear with it, and rows are judged by it.
-        assert not rows["beta"].display
-        room.form.fill(method="kto")
-        await until(pilot, lambda: rows["beta"].display and rows["desirable_weight"].display)
-        room.form.fill(method="dpo")
-        await until(pilot, lambda: not rows["desirable_weight"].display)
-        assert rows["beta"].display
-        room.form.fill(recipe="default")
-
-        # f2 reveals the rest; typing marks what differs.
-        assert not rows["weight_decay"].display
-        await pilot.press("f2")
-        assert rows["weight_decay"].display
-        room.set_focus(rows["r"].control)
-        await pilot.press("end", "backspace", "backspace", "8")
-        assert room.form.sets() == {"r": "8"}
-        assert rows["r"].has_class("-changed")
-        await until(pilot, lambda: "a field of knowledge" in pane.explained[1])
-        room.set_focus(rows["lr_scheduler_type"].control)
-        await pilot.press("right")
-        assert room.form.sets()["lr_scheduler_type"] == "constant"
+        await refuses_nonsense(pilot, room)
+        await tells_choices(pilot, room)
+        await fields_come_and_go(pilot, room)
 
 
 def test_rows_are_judged_by_the_method_that_trains_on_them(cat: Catalogue) -> None:
