@@ -26,6 +26,9 @@ _NEUTRAL: tuple[tuple[str, object], ...] = (
     ("store", False),
     ("parallel_tool_calls", True),
     ("tools", []),
+    ("tool_choice", "none"),
+    ("logit_bias", {}),
+    ("modalities", ["text"]),
     ("response_format", {"type": "text"}),
 )
 _Stop = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]

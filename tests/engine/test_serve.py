@@ -127,7 +127,8 @@ def test_limits_seeds_and_stop_sequences_are_honoured(served: Served) -> None:
     turns = [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}, *FOX]
     # What a client sends back holds nulls, and what says no more than what we do anyway.
     history = [*FOX, {"role": "assistant", "content": said, "refusal": None}, *turns]
-    assert served.ask(messages=history, n=1, logprobs=False)["usage"]["prompt_tokens"] > 20
+    same = {"n": 1, "logprobs": False, "logit_bias": {}, "tool_choice": "none"}
+    assert served.ask(messages=history, **same)["usage"]["prompt_tokens"] > 20
 
 
 REFUSED = [
