@@ -47,6 +47,6 @@ class Teller:
                 return
             self._told = time.monotonic()
             numbers = {"done": float(done), "total": float(total)}
-            self.say(Stage(stage, "running", f"tensor {done} of {total}", numbers, of))
+            self.say(Stage(stage, "running", f"{done} of {total} tensors", numbers, of))
 
         return hear

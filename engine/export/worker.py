@@ -119,7 +119,7 @@ class Work:
             Conflict: for an export, they are not. A verification records it as a failed stage.
         """
         source = self._job.source
-        self._teller.say(Stage("base", "running", "hashing the base model"))
+        self._teller.say(Stage("base", "running", "reading the base, to see that it is unchanged"))
         folder = Path(source.base)
         base, template = weights_sha256(folder), Renderer.load(folder).template_sha256
         changed = [

@@ -265,7 +265,9 @@ class Writer:
 
     def _importance(self) -> Importance:
         """What matters to the trained model, by the file's names."""
-        self._teller.say(Stage("quantise", "running", "reading held-out chats for what matters"))
+        self._teller.say(
+            Stage("quantise", "running", "reading your held-out chats for what matters")
+        )
         base = Path(self._job.source.base)
         length = min(MAX_LENGTH, context_of(base) or MAX_LENGTH)
         model = Reference(self._job.written).model

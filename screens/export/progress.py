@@ -11,7 +11,7 @@ from textual.content import Content
 
 from engine.export.stages import Stage, worst
 from screens.export.ledger import divergence
-from screens.export.proof import stage_lines
+from screens.export.proof import stage_lines, stage_name
 from screens.safe import visible
 from screens.widgets import words
 
@@ -50,7 +50,7 @@ class Progress:
 
     def status(self) -> Content:
         """One short line for the foot of the room."""
-        doing = self.newest.name if self.newest else "starting"
+        doing = stage_name(self.newest) if self.newest else "starting"
         place = ""
         if len(self.types) > 1 and self.at in self.types:
             place = f"{self.types.index(self.at) + 1} of {len(self.types)} · "

@@ -48,9 +48,10 @@ def _measured(
 
     def tell(done: int, total: int) -> None:
         numbers = {"done": float(done), "total": float(total)}
-        say(Stage(NAME, "running", f"both bases: {done:,} of {total:,} positions", numbers))
+        text = f"the adapter on the base's own weights: {done:,} of {total:,} tokens read"
+        say(Stage(NAME, "running", text, numbers))
 
-    tell(0, 1)
+    say(Stage(NAME, "running", "putting the adapter on the base's own weights, to compare"))
     [found] = yardstick.compare(samples, yardstick.original, [yardstick.trained], tell)
     measured = found.numbers()
     numbers = {key: measured[key] for key in ("kl_mean", "top1", "positions")}

@@ -74,7 +74,7 @@ class _Proof:
 
     def run(self) -> None:
         with ExitStack() as stack:
-            self._say("load", "opening the export")
+            self._say("load", "opening what was written")
             try:
                 candidate = open_candidate(self._job, self._target, self._yard, stack)
             except WorkbenchError as error:
@@ -207,7 +207,7 @@ class _Proof:
 
     def _positions(self, name: str) -> Callable[[int, int], None]:
         def tell(done: int, total: int) -> None:
-            text = f"comparing distributions: {done:,} of {total:,} positions"
+            text = f"{done:,} of {total:,} tokens compared"
             self._say(name, text, done=float(done), total=float(total))
 
         return tell
@@ -296,7 +296,7 @@ class _Proof:
         """Greedy answers side by side: told, and a warning only for types that lose nothing."""
 
         def tell(number: int, total: int) -> None:
-            self._say("greedy", f"answer {number + 1} of {total}")
+            self._say("greedy", f"asking question {number + 1} of {total}")
 
         asked = self._yard.greedy(tell)
         if not asked:
@@ -346,7 +346,7 @@ def describe(numbers: dict[str, float]) -> str:
     parts = [
         f"KL {numbers['kl_mean']:.2g} (max {numbers['kl_max']:.2g})",
         f"top-1 {numbers['top1']:.2%}",
-        f"{numbers['positions']:,.0f} positions",
+        f"{numbers['positions']:,.0f} tokens",
     ]
     if "loss_export" in numbers:
         parts.append(f"loss {numbers['loss_trained']:.4f} → {numbers['loss_export']:.4f}")
