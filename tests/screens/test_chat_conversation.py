@@ -24,6 +24,7 @@ from store.rounds import Tree
 from store.workspace import Workspace
 from tests.screens.conftest import MakeApp
 from tests.screens.dump import NARROW, WIDE, dump, until
+from workbench.app import WorkbenchApp
 
 HOSTILE = "fox \x1b]52;c;aGk=\x07\u202e[@click=app.quit]"
 
@@ -71,31 +72,7 @@ async def test_a_conversation_branches_and_a_seed_says_the_same_again(
         await ask(pilot, room, "i", *"And the bear?", "enter")
         assert [turn.role for turn in column.context] == ["system", "user", "assistant", "user"]
 
-        # Edited: the words that were being written come back, and esc leaves all as it was.
-        await pilot.press(*"later", "escape", "up", "up", "c")
-        await until(pilot, lambda: room.prompt.text == "Tell me of the fox.")
-        assert notes(room) == []
-        await pilot.press("escape")
-        await until(pilot, lambda: len(notes(room)) == 2)
-        assert room.prompt.text == "later"
-        await pilot.press("up", "c")
-        await until(pilot, lambda: room.prompt.text == "And the bear?")
-        await ask(pilot, room, "backspace", *" now?", "enter")
-        assert room.prompt.text == "later"
-        assert notes(room)[1].startswith("› And the bear now?  ‹2/2›")
-
-        # Gone on from an earlier question, and back.
-        await pilot.press("escape", "up", "up", "G")
-        await until(pilot, lambda: len(notes(room)) == 1)
-        await pilot.press("escape", "right_parenthesis")
-        await until(pilot, lambda: len(notes(room)) == 2)
-        tree = Tree(chats.turns(app.catalogue, room.chat or 0))
-        assert len(tree) == 5
-        assert len(tree.leaves()) == 4
-        last = tree.round(room.head or 0).answers["A"]
-        assert last.sampling == room.asked_with.sampling
-        assert last.place == room._where
-
+        await edit_and_branch(pilot, room)
         await pilot.press("y")
         assert app.clipboard == column.answer
         await pilot.press("X")
@@ -105,7 +82,39 @@ async def test_a_conversation_branches_and_a_seed_says_the_same_again(
         await until(pilot, lambda: (tmp_path / "chat.jsonl").is_file())
         shown, said = notes(room), column.answer
 
-    again = make_app()
+    await find_it_again(make_app(), shown, said)
+
+
+async def edit_and_branch(pilot: Pilot[None], room: ChatRoom) -> None:
+    """An earlier question as another version, and on from an earlier one and back."""
+    # Edited: the words that were being written come back, and esc leaves all as it was.
+    await pilot.press(*"later", "escape", "up", "up", "c")
+    await until(pilot, lambda: room.prompt.text == "Tell me of the fox.")
+    assert notes(room) == []
+    await pilot.press("escape")
+    await until(pilot, lambda: len(notes(room)) == 2)
+    assert room.prompt.text == "later"
+    await pilot.press("up", "c")
+    await until(pilot, lambda: room.prompt.text == "And the bear?")
+    await ask(pilot, room, "backspace", *" now?", "enter")
+    assert room.prompt.text == "later"
+    assert notes(room)[1].startswith("› And the bear now?  ‹2/2›")
+
+    # Gone on from an earlier question, and back.
+    await pilot.press("escape", "up", "up", "G")
+    await until(pilot, lambda: len(notes(room)) == 1)
+    await pilot.press("escape", "right_parenthesis")
+    await until(pilot, lambda: len(notes(room)) == 2)
+    tree = Tree(chats.turns(room.catalogue, room.chat or 0))
+    assert len(tree) == 5
+    assert len(tree.leaves()) == 4
+    last = tree.round(room.head or 0).answers["A"]
+    assert last.sampling == room.asked_with.sampling
+    assert last.place == room._where
+
+
+async def find_it_again(again: WorkbenchApp, shown: list[str], said: str) -> None:
+    """Another window: what was being written is there, and the chat is found by its words."""
     async with again.run_test(size=WIDE) as pilot:
         room = await room_of(pilot)
         assert room.prompt.text == "later"
@@ -152,20 +161,20 @@ async def test_old_chats_are_told_as_they_are(make_app: MakeApp, workspace: Work
 
         await pilot.press("escape", "slash")
         await until(pilot, lambda: isinstance(app.screen, OldChats))
-        screen = app.screen
-        assert isinstance(screen, OldChats)
-        await until(pilot, lambda: screen.lines.count == 31)
+        anew = app.screen
+        assert isinstance(anew, OldChats)
+        await until(pilot, lambda: anew.lines.count == 31)
         await pilot.press("ctrl+x")
         await pilot.pause()
         assert "This chat is open" in dump(app)
         await pilot.press("down", "ctrl+r")
         await until(pilot, lambda: isinstance(app.screen, LineModal))
         await pilot.press("end", *" b", "enter")
-        await until(pilot, lambda: screen.lines.listed[1].chat.title == "chat 29 b")
+        await until(pilot, lambda: anew.lines.listed[1].chat.title == "chat 29 b")
         await pilot.press("ctrl+x")
         await until(pilot, lambda: isinstance(app.screen, ChoiceModal))
         await pilot.press("d")
-        await until(pilot, lambda: screen.lines.count == 30)
+        await until(pilot, lambda: anew.lines.count == 30)
         await pilot.press("escape", "ctrl+n")
         assert room.chat is None
 

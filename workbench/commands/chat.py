@@ -10,6 +10,16 @@ from typing import IO, TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from workbench.commands.drawing import (
+    MaxTokens,
+    MinP,
+    Preset,
+    RepetitionPenalty,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+)
 from workbench.output import JsonOption, WorkspaceOption, complain, emit
 
 if TYPE_CHECKING:
@@ -25,68 +35,38 @@ Models = Annotated[
         "run:ID@STEP; an adapter at another strength as run:3@400*0.5; may be repeated.",
     ),
 ]
+Prompt = Annotated[
+    str | None,
+    typer.Option("--prompt", metavar="TEXT", help="One question; without it, a conversation."),
+]
+Questions = Annotated[
+    str | None,
+    typer.Option(
+        "--jsonl",
+        metavar="FILE",
+        help='Questions, one object a line: "prompt" or "messages", and "id"; - is the input.',
+    ),
+]
+Answers = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Where the answers of --jsonl go.")
+]
+System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="A system message.")]
 
 
 def chat(
     model: Models,
-    prompt: Annotated[
-        str | None,
-        typer.Option("--prompt", metavar="TEXT", help="One question; without it, a conversation."),
-    ] = None,
-    jsonl: Annotated[
-        str | None,
-        typer.Option(
-            "--jsonl",
-            metavar="FILE",
-            help='Questions, one object a line: "prompt" or "messages", and "id"; - is the input.',
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Where the answers of --jsonl go."),
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option("--system", metavar="TEXT", help="A system message.")
-    ] = None,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", metavar="N", min=1, max=1_000_000, help="Longest answer.")
-    ] = 256,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            "--temperature", metavar="T", min=0, max=100, help="0 is the likeliest token."
-        ),
-    ] = 0.0,
-    top_p: Annotated[
-        float, typer.Option("--top-p", metavar="P", min=1e-6, max=1, help="Nucleus of sampling.")
-    ] = 1.0,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, max=2**53, help="Repeats an answer.")
-    ] = 0,
-    top_k: Annotated[
-        int,
-        typer.Option(
-            "--top-k", metavar="K", min=0, max=1_000_000, help="Draw among the K likeliest; 0: all."
-        ),
-    ] = 0,
-    min_p: Annotated[
-        float,
-        typer.Option(
-            "--min-p", metavar="P", min=0, max=1, help="Least likelihood, as a share of the best."
-        ),
-    ] = 0.0,
-    repetition_penalty: Annotated[
-        float,
-        typer.Option(
-            "--repetition-penalty", metavar="F", min=0.01, max=10, help="Over 1: less repetition."
-        ),
-    ] = 1.0,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset", metavar="NAME", help="Sampling by name, as `workbench prompts` lists them."
-        ),
-    ] = None,
+    prompt: Prompt = None,
+    jsonl: Questions = None,
+    out: Answers = None,
+    system: System = None,
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    top_k: TopK = 0,
+    min_p: MinP = 0.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    preset: Preset = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:

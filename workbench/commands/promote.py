@@ -36,5 +36,6 @@ def promote(
         else:
             client.promote(cat, named.run_id, named.step)
         means = refs.resolve(cat, f"run:{named.run_id}")
-    said = f"run:{named.run_id} means {means.ref} in chat, export and checks"
+    back = "promoted no more: " if named.step is None else ""
+    said = f"{back}run:{named.run_id} means {means.ref} in chat, export and checks"
     emit({"run": named.run_id, "promoted_step": named.step, "means": means.ref}, json, said)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.commands.drawing import MaxTokens, Seed, Temperature, TopP
 from workbench.output import JsonOption, WorkspaceOption, emit, table
 
 if TYPE_CHECKING:
@@ -21,62 +22,74 @@ if TYPE_CHECKING:
     from store.votes import Item, Review
 
 
+ReviewId = Annotated[
+    int | None,
+    typer.Argument(metavar="REVIEW", help="Go on with this one.", show_default=False),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="REF",
+        show_default=False,
+        help="Begin a review of this model; two to compare, or more.",
+    ),
+]
+Run = Annotated[
+    str | None,
+    typer.Option(
+        "--run", metavar="RUN", help="Begin one of a run: base and checkpoints.", show_default=False
+    ),
+]
+Prompts = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompts",
+        metavar="FILE",
+        show_default=False,
+        help="Questions from rows of a dataset, drawn; else from rows that the run was not "
+        "trained on.",
+    ),
+]
+SuiteName = Annotated[
+    str | None, typer.Option("--suite", metavar="NAME", help="Questions of a check suite.")
+]
+Prompt = Annotated[
+    list[str] | None, typer.Option("--prompt", metavar="TEXT", help="A question of your own.")
+]
+Count = Annotated[
+    int, typer.Option("--count", metavar="N", min=1, max=10_000, help="How many questions.")
+]
+Names = Annotated[bool, typer.Option("--names", help="Say which model is which; blind otherwise.")]
+Items = Annotated[bool, typer.Option("--items", help="List the items; ask nothing.")]
+Export = Annotated[
+    Path | None,
+    typer.Option(
+        "--export", metavar="FILE", show_default=False,
+        help="Add the votes to a dataset as rows and save it: chosen and rejected, or good and "
+        "bad.",
+    ),
+]  # fmt: skip
+
+
 def vote(
-    review: Annotated[
-        int | None,
-        typer.Argument(metavar="REVIEW", help="Go on with this one.", show_default=False),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model", metavar="REF", help="Begin a review of this model; two to compare, or more.",
-            show_default=False,
-        ),
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Option("--run", metavar="RUN", help="Begin one of a run: base and checkpoints.",
-                     show_default=False),
-    ] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option("--prompts", metavar="FILE", help="Questions from rows of a dataset, drawn; "
-                     "else from rows that the run was not trained on.", show_default=False),
-    ] = None,
-    suite: Annotated[
-        str | None, typer.Option("--suite", metavar="NAME", help="Questions of a check suite.")
-    ] = None,
-    prompt: Annotated[
-        list[str] | None, typer.Option("--prompt", metavar="TEXT", help="A question of your own.")
-    ] = None,
-    count: Annotated[
-        int, typer.Option("--count", metavar="N", min=1, max=10_000, help="How many questions.")
-    ] = 50,
-    names: Annotated[
-        bool, typer.Option("--names", help="Say which model is which; blind otherwise.")
-    ] = False,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", metavar="N", min=1, max=1_000_000, help="Longest answer.")
-    ] = 256,
-    temperature: Annotated[
-        float, typer.Option("--temperature", metavar="T", min=0, max=100, help="0 is greedy.")
-    ] = 0.0,
-    top_p: Annotated[
-        float, typer.Option("--top-p", metavar="P", min=1e-6, max=1, help="Nucleus of sampling.")
-    ] = 1.0,
-    seed: Annotated[
-        int,
-        typer.Option("--seed", metavar="N", min=0, max=2**53, help="Of questions, sides, answers."),
-    ] = 0,
-    items: Annotated[bool, typer.Option("--items", help="List the items; ask nothing.")] = False,
-    export: Annotated[
-        Path | None,
-        typer.Option("--export", metavar="FILE", help="Add the votes to a dataset as rows and save "
-                     "it: chosen and rejected, or good and bad.", show_default=False),
-    ] = None,
+    review: ReviewId = None,
+    model: Models = None,
+    run: Run = None,
+    prompts: Prompts = None,
+    suite: SuiteName = None,
+    prompt: Prompt = None,
+    count: Count = 50,
+    names: Names = False,
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    items: Items = False,
+    export: Export = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Say which answers are better, one key an item. Alone: the reviews, and all votes."""
     from engine.chat.client import Sampling
     from engine.votes import review as reviews
