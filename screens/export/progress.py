@@ -5,6 +5,7 @@ Knows stages as they arrive. Does not know who does the work.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from textual.content import Content
@@ -62,9 +63,8 @@ class Progress:
         if not self.stages:
             return [Content.styled("starting …", _QUIET)]
         if len(self.types) == 1:
-            return stage_lines(self.stages.values(), width)
-        shared = [s for s in self._of("") if s.state != "running" or s is self.newest]
-        found = stage_lines(shared, width)
+            return stage_lines(self._told(self.stages.values()), width)
+        found = stage_lines(self._told(self._of("")), width)
         for name in self.types:
             own = self._of(name)
             if name == self.at:
@@ -79,6 +79,10 @@ class Progress:
                     Content.styled(f"· {visible(name):<16}{waits}", _QUIET)
                 ]
         return found
+
+    def _told(self, stages: Iterable[Stage]) -> list[Stage]:
+        """What is decided, and what runs now; what ran before has become something else."""
+        return [s for s in stages if s.state != "running" or s is self.newest]
 
     def _of(self, name: str) -> list[Stage]:
         return [stage for (of, _), stage in self.stages.items() if of == name]

@@ -66,3 +66,12 @@ def test_divergences_are_short() -> None:
     assert [divergence(value) for value in (0.0, 2.13e-8, 3.2e-4, 0.0199, 1.5)] == [
         "0", "2e-8", "0.00032", "0.02", "1.5",
     ]  # fmt: skip
+
+
+def test_what_ran_before_runs_no_longer() -> None:
+    progress = Progress("export of run:1", ("q8_0",), 0.0)
+    progress.take(Stage("write", "running", "reading the adapter"))
+    progress.take(Stage("write", "pass", "47 tensors", of="q8_0"))
+    progress.take(Stage("load", "running", "opening what was written", of="q8_0"))
+    told = [line.plain for line in progress.lines(80)]
+    assert [line[0] for line in told] == ["✓", "▸"] and "load" in told[1]
