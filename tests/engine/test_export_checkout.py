@@ -173,6 +173,9 @@ def test_a_checkout_brings_its_own_python(clone: Path, tmp_path: Path) -> None:
     with pytest.raises(Unsupported) as refused:
         Checkout.open(clone).convert(missing, tmp_path / "out.gguf", "f16", log)
     assert shlex.quote(str(own)) in refused.value.hint
+    own.write_text("nothing that runs")
+    with pytest.raises(Unsupported, match=r"\.venv/bin/python: cannot be started"):
+        Checkout.open(clone).convert(missing, tmp_path / "out.gguf", "f16", log)
 
 
 def test_code_of_a_model_is_never_run(clone: Path, tmp_path: Path) -> None:

@@ -165,14 +165,20 @@ def _run(
 ) -> int:
     command = [python, "-s", "-B", "-u", "-c", _START, *words]
     with log.open("ab") as said:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=said,
-            stderr=said,
-            cwd=room,
-            env={k: v for k, v in environment(_SETTINGS).items() if k != "PYTHONPATH"},
-        )
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=said,
+                cwd=room,
+                env={k: v for k, v in environment(_SETTINGS).items() if k != "PYTHONPATH"},
+            )
+        except OSError as error:
+            raise Unsupported(
+                f"{python}: cannot be started: {error.strerror}.",
+                "Make the .venv of the checkout again, or remove it.",
+            ) from error
     assert child.stdin is not None
     try:
         while True:
