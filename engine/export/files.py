@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +96,10 @@ def remove(path: Path) -> None:
 
 def remove_partial(partial: Path) -> None:
     """Take away everything that lies under a temporary name."""
-    for path in (partial, parts_folder(partial), halfway_of(partial), folder_of(partial)):
+    halfway = halfway_of(partial)
+    rooms = (room_of(partial), room_of(halfway))
+    for path in (partial, parts_folder(partial), halfway, folder_of(partial), *rooms):
         remove(path)
-    for room in partial.parent.glob(f".{escape(partial.name)}.*"):  # of llama.cpp's converter
-        remove(room)
 
 
 def halfway_of(partial: Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.export import client
+from engine.export import client, files
 from engine.export.gguf import checkout
 from engine.export.gguf.checkout import Checkout
 from engine.export.stages import Stage
@@ -158,6 +158,15 @@ def test_what_it_cannot_is_known_before_weights_are_written(
     with pytest.raises(Unsupported, match="does not know Foo either"):
         client.export(cat, str(base), types=["f16"], llama_cpp=clone, on_event=told.append)
     assert not [stage for stage in told if "done" in stage.numbers]
+
+
+def test_what_a_killed_converter_left_is_taken_away(tmp_path: Path) -> None:
+    partial = files.partial_of(tmp_path / "out.gguf")
+    for one in (partial, files.halfway_of(partial)):
+        files.room_of(one).mkdir()
+        (files.room_of(one) / "model.gguf").touch()
+    files.remove_partial(partial)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkout_brings_its_own_python(clone: Path, tmp_path: Path) -> None:
