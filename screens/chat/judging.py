@@ -164,6 +164,7 @@ class Judging(Keeping):
             self.say("Blind takes two different models. b adds a column, m chooses its model.")
         else:
             self.blind = True
+            self.app.clear_notifications()  # one may tell who was who until now
             await self.action_new()
             self.show_status()
 

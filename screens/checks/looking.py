@@ -6,7 +6,7 @@ Knows runs, suites and what was answered. Asks nobody.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,12 @@ def look(cat: Catalogue, run_id: int | None, named: Sequence[str]) -> Seen | Non
     suites, retention = suites_of(cat, run, wanted)
     found, missing = series.look(cat, run.id, suites)
     advice = None if missing else series.recommend(found, retention)
+    if advice is not None and run.status == "running":
+        # It is corrected for the checkpoints that are there, not for those that are to come.
+        reason = (
+            f"{advice.reason}. It still trains: each look gives chance a turn, decide at its end"
+        )
+        advice = replace(advice, reason=reason)
     judged = {
         one.suite.name: people.judges(cat, one.suite, (one.base, *one.at)) for one in found.suites
     }

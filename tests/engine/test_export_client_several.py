@@ -130,7 +130,7 @@ def test_what_a_killed_export_left_is_cleared(cat: Catalogue, base: Path, tmp_pa
     record = exports.create(cat, ref="x", kind="gguf", type="f16", path=str(file), provenance=gone)
     for name in (".m.gguf.partial", ".m.gguf.partial.16"):
         (tmp_path / name).write_bytes(b"half")
-    (tmp_path / "..m.gguf.partial.16.ab12").mkdir()
+    (tmp_path / ".m.gguf.partial.16.room").mkdir()
     (tmp_path / ".m.gguf.partial.parts").mkdir()
     (tmp_path / ".m.gguf.partial.parts" / "m-00001-of-00002.gguf").write_bytes(b"half")
 

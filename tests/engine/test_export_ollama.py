@@ -142,7 +142,7 @@ def test_what_cannot_be_rendered_the_same_is_marked(starter: Path, tmp_path: Pat
     assert found.source is None
     assert not found.verified
     source = Source("m", str(tmp_path / "mirrored"), "m")
-    text = modelfile.modelfile(source, mirrored, found)
+    text = modelfile.written(source, mirrored, found)
     assert "# unverified: no template" in text
     assert "TEMPLATE" not in text.split("FROM")[1]
 
@@ -177,7 +177,7 @@ def test_what_a_user_must_know(starter: Path, tmp_path: Path) -> None:
     found = modelfile.template_for(renderer, held_out(renderer, chats), chats)
     assert "cannot hold the system text" in found.cautions[0]
     source = Source("m", str(tmp_path / "dated"), "m", chats=str(chats))
-    assert "SYSTEM" not in _values(modelfile.modelfile(source, renderer, found))
+    assert "SYSTEM" not in _values(modelfile.written(source, renderer, found))
     (tmp_path / "dated" / "chat_template.jinja").unlink()
     bare = modelfile.template_for(Renderer.load(tmp_path / "dated"), [])
     assert (bare.source, bare.verified) == ("{{ .Prompt }}", True)

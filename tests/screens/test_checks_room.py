@@ -9,7 +9,9 @@ from engine.checks import suite as suites
 from engine.models import refs
 from screens.base import CheckRun
 from screens.checks.labelling import LabelScreen
+from screens.checks.looking import look
 from screens.checks.screen import ChecksRoom
+from store import runs
 from store.catalogue import Catalogue
 from tests.engine.chat_fixtures import add_run, make_adapter
 from tests.screens.conftest import MakeApp
@@ -76,8 +78,8 @@ async def test_checkpoints_are_asked_compared_and_promoted(
         room.matrix.column = 2
         await pilot.press("v", "v")
         await until(pilot, lambda: "prompts: 3" in dump(pilot.app))
-        seen = dump(pilot.app)
-        assert "knows the fox" in seen and "@8" in seen
+        shown = dump(pilot.app)
+        assert "knows the fox" in shown and "@8" in shown
         await pilot.press("j")
         assert "hostile [b]markup[/b]" in dump(pilot.app)
         # What a model judged stands apart, and a person says whether to trust it.
@@ -102,6 +104,11 @@ async def test_checkpoints_are_asked_compared_and_promoted(
         assert isinstance(again, ChecksRoom)
         await until(pilot, lambda: again.seen is not None and again.seen.series is not None)
         assert "@4" in dump(pilot.app) and "@8" in dump(pilot.app)
+    # What is said of some checkpoints of many is corrected for those alone.
+    runs.update(cat, run_id, status="running")
+    seen = look(cat, run_id, ())
+    assert seen is not None and seen.advice is not None
+    assert "decide at its end" in seen.advice.reason
 
 
 async def test_without_a_run_the_room_says_what_would_be_here(make_app: MakeApp) -> None:

@@ -216,5 +216,10 @@ def _answers(out: Path | None) -> Iterator[TextIO]:
         file = out.open("x", encoding="utf-8")
     except OSError as error:
         raise Conflict(f"{out}: {error.strerror}", "Choose another --out.") from error
-    with file:
-        yield file
+    try:
+        with file:
+            yield file
+    except BaseException:
+        if not out.stat().st_size:  # nobody was asked
+            out.unlink()
+        raise

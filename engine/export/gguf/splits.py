@@ -53,7 +53,7 @@ def split(source: Path, folder: Path, stem: str, limit: int) -> list[Path]:
 
     Raises:
         Unsupported: more parts than the format can count.
-        BadInput: not a whole GGUF file. OSError: the disk is full or breaks.
+        BadInput: not a whole GGUF file, or no longer. OSError: the disk is full or breaks.
     """
     with source.open("rb") as data:
         layout = _read(data, source)
@@ -118,7 +118,13 @@ def _write_tensors(out: BinaryIO, data: BinaryIO, group: list[_Tensor], alignmen
         data.seek(tensor.start)
         left = tensor.size
         while left:
-            left -= out.write(data.read(min(_COPY, left)))
+            piece = data.read(min(_COPY, left))
+            if not piece:
+                raise BadInput(
+                    f"{data.name}: it became shorter while it was divided into parts",
+                    "Leave the file alone, and export it again.",
+                )
+            left -= out.write(piece)
     out.write(bytes(-out.tell() % alignment))
 
 

@@ -234,7 +234,7 @@ def _rows(chats: Path | None) -> Iterator[Row]:
                         yield row
 
 
-def modelfile(source: Source, renderer: Renderer, template: Template) -> str:
+def written(source: Source, renderer: Renderer, template: Template) -> str:
     """The text of a Modelfile that lies beside its `model.gguf`."""
     lines = [
         f"# {visible(title(source))}, exported by Workbench.",
@@ -302,7 +302,7 @@ def write_ollama(
         The stage `modelfile`: `warn` where the template is unverified or something is to be known.
     """
     template = template_for(renderer, samples, _chats(source), folder / MODEL)
-    text = modelfile(source, renderer, template)
+    text = written(source, renderer, template)
     _write(folder / MODELFILE, text)
     if renderer.template_source is not None:
         _write(folder / "chat_template.jinja", renderer.template_source)
