@@ -91,6 +91,18 @@ def test_answers_come_while_the_input_is_open(tmp_path: Path) -> None:
     assert (out, asked.returncode) == (b"", 0)
 
 
+def test_where_no_model_can_be_asked_no_file_is_left(tmp_path: Path) -> None:
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(100))
+    (tmp_path / "asked.jsonl").write_text('{"prompt": "Hello"}\n')
+    words = ["--model", "bad.gguf", "--jsonl", "asked.jsonl", "--out", "said.jsonl"]
+    command = [sys.executable, "-m", "workbench", "chat", *words, "--workspace", "ws"]
+    env = {**ENV, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"bad.gguf" in done.stderr
+    assert not (tmp_path / "said.jsonl").exists()
+
+
 class Terminal:
     """`workbench chat` in a terminal of its own."""
 
