@@ -76,7 +76,7 @@ def reason(
         return f"It was ended by {_signal(-exit_code)}."
     if exit_code:
         return f"It ended with exit code {exit_code}; its log tells more."
-    return f"It ended without a word, killed most likely; nothing tells by whom.{used}"
+    return f"It ended without a word, most likely killed.{used}"
 
 
 def _read(folder: Path) -> Witness | None:
