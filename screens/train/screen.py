@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
@@ -102,6 +102,11 @@ class TrainRoom(ActRoom):
     @property
     def form(self) -> RunForm:
         return self.query_one(RunForm)
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        super().on_screen_resume(event)
+        if self.has_class("-form"):  # runs may have been begun elsewhere
+            self.said_status()
 
     # -- which half is shown -----------------------------------------------------------------
 

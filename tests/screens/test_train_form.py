@@ -22,6 +22,7 @@ from store import runs
 from store.catalogue import Catalogue
 from tests.screens.conftest import MakeApp
 from tests.screens.dump import NARROW, WIDE, check_golden, dump, until
+from tests.screens.written import write_run
 
 
 async def form_room(pilot: Pilot[Any], file: Path | None = None) -> TrainRoom:
@@ -82,12 +83,17 @@ async def my_recipe(pilot: Pilot[Any], folder: Path) -> TrainRoom:
 
 
 async def test_where_it_is_narrow_the_plan_is_below_the_form(
-    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_app: MakeApp, cat: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     async with make_app().run_test(size=NARROW) as pilot:
         await my_recipe(pilot, tmp_path)
         check_golden("train-form-narrow", looks(pilot))
+        assert "no run yet" in dump(pilot.app)
+        write_run(cat, name="elsewhere", step=9, status="finished")
+        await pilot.app.run_action("app.go('data')")
+        await pilot.app.run_action("app.go('train')")
+        await until(pilot, lambda: " 1 run " in dump(pilot.app))
 
 
 async def refuses_nonsense(pilot: Pilot[Any], room: TrainRoom) -> None:
